@@ -1,0 +1,474 @@
+"""``workload.yaml``: what one machine-learning workload is, as frozen, checked values.
+
+The file is the only thing that a team writes to get its pipelines. Unknown keys and wrong values are refused with the
+path of the key, the value that was given and what is allowed; everything that has a safe default may be left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import zoneinfo
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
+
+WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
+COLUMN_NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
+SOURCE_KEY_COLUMN: Final = "_source_key"
+ROW_COLUMN: Final = "_row"
+REASONS_COLUMN: Final = "_reasons"
+EVENT_TIME_COLUMN: Final = "_event_time"
+ROW_ID_COLUMN: Final = "_row_id"
+
+
+class WorkloadFileError(ValueError):
+    """Raised when a workload file is not valid; the message has one line per finding."""
+
+
+def _known_zone(name: str) -> str:
+    zones = zoneinfo.available_timezones()
+    if name in zones or (not zones and re.fullmatch(r"[A-Za-z_+\-0-9/]+", name)):
+        return name
+    near = difflib.get_close_matches(name, zones, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"must be UTC or an IANA time zone such as America/New_York, was {name!r}{hint}")
+
+
+def _plain(value: Any) -> Any:
+    if not isinstance(value, bool | int | float | str):
+        raise ValueError(f"must be a number, a text, true or false, was {_shown(value)}")
+    return value
+
+
+ColumnName = Annotated[str, Field(pattern=COLUMN_NAME)]
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+MlInstance = Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Hyperparameter = Annotated[
+    Any, AfterValidator(_plain), WithJsonSchema({"type": ["boolean", "integer", "number", "string"]})
+]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class Source(_Part):
+    """One kind of file in every batch: a table of text columns and the types they must have.
+
+    Attributes:
+        format: ``csv``: UTF-8, a header line, comma-separated, quoted by ``"``; gzip when the key ends in ``.gz``.
+        time_zone: Where the clocks stand that wrote the times without an offset. Stored times are always UTC.
+        key: The columns that name a row. A second row with the same key is quarantined. Default: no such check.
+        columns: Column name → type, in any order; a file must have exactly these columns.
+        known_later: Columns whose value is known only after the event that is to be predicted. They may make the
+            target and are removed before features are computed.
+        missing: The texts that stand for a missing value.
+    """
+
+    format: Literal["csv"] = "csv"
+    time_zone: TimeZone = "UTC"
+    key: tuple[ColumnName, ...] = ()
+    columns: dict[ColumnName, ColumnType] = Field(min_length=1)
+    known_later: tuple[ColumnName, ...] = ()
+    missing: tuple[str, ...] = ("",)
+
+    @model_validator(mode="after")
+    def _names_its_own_columns(self) -> Self:
+        for field in ("key", "known_later"):
+            for column in getattr(self, field):
+                if column not in self.columns:
+                    raise ValueError(f"{field}: {_unknown(column, self.columns, 'column')}")
+        late = [column for column in self.key if column in self.known_later]
+        if late:
+            raise ValueError(f"key: column {late[0]!r} is in known_later; a key must be known before the event")
+        return self
+
+
+class Split(_Part):
+    """Shares of the rows, by event time: the newest become the test split, the next newest the validation split."""
+
+    validation: Share = 0.15
+    test: Share = 0.15
+
+    @model_validator(mode="after")
+    def _leaves_rows_to_train_on(self) -> Self:
+        if self.validation + self.test > 0.8:
+            raise ValueError(f"validation and test take {self.validation + self.test:g} of the rows; at most 0.8")
+        return self
+
+
+class Quality(_Part):
+    """When a batch is too bad to train on: the largest share of its rows that may be quarantined."""
+
+    max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class Preparation(_Part):
+    """The compute of the data job: Glue workers and the time one run may take."""
+
+    worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
+    workers: Annotated[int, Field(ge=2, le=100)] = 2
+    timeout_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
+
+
+class Training(_Part):
+    """One training run: the framework image, its machine, hyperparameters, seed and time limit."""
+
+    image: Annotated[str, Field(pattern=r"^(xgboost|scikit-learn|pytorch):\d[\w.-]*$")] = "xgboost:3.2-0"
+    instance_type: MlInstance = "ml.m5.large"
+    hyperparameters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Hyperparameter] = {}
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    max_runtime_minutes: Annotated[int, Field(ge=1, le=7200)] = 60
+
+
+class Gate(_Part):
+    """What a model must reach on the held-back test split before it is registered.
+
+    Attributes:
+        metric: The metric that decides. ``log_loss`` and ``brier`` are better when smaller: for them ``floor`` is a
+            ceiling.
+        floor: The value it must reach.
+        better_than_champion: Whether it must also be at least as good as the approved model on the same rows.
+        tolerance: By how much it may be worse than the approved model.
+    """
+
+    metric: Literal["auc", "log_loss", "brier", "accuracy"] = "auc"
+    floor: float = 0.5
+    better_than_champion: bool = True
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
+class AllAtOnce(_Part):
+    """The new fleet takes all traffic at once; the old one is kept for the bake time."""
+
+    strategy: Literal["all_at_once"] = "all_at_once"
+    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+
+
+class Canary(_Part):
+    """A share of the fleet takes traffic first; the rest follows when no alarm went off during the bake time."""
+
+    strategy: Literal["canary"] = "canary"
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.5
+    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
+
+
+def _strategy_only(value: Any) -> Any:
+    return {"strategy": value} if isinstance(value, str) else value
+
+
+ROLLOUTS: Final[dict[str, type[_Part]]] = {"all_at_once": AllAtOnce, "canary": Canary}
+Rollout = Annotated[AllAtOnce | Canary, Field(discriminator="strategy")]
+
+
+class Serving(_Part):
+    """The endpoint: its machines, how a new model takes over, and when its latency raises an alarm.
+
+    Attributes:
+        latency_alarm_ms: The 99th percentile of the model's latency, in milliseconds, above which an alarm goes off.
+        capture_percent: How many of 100 requests are kept with their answers.
+    """
+
+    instance_type: MlInstance = "ml.m5.large"
+    instance_count: Annotated[int, Field(ge=1, le=50)] = 1
+    rollout: Annotated[Rollout, BeforeValidator(_strategy_only)] = AllAtOnce()
+    latency_alarm_ms: Annotated[int, Field(ge=1, le=60_000)] = 500
+    capture_percent: Annotated[int, Field(ge=0, le=100)] = 100
+
+    @model_validator(mode="after")
+    def _has_instances_for_a_canary(self) -> Self:
+        if isinstance(self.rollout, Canary) and self.instance_count < 2:
+            raise ValueError(
+                f"instance_count: a canary needs at least two instances, was {self.instance_count}; "
+                "allowed: 2 to 50, or rollout: all_at_once"
+            )
+        return self
+
+
+class WorkloadFile(_Part):
+    """One workload, as its ``workload.yaml`` says it is.
+
+    Attributes:
+        name: Starts the name of everything at run time: lower case, digits and ``_``, 3 to 20 characters.
+        owner: Whom to ask: a team or an address.
+        problem: What is predicted: a yes or a no.
+        target: The column to predict, a boolean column of the primary source or of ``derived``.
+        event_time: When the predicted event was due, a timestamp column of the primary source or of ``derived``.
+            Splits and windows go by it.
+        primary: The source whose rows become the rows of the dataset. Default: the first one.
+        sources: The kinds of file that every batch holds.
+        derived: Columns that ``features.py`` adds to the primary source by its function ``derive``.
+        features: The columns a model sees, name → type. Default: every column of the primary source that is known
+            in time and is neither key, target nor event time.
+        window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
+        approval: Whether a model that passed the gate is approved at once or by a person.
+    """
+
+    name: Annotated[str, Field(pattern=WORKLOAD_NAME)]
+    description: str = ""
+    owner: Annotated[str, Field(min_length=1)]
+    problem: Literal["binary_classification"] = "binary_classification"
+    target: ColumnName
+    event_time: ColumnName
+    primary: str = ""
+    sources: dict[ColumnName, Source] = Field(min_length=1)
+    derived: dict[ColumnName, ColumnType] = {}
+    features: dict[ColumnName, ColumnType] = {}
+    window_days: Annotated[int, Field(ge=1, le=3660)] | None = None
+    split: Split = Split()
+    quality: Quality = Quality()
+    preparation: Preparation = Preparation()
+    training: Training = Training()
+    gate: Gate = Gate()
+    approval: Literal["automatic", "manual"] = "manual"
+    serving: Serving = Serving()
+
+    @classmethod
+    def load(cls, path: Path | str) -> WorkloadFile:
+        """Reads and checks a workload file.
+
+        Raises:
+            WorkloadFileError: The file is not YAML or not a valid workload. Each line of the message has the path of
+                a key, the value that was given and what is allowed.
+        """
+        path = Path(path)
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise WorkloadFileError(f"{path.name} is not valid YAML: {error}") from error
+        if not isinstance(content, dict):
+            raise WorkloadFileError(f"{path.name} must be a mapping of keys to values, was {_shown(content)}")
+        return cls.parse(content, path.name)
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any], origin: str = "workload.yaml") -> WorkloadFile:
+        """Checks the content of a workload file; ``origin`` starts each line of an error.
+
+        Raises:
+            WorkloadFileError: As ``load``.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            lines = [f"{origin}: {_finding(detail)}" for detail in error.errors(include_url=False)]
+            raise WorkloadFileError("\n".join(lines)) from error
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.primary and self.primary not in self.sources:
+            raise ValueError(f"primary: {_unknown(self.primary, self.sources, 'source')}")
+        self._check_derived()
+        for field, wanted in (("target", "boolean"), ("event_time", "timestamp")):
+            self._check_role(field, wanted)
+        if self.event_time in self.primary_source.known_later:
+            raise ValueError(f"event_time: column {self.event_time!r} is in known_later; it must be known in time")
+        for column in self.features:
+            if column == self.target or column in self.primary_source.known_later:
+                raise ValueError(
+                    f"features.{column}: is known only after the event; allowed: columns that are known before it"
+                )
+        return self
+
+    def _check_derived(self) -> None:
+        for column in self.derived:
+            if column in self.primary_source.columns:
+                raise ValueError(f"derived.{column}: the primary source has a column of this name; choose another name")
+
+    def _check_role(self, field: str, wanted: str) -> None:
+        columns = self.primary_columns
+        column = getattr(self, field)
+        if column not in columns:
+            raise ValueError(f"{field}: {_unknown(column, columns, 'column of the primary source or of derived')}")
+        if columns[column] != wanted:
+            raise ValueError(f"{field}: column {column!r} must be of type {wanted}, was {columns[column]}")
+
+    @property
+    def primary_name(self) -> str:
+        """The name of the source whose rows become the rows of the dataset."""
+        return self.primary or next(iter(self.sources))
+
+    @property
+    def primary_source(self) -> Source:
+        return self.sources[self.primary_name]
+
+    @property
+    def primary_columns(self) -> dict[str, ColumnType]:
+        """The columns of the primary source after ``derive``: name → type."""
+        return {**self.primary_source.columns, **self.derived}
+
+    @property
+    def feature_types(self) -> dict[str, ColumnType]:
+        """The columns a model sees: the file's ``features``, or its default."""
+        if self.features:
+            return dict(self.features)
+        source = self.primary_source
+        out = {self.target, self.event_time, *source.key, *source.known_later}
+        return {name: kind for name, kind in self.primary_columns.items() if name not in out}
+
+    def validated_columns(self, source: str) -> dict[str, str]:
+        """The columns of the validated table of a source: name → Hive type."""
+        columns: dict[str, str] = dict(self.sources[source].columns)
+        return {**columns, SOURCE_KEY_COLUMN: "string", ROW_COLUMN: "bigint"}
+
+    def quarantine_columns(self, source: str) -> dict[str, str]:
+        """The columns of the quarantine table of a source, as they were read, with the reasons: name → Hive type."""
+        columns = dict.fromkeys(self.sources[source].columns, "string")
+        return {**columns, SOURCE_KEY_COLUMN: "string", ROW_COLUMN: "bigint", REASONS_COLUMN: "string"}
+
+    def curated_columns(self) -> dict[str, str]:
+        """The columns of the curated table and of each dataset: features, target, time, row id: name → Hive type."""
+        columns: dict[str, str] = dict(self.feature_types)
+        return {**columns, self.target: "boolean", EVENT_TIME_COLUMN: "timestamp", ROW_ID_COLUMN: "string"}
+
+    def contract(self) -> dict[str, Any]:
+        """Returns what the data job must know, as JSON types; columns are lists, so that their order survives."""
+        content = self.model_dump(
+            mode="json", include={"name", "problem", "target", "event_time", "window_days", "split", "quality"}
+        )
+        sources = {
+            name: {**source.model_dump(mode="json"), "columns": _listed(source.columns)}
+            for name, source in self.sources.items()
+        }
+        return {
+            **content,
+            "primary": self.primary_name,
+            "sources": sources,
+            "derived": _listed(self.derived),
+            "features": _listed(self.feature_types),
+        }
+
+    def contract_json(self) -> str:
+        """Returns the contract as canonical JSON: sorted keys, no spaces, UTF-8 text."""
+        return json.dumps(self.contract(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def contract_digest(self) -> str:
+        """Returns the SHA-256 of the canonical contract, in hex."""
+        return hashlib.sha256(self.contract_json().encode()).hexdigest()
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """Returns the JSON Schema of a workload file, for editors."""
+        schema = cls.model_json_schema()
+        serving = schema["$defs"]["Serving"]["properties"]["rollout"]
+        serving["anyOf"] = [{"enum": ["all_at_once", "canary"]}, {"oneOf": serving.pop("oneOf")}]
+        serving.pop("discriminator")
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "workload.yaml"}
+
+
+def render_schema() -> str:
+    """Returns the text of ``workloads/workload.schema.json``."""
+    return json.dumps(WorkloadFile.json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key that is given twice and reads ``on``/``off``/``no`` as text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} is given twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+_UniqueKeys.yaml_implicit_resolvers = {
+    first: [
+        (tag, re.compile(r"^(?:true|false)$") if tag == "tag:yaml.org,2002:bool" else pattern)
+        for tag, pattern in resolvers
+        if tag != "tag:yaml.org,2002:timestamp"
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _listed(columns: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"name": name, "type": kind} for name, kind in columns.items()]
+
+
+def _unknown(name: str, allowed: Iterable[str], what: str) -> str:
+    names = list(allowed)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{name!r} is not a {what}{hint} (allowed: {', '.join(names)})"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _finding(detail: ErrorDetails) -> str:
+    """Renders one finding: path, value, what is allowed."""
+    steps = [str(step) for step in detail["loc"] if step != "[key]"]
+    path = ".".join(step for step in steps if step not in ROLLOUTS) or "the file"
+    kind, context = detail["type"], detail.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(steps)
+    if kind == "missing":
+        return f"{path}: is required"
+    if kind == "value_error":
+        return _own_finding(path, str(context["error"]))
+    return f"{path}: {_allowed(kind, context, detail['msg'])}, was {_shown(detail['input'])}"
+
+
+def _own_finding(path: str, text: str) -> str:
+    """Joins the path of a model and the message of its check, which may start with the key that it is about."""
+    if path == "the file":
+        return text
+    names_a_key = re.match(r"[a-z_]+: ", text)
+    return f"{path}.{text}" if names_a_key else f"{path}: {text}"
+
+
+def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind in ("literal_error", "union_tag_invalid"):
+        return f"allowed: {context.get('expected') or context.get('expected_tags')}"
+    if kind == "string_pattern_mismatch":
+        return f"must match {context['pattern']}"
+    return message[:1].lower() + message[1:]
+
+
+def _unknown_key(path: list[str]) -> str:
+    model: type[BaseModel] = WorkloadFile
+    for step in path[:-1]:
+        model = _model_under(model, step)
+    steps = [step for step in path if step not in ROLLOUTS]
+    return f"{'.'.join(steps)}: {_unknown(steps[-1], model.model_fields, 'known key')}"
+
+
+def _model_under(model: type[BaseModel], step: str) -> type[BaseModel]:
+    """Returns the model that holds the keys below ``step``; a name that the team chose stays with its model."""
+    if step in ROLLOUTS:
+        return ROLLOUTS[step]
+    field = model.model_fields.get(step)
+    models = list(_models_in(field.annotation)) if field is not None else []
+    return models[0] if models else model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (dict, Union, UnionType, Annotated):
+        for part in get_args(annotation):
+            yield from _models_in(part)

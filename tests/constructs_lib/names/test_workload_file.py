@@ -1,0 +1,216 @@
+"""What a workload file must say, and what its errors tell the person who wrote it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from constructs_lib.names.workload_file import AllAtOnce, Canary, WorkloadFile, WorkloadFileError, render_schema
+
+WORKLOADS = Path(__file__).parents[3] / "workloads"
+FLIGHTS = WORKLOADS / "flight_delays" / "workload.yaml"
+SCHEMA = WORKLOADS / "workload.schema.json"
+MINIMAL = """\
+name: churn
+owner: retention@example.com
+target: churned
+event_time: renewal_due
+sources:
+  customers:
+    key: [customer]
+    known_later: [churned]
+    columns:
+      customer: bigint
+      renewal_due: timestamp
+      churned: boolean
+      plan: string
+      months: int
+      complaints: int
+"""
+
+
+def flights() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(FLIGHTS.read_text())
+    return content
+
+
+def refusal(change: Callable[[dict[str, Any]], object]) -> str:
+    content = flights()
+    change(content)
+    with pytest.raises(WorkloadFileError) as error:
+        WorkloadFile.parse(content)
+    return str(error.value)
+
+
+def test_accepts_a_minimal_file_of_less_than_25_lines(tmp_path: Path) -> None:
+    path = tmp_path / "workload.yaml"
+    path.write_text(MINIMAL)
+    workload = WorkloadFile.load(path)
+    assert len(MINIMAL.splitlines()) < 25
+    assert workload.primary_name == "customers"
+    assert workload.feature_types == {"plan": "string", "months": "int", "complaints": "int"}
+    assert workload.approval == "manual"
+    assert isinstance(workload.serving.rollout, AllAtOnce)
+
+
+def test_reads_the_flight_delays_workload() -> None:
+    workload = WorkloadFile.load(FLIGHTS)
+    assert workload.name == FLIGHTS.parent.name
+    assert set(workload.sources) == {"flights", "weather", "planes", "airports", "airlines"}
+    assert workload.serving.rollout == Canary(share=0.5, bake_minutes=5)
+
+
+def test_the_committed_schema_is_the_one_that_the_code_makes() -> None:
+    assert SCHEMA.read_text() == render_schema()
+
+
+@pytest.mark.parametrize(
+    "text", [MINIMAL, FLIGHTS.read_text(), MINIMAL + "serving: {instance_count: 2, rollout: canary}\n"]
+)
+def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
+    content = yaml.safe_load(text)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(content)
+    WorkloadFile.parse(content)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(ownr="me"), "workload.yaml: ownr: 'ownr' is not a known key; did you mean 'owner'?"),
+        (
+            lambda c: c["serving"].update(instance_cout=1),
+            "serving.instance_cout: 'instance_cout' is not a known key; did you mean 'instance_count'?",
+        ),
+        (
+            lambda c: c["serving"]["rollout"].update(shar=0.1),
+            "did you mean 'share'? (allowed: strategy, share, bake_minutes)",
+        ),
+        (
+            lambda c: c["sources"]["flights"].update(kye=[]),
+            "sources.flights.kye: 'kye' is not a known key; did you mean 'key'?",
+        ),
+        (lambda c: c.pop("owner"), "owner: is required"),
+        (lambda c: c.update(name="Flights"), 'name: must match ^[a-z][a-z0-9_]{2,19}$, was "Flights"'),
+        (lambda c: c.update(problem="clustering"), "problem: allowed: 'binary_classification', was \"clustering\""),
+        (
+            lambda c: c["sources"]["flights"]["columns"].update(hour="integer"),
+            "sources.flights.columns.hour: allowed: 'string', 'int'",
+        ),
+        (
+            lambda c: c["sources"]["flights"].update(key=["carier"]),
+            "sources.flights.key: 'carier' is not a column; did you mean 'carrier'?",
+        ),
+        (lambda c: c["sources"]["flights"].update(time_zone="America/New_Yrok"), "did you mean 'America/New_York'?"),
+        (lambda c: c.update(primary="flight"), "primary: 'flight' is not a source; did you mean 'flights'?"),
+        (
+            lambda c: c.update(preparation={"workers": "two"}),
+            'preparation.workers: input should be a valid integer, unable to parse string as an integer, was "two"',
+        ),
+        (
+            lambda c: c["training"]["hyperparameters"].update(depth=[6]),
+            "training.hyperparameters.depth: must be a number, a text, true or false, was [6]",
+        ),
+        (
+            lambda c: c.update(split={"validation": 0.5, "test": 0.4}),
+            "split: validation and test take 0.9 of the rows; at most 0.8",
+        ),
+        (lambda c: c["serving"].update(rollout="blue_green"), "serving.rollout: allowed: 'all_at_once', 'canary'"),
+        (
+            lambda c: c["serving"]["rollout"].update(share=0.9),
+            "serving.rollout.share: input should be less than or equal to 0.5, was 0.9",
+        ),
+    ],
+)
+def test_says_where_a_value_is_wrong_and_what_is_allowed(
+    change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    assert message in refusal(change)
+
+
+def test_refuses_a_canary_with_one_instance() -> None:
+    message = refusal(lambda c: c["serving"].update(instance_count=1))
+    assert "serving.instance_count: a canary needs at least two instances, was 1" in message
+
+
+@pytest.mark.parametrize(
+    ("role", "column", "message"),
+    [
+        (
+            "target",
+            "arives_late",
+            "target: 'arives_late' is not a column of the primary source or of derived; did you mean 'arrives_late'?",
+        ),
+        ("target", "carrier", "target: column 'carrier' must be of type boolean, was string"),
+        ("event_time", "departure", "event_time: 'departure' is not a column of the primary source or of derived"),
+        ("event_time", "year", "event_time: column 'year' must be of type timestamp, was int"),
+    ],
+)
+def test_refuses_a_target_or_event_time_that_cannot_be(role: str, column: str, message: str) -> None:
+    assert message in refusal(lambda c: c.update({role: column}))
+
+
+@pytest.mark.parametrize("column", ["dep_delay", "arrives_late"])
+def test_refuses_a_feature_that_is_known_only_after_the_event(column: str) -> None:
+    message = refusal(lambda c: c["features"].update({column: "int"}))
+    assert f"features.{column}: is known only after the event" in message
+
+
+def test_reports_every_finding_at_once() -> None:
+    message = refusal(lambda c: c.update(approval="maybe", problem="clustering"))
+    assert len(message.splitlines()) == 2
+
+
+def test_refuses_a_key_that_is_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "workload.yaml"
+    path.write_text(MINIMAL + "owner: somebody.else@example.com\n")
+    with pytest.raises(WorkloadFileError, match="key 'owner' is given twice"):
+        WorkloadFile.load(path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "just text", "a: [", ""])
+def test_refuses_a_file_that_is_not_a_mapping(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "workload.yaml"
+    path.write_text(text)
+    with pytest.raises(WorkloadFileError, match=r"workload\.yaml"):
+        WorkloadFile.load(path)
+
+
+def test_keeps_yes_and_no_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "workload.yaml"
+    path.write_text(MINIMAL.replace("known_later", "missing: [no, yes, off, NA]\n    known_later"))
+    assert WorkloadFile.load(path).sources["customers"].missing == ("no", "yes", "off", "NA")
+
+
+def test_the_contract_keeps_the_order_of_columns_and_nothing_about_serving() -> None:
+    contract = WorkloadFile.load(FLIGHTS).contract()
+    assert [column["name"] for column in contract["sources"]["flights"]["columns"]][:3] == ["year", "month", "day"]
+    assert json.loads(WorkloadFile.load(FLIGHTS).contract_json()) == contract
+    assert not {"serving", "training", "gate", "approval"} & set(contract)
+
+
+def test_the_contract_changes_with_the_data_and_not_with_the_model() -> None:
+    other_model, other_data = flights(), flights()
+    other_model["training"]["seed"] = 1
+    other_data["sources"]["flights"]["missing"] = [""]
+    digest = WorkloadFile.parse(flights()).contract_digest()
+    assert WorkloadFile.parse(other_model).contract_digest() == digest
+    assert WorkloadFile.parse(other_data).contract_digest() != digest
+
+
+def test_names_the_columns_of_the_tables() -> None:
+    workload = WorkloadFile.parse(copy.deepcopy(flights()))
+    assert workload.validated_columns("airlines") == {
+        "carrier": "string",
+        "name": "string",
+        "_source_key": "string",
+        "_row": "bigint",
+    }
+    assert workload.quarantine_columns("planes")["seats"] == "string"
+    assert list(workload.curated_columns())[-3:] == ["arrives_late", "_event_time", "_row_id"]
