@@ -1,0 +1,261 @@
+"""The data lake: zones, catalogue, query workgroup and the tables that remember what ran."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import aws_athena as athena
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_glue as glue
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from constructs_lib.buckets import AccessLogBucket, ZoneBucket
+from constructs_lib.keys import READ_ACTIONS, WRITE_ACTIONS, EncryptionKey
+from constructs_lib.names.naming import ZONES, database_name
+from constructs_lib.tables import RecordTable
+
+Zone = Literal["landing", "validated", "quarantine", "curated", "datasets", "artefacts"]
+"""Everything that has a bucket; the first four have a catalogue database too."""
+
+CatalogueZone = Literal["landing", "validated", "quarantine", "curated"]
+
+_READ_TABLES = (
+    "glue:GetDatabase",
+    "glue:GetTable",
+    "glue:GetTables",
+    "glue:GetPartition",
+    "glue:GetPartitions",
+    "glue:BatchGetPartition",
+)
+_WRITE_TABLES = (
+    "glue:CreateTable",
+    "glue:UpdateTable",
+    "glue:CreatePartition",
+    "glue:UpdatePartition",
+    "glue:BatchCreatePartition",
+    "glue:BatchUpdatePartition",
+)
+
+
+class DataLake(Construct):
+    """Defines the zones that data passes through, each with a bucket, and what describes and remembers the data.
+
+    Nobody may read or write anything until a grant says so; every grant on objects is limited to one prefix.
+
+    Args:
+        stage: What the names of databases, workgroup and security configuration start with.
+        log_retention_days: How long access logs are kept, in days. Default: a year.
+        removal_policy: What happens to data when the stack goes. Default: it stays.
+
+    Attributes:
+        key: Encrypts everything in the lake; log groups of the account may use it as well.
+        landing, validated, quarantine, curated, datasets, artefacts: The zones' buckets.
+        query_results: What Athena writes; goes after 30 days.
+        runs_table: One item per thing that ran; partition key ``run``.
+        leases_table: Who may act on what; partition key ``lease``, an item may go after ``expires`` (epoch seconds).
+        audit_table: What was decided and why; partition key ``workload``, sort key ``event``.
+        databases: Catalogue zone to database name.
+        security_configuration_name: Glue jobs and crawlers encrypt their output, logs and bookmarks with it.
+        athena_workgroup_name: Queries run here; it fixes where results go and how they are encrypted.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: str,
+        log_retention_days: int = 365,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._removal_policy = removal_policy
+        self.key = EncryptionKey(self, "Key", description="Data lake", logs=True, removal_policy=removal_policy)
+        self._access_logs = AccessLogBucket(
+            self, "AccessLogs", retention_days=log_retention_days, removal_policy=removal_policy
+        )
+        self.landing = self._bucket("Landing")
+        self.validated = self._bucket("Validated")
+        self.quarantine = self._bucket("Quarantine")
+        self.curated = self._bucket("Curated")
+        self.datasets = self._bucket("Datasets")
+        self.artefacts = self._bucket("Artefacts")
+        self.query_results = self._bucket("QueryResults", expire_after_days=30, keep_replaced_days=1)
+        self.buckets: Mapping[Zone, s3.Bucket] = {
+            "landing": self.landing,
+            "validated": self.validated,
+            "quarantine": self.quarantine,
+            "curated": self.curated,
+            "datasets": self.datasets,
+            "artefacts": self.artefacts,
+        }
+        self.runs_table: dynamodb.Table = self._table("Runs", partition_key="run")
+        self.leases_table: dynamodb.Table = self._table("Leases", partition_key="lease", expires="expires")
+        self.audit_table: dynamodb.Table = self._table("Audit", partition_key="workload", sort_key="event")
+        self.databases: dict[str, str] = {zone: database_name(stage, zone) for zone in ZONES}
+        self._define_databases()
+        self.security_configuration_name = f"{stage}-lake"
+        self._define_security_configuration()
+        self.athena_workgroup_name = f"{stage}-lake"
+        self._define_workgroup()
+
+    def grant_land(self, grantee: iam.IGrantable, workload: str) -> None:
+        """Lets somebody deliver a workload's files; reading them back is another grant."""
+        self.grant_write(grantee, "landing", f"{workload}/")
+
+    def grant_read(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody list and read the objects of a zone under a prefix.
+
+        Listing is allowed under the prefix. Asking for an object that does not exist carries no prefix, and S3 says
+        "not found" only to those who may list: hence the condition holds only where there is a prefix.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        bucket = self.buckets[zone]
+        _grant(grantee, ["s3:GetObject"], bucket.arn_for_objects(f"{_checked(prefix)}*"))
+        _grant(
+            grantee,
+            ["s3:ListBucket", "s3:GetBucketLocation"],
+            bucket.bucket_arn,
+            conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*", prefix.rstrip("/")]}},
+        )
+        _grant(grantee, READ_ACTIONS, self.key.key_arn)
+
+    def grant_write(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody write objects of a zone under a prefix; reading and deleting them are other grants.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        _grant(
+            grantee,
+            ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+            self.buckets[zone].arn_for_objects(f"{_checked(prefix)}*"),
+        )
+        _grant(grantee, WRITE_ACTIONS, self.key.key_arn)
+
+    def grant_delete(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody delete objects of a zone under a prefix, as Spark does with its temporary files.
+
+        The bucket keeps deleted versions for a while.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        _grant(grantee, ["s3:DeleteObject"], self.buckets[zone].arn_for_objects(f"{_checked(prefix)}*"))
+
+    def grant_table(self, grantee: iam.IGrantable, table: dynamodb.Table, *actions: str) -> None:
+        """Lets somebody do the given DynamoDB actions on one of the lake's tables.
+
+        Args:
+            actions: Such as ``dynamodb:PutItem``.
+        """
+        _grant(grantee, actions, table.table_arn)
+        _grant(grantee, WRITE_ACTIONS, self.key.key_arn)
+
+    def grant_catalog(
+        self, grantee: iam.IGrantable, zone: CatalogueZone, workload: str, *, write: bool = False
+    ) -> None:
+        """Lets somebody read the catalogue tables of a workload in one zone.
+
+        Args:
+            write: Also lets them define tables and partitions. Default: reading only.
+        """
+        database = self.databases[zone]
+        arn = f"arn:{Aws.PARTITION}:glue:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        resources = [f"{arn}:catalog", f"{arn}:database/{database}", f"{arn}:table/{database}/{workload}_*"]
+        _grant(grantee, [*_READ_TABLES, *(_WRITE_TABLES if write else ())], *resources)
+
+    def _bucket(self, name: str, *, expire_after_days: int | None = None, keep_replaced_days: int = 90) -> s3.Bucket:
+        return ZoneBucket(
+            self,
+            name,
+            key=self.key,
+            access_logs=self._access_logs,
+            expire_after_days=expire_after_days,
+            keep_replaced_days=keep_replaced_days,
+            removal_policy=self._removal_policy,
+        )
+
+    def _table(
+        self, name: str, *, partition_key: str, sort_key: str | None = None, expires: str | None = None
+    ) -> dynamodb.Table:
+        return RecordTable(
+            self,
+            name,
+            key=self.key,
+            partition_key=partition_key,
+            sort_key=sort_key,
+            expires=expires,
+            removal_policy=self._removal_policy,
+        )
+
+    def _define_databases(self) -> None:
+        for zone, name in self.databases.items():
+            database = glue.CfnDatabase(
+                self,
+                f"{zone.capitalize()}Database",
+                catalog_id=Aws.ACCOUNT_ID,
+                database_input=glue.CfnDatabase.DatabaseInputProperty(name=name, description=f"Lake zone {zone}"),
+            )
+            database.apply_removal_policy(self._removal_policy)
+
+    def _define_security_configuration(self) -> None:
+        configuration = glue.CfnSecurityConfiguration
+        configuration(
+            self,
+            "SecurityConfiguration",
+            name=self.security_configuration_name,
+            encryption_configuration=configuration.EncryptionConfigurationProperty(
+                s3_encryptions=[
+                    configuration.S3EncryptionProperty(s3_encryption_mode="SSE-KMS", kms_key_arn=self.key.key_arn)
+                ],
+                cloud_watch_encryption=configuration.CloudWatchEncryptionProperty(
+                    cloud_watch_encryption_mode="SSE-KMS", kms_key_arn=self.key.key_arn
+                ),
+                job_bookmarks_encryption=configuration.JobBookmarksEncryptionProperty(
+                    job_bookmarks_encryption_mode="CSE-KMS", kms_key_arn=self.key.key_arn
+                ),
+            ),
+        )
+
+    def _define_workgroup(self) -> None:
+        workgroup = athena.CfnWorkGroup
+        workgroup(
+            self,
+            "WorkGroup",
+            name=self.athena_workgroup_name,
+            state="ENABLED",
+            work_group_configuration=workgroup.WorkGroupConfigurationProperty(
+                enforce_work_group_configuration=True,
+                publish_cloud_watch_metrics_enabled=True,
+                result_configuration=workgroup.ResultConfigurationProperty(
+                    output_location=f"s3://{self.query_results.bucket_name}/",
+                    encryption_configuration=workgroup.EncryptionConfigurationProperty(
+                        encryption_option="SSE_KMS", kms_key=self.key.key_arn
+                    ),
+                ),
+            ),
+        )
+
+
+def _grant(
+    grantee: iam.IGrantable,
+    actions: Sequence[str],
+    *resources: str,
+    conditions: dict[str, dict[str, object]] | None = None,
+) -> None:
+    iam.Grant.add_to_principal(
+        grantee=grantee, actions=list(actions), resource_arns=list(resources), conditions=conditions
+    )
+
+
+def _checked(prefix: str) -> str:
+    if not prefix.endswith("/") or prefix.startswith("/"):
+        raise ValueError(f"prefix must end in '/' and not start with it, got: {prefix!r}")
+    return prefix
