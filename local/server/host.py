@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from local.server.children import Children
-    from local.server.hooks import Ministack
+    from local.server.bridge import Ministack
 
 log = logging.getLogger("gapless.host")
 

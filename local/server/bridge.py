@@ -1,0 +1,215 @@
+"""What the host needs of ministack, in terms of our own types."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import hashlib
+import json
+import logging
+import re
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from local.server import hooks
+from local.server.host import (
+    ACCOUNT,
+    REGION,
+    ActionOf,
+    Caller,
+    CreateType,
+    Credentials,
+    DeleteType,
+    Denied,
+    Handler,
+    Request,
+    ResourceOf,
+    Response,
+    ServiceError,
+    UpdateType,
+)
+
+log = logging.getLogger("gapless.ministack")
+
+_SESSION_SECONDS = 7 * 24 * 3600
+_SESSION_NAME = re.compile(r"[^\w+=,.@-]")
+
+RawResponse = tuple[int, dict[str, str], bytes]
+
+
+class Ministack:
+    """The one place that joins the host to ministack's private parts; see ``hooks`` for the list of them."""
+
+    def __init__(self) -> None:
+        self._on_worker_thread: set[str] = set()
+        original = hooks.get("services.cloudformation.stacks:_runs_on_worker_thread")
+        hooks.replace(
+            "services.cloudformation.stacks:_runs_on_worker_thread",
+            lambda resource_type: resource_type in self._on_worker_thread or original(resource_type),
+        )
+
+    # -- services
+
+    def add_service(
+        self, name: str, handler: Handler, *, iam_namespace: str, resource: ResourceOf, action: ActionOf | None
+    ) -> None:
+        """Serve requests whose signing name is ``name``, after a policy check."""
+
+        def serve(request: Request) -> Response:
+            operation = action(request) if action is not None else request.operation
+            if operation:
+                self.check(request.caller, f"{iam_namespace}:{operation}", resource(request), {})
+            return handler(request)
+
+        hooks.get("app:SERVICE_HANDLERS")[name] = self._asgi_handler(serve)
+
+    def add_operations(self, service: str, operations: Mapping[str, Handler]) -> None:
+        """Replace single operations of a JSON-protocol service; ministack has checked the policies by then."""
+        handlers = hooks.get("app:SERVICE_HANDLERS")
+        original = handlers[service]
+        own = {name: self._asgi_handler(handler) for name, handler in operations.items()}
+
+        async def serve(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> RawResponse:
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            chosen = own.get(operation, original)
+            answer: RawResponse = await chosen(method, path, headers, body, query)
+            return answer
+
+        handlers[service] = serve
+
+    def _asgi_handler(self, handler: Handler) -> Callable[..., Any]:
+        async def serve(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> RawResponse:
+            request = Request(
+                method=method,
+                path=path,
+                headers=headers,
+                body=body,
+                query={key: values[-1] if isinstance(values, list) else values for key, values in query.items()},
+                caller=self.caller(headers, query),
+            )
+            return await asyncio.to_thread(answer, handler, request)
+
+        return serve
+
+    def caller(self, headers: Mapping[str, str], query: Any) -> Caller:
+        """Who signed a request; the signature itself has been verified before."""
+        access_key = hooks.get("core.router:extract_access_key_id")(headers, query)
+        principal = hooks.get("core.iam_evaluator:resolve_principal")(access_key, ACCOUNT)
+        return Caller(access_key, getattr(principal, "arn", ""))
+
+    # -- resource types
+
+    def add_resource_type(
+        self, type_name: str, *, create: CreateType, update: UpdateType, delete: DeleteType, worker_thread: bool
+    ) -> None:
+        """Provision ``type_name`` with these three functions."""
+        types = hooks.get("services.cloudformation.provisioners:_RESOURCE_HANDLERS")
+        types[type_name] = {"create": create, "update": update, "delete": delete}
+        if worker_thread:
+            self._on_worker_thread.add(type_name)
+
+    # -- identity
+
+    def check(self, caller: Caller, action: str, resource: str, context: Mapping[str, str]) -> None:
+        """Raise ``Denied`` unless the caller's policies allow the action."""
+        service = action.partition(":")[0]
+        verdict = _apart_from_any_request(
+            hooks.get("core.iam_evaluator:enforce"), caller.access_key, action, service, REGION, resource, dict(context)
+        )
+        if verdict is None:
+            return
+        if isinstance(verdict, hooks.get("core.iam_evaluator:AuthError")):
+            raise Denied(verdict.message)
+        sentence = hooks.get("core.iam_actions:identity_denial_message")
+        raise Denied(sentence(action, verdict.principal_arn, resource, verdict.decision == "Deny"))
+
+    def assume_as_service(
+        self, role_arn: str, service: str, session: str, context: Mapping[str, str]
+    ) -> Credentials:
+        """Temporary credentials of a role for a service that its trust policy names."""
+        role_name = role_arn.rsplit("/", 1)[-1]
+        role = hooks.get("services.iam:_roles").get_scoped(ACCOUNT, None, role_name)
+        if role is None:
+            raise Denied(f"{service} cannot assume {role_arn}: there is no such role")
+        if not _trusts(role["AssumeRolePolicyDocument"], service, context):
+            raise Denied(f"{service} is not authorized to assume {role_arn}: its trust policy does not allow it")
+        name = _SESSION_NAME.sub("-", session)[:64] or "session"
+        credentials = Credentials(
+            access_key="ASIA" + secrets.token_hex(8).upper(),
+            secret_key=secrets.token_urlsafe(30),
+            session_token=hashlib.sha256(uuid.uuid4().bytes).hexdigest() * 2,
+        )
+        hooks.get("services.sts:register_session")(
+            credentials.access_key,
+            {
+                "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{name}",
+                "UserId": f"{role.get('RoleId', role_name)}:{name}",
+                "SecretAccessKey": credentials.secret_key,
+                "SessionToken": credentials.session_token,
+                "Expiration": time.time() + _SESSION_SECONDS,
+            },
+        )
+        return credentials
+
+    # -- events
+
+    def put_event(self, source: str, detail_type: str, detail: str, resources: list[str]) -> None:
+        """Put an event on the default bus; ``aws.`` sources are allowed here."""
+        entry = {"Source": source, "DetailType": detail_type, "Detail": detail, "Resources": resources}
+        _apart_from_any_request(hooks.get("services.eventbridge:_put_events"), {"Entries": [entry]}, True)
+
+
+def answer(handler: Handler, request: Request) -> RawResponse:
+    """Call a handler; its errors become what AWS answers."""
+    try:
+        response = handler(request)
+        return response.status, dict(response.headers), response.body
+    except Denied as error:
+        return _error("AccessDeniedException", str(error), 400)
+    except ServiceError as error:
+        return _error(error.code, error.message, error.status)
+    except Exception as error:
+        log.exception("%s %s %s failed", request.method, request.path, request.operation)
+        return _error("InternalFailure", f"{type(error).__name__}: {error}", 500)
+
+
+def _error(code: str, message: str, status: int) -> RawResponse:
+    body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
+    return status, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code}, body
+
+
+def _apart_from_any_request(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call without the context of the request that is being served, whose signature would be looked at again."""
+    return contextvars.Context().run(function, *arguments)
+
+
+def _trusts(document: str | dict[str, Any], service: str, context: Mapping[str, str]) -> bool:
+    statements = (json.loads(document) if isinstance(document, str) else document).get("Statement", [])
+    statements = [statements] if isinstance(statements, dict) else statements
+    effects = {
+        statement["Effect"] for statement in statements if _applies(statement, service, context)
+    }
+    return effects == {"Allow"}
+
+
+def _applies(statement: Mapping[str, Any], service: str, context: Mapping[str, str]) -> bool:
+    actions = statement.get("Action", [])
+    evaluation = hooks.get("core.iam_evaluator:EvalContext")(
+        principal_arn=service,
+        principal_type="Service",
+        principal_account=ACCOUNT,
+        action="sts:AssumeRole",
+        resource_arn="*",
+        region=REGION,
+        service_context={key.lower(): value for key, value in context.items()},
+    )
+    return bool(
+        hooks.get("core.iam_evaluator:_action_matches")(
+            "sts:AssumeRole", [actions] if isinstance(actions, str) else actions, []
+        )
+        and hooks.get("core.iam_evaluator:_service_principal_matches")(statement.get("Principal"), service)
+        and hooks.get("core.iam_evaluator:_conditions_met")(statement.get("Condition", {}), evaluation)
+    )

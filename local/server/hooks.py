@@ -1,0 +1,113 @@
+"""Every private name of ministack that the local server leans on, in one list.
+
+ministack is pinned exactly. When the pin moves, ``tests/local/server/test_ministack_hooks.py`` asks this list what
+still holds, and names what broke and what it was for. Code reaches a private name only through ``get`` and
+``replace``, which refuse what is not listed.
+
+Importing this module imports nothing of ministack: the launcher sets the environment first.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Hook:
+    """One private name.
+
+    Attributes:
+        purpose: What stops working when the name goes or changes.
+        parameters: For a function, the names of its parameters in order; ``None`` for anything else.
+    """
+
+    purpose: str
+    parameters: tuple[str, ...] | None = None
+
+
+_REQUEST = ("method", "path", "headers", "body", "query_params")
+
+HOOKS: Mapping[str, Hook] = {
+    # the server itself
+    "app:app": Hook("requests are served, behind a guard of the administrative paths", ("scope", "receive", "send")),
+    "app:SERVICE_HANDLERS": Hook("services that ministack lacks, and single operations of those it has, are served"),
+    "app:AUTH": Hook("IAM is enforced"),
+    # identity
+    "core.router:extract_access_key_id": Hook("the caller of a request is known", ("headers", "query_params")),
+    "core.iam_evaluator:enforce": Hook(
+        "plug-ins check policies",
+        ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),
+    ),
+    "core.iam_evaluator:resolve_principal": Hook(
+        "the caller of a request is known", ("access_key_id", "account_id", "credential")
+    ),
+    "core.iam_evaluator:AuthError": Hook("bad credentials are told from missing grants"),
+    "core.iam_evaluator:EvalContext": Hook("conditions of trust policies are evaluated"),
+    "core.iam_evaluator:_conditions_met": Hook("conditions of trust policies are evaluated", ("conditions", "ctx")),
+    "core.iam_evaluator:_action_matches": Hook(
+        "actions of trust policies are matched", ("request_action", "actions", "not_actions")
+    ),
+    "core.iam_evaluator:_service_principal_matches": Hook(
+        "service principals of trust policies are matched", ("principal", "service")
+    ),
+    "core.iam_actions:identity_denial_message": Hook(
+        "denials carry AWS's sentence", ("action", "principal_arn", "resource", "explicit_deny")
+    ),
+    "services.iam:_roles": Hook("roles are found for services that assume them"),
+    "services.sts:register_session": Hook("services act with temporary credentials", ("access_key", "session")),
+    # events
+    "services.eventbridge:_put_events": Hook(
+        "events come from aws.* sources", ("data", "allow_aws_source")
+    ),
+    # CloudFormation
+    "services.cloudformation.provisioners:_RESOURCE_HANDLERS": Hook("resource types that ministack lacks are made"),
+    "services.cloudformation.stacks:_runs_on_worker_thread": Hook(
+        "a resource type that calls the server does not block it", ("resource_type",)
+    ),
+}
+
+
+def get(name: str) -> Any:
+    """The object behind a listed ``module:name``; the module is below ``ministack``.
+
+    Raises:
+        KeyError: The name is not listed.
+    """
+    if name not in HOOKS:
+        raise KeyError(f"{name} is not in the list of hooks")
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(f"ministack.{module}"), attribute)
+
+
+def replace(name: str, value: object) -> Any:
+    """Put ``value`` in the place of a listed name; returns what was there."""
+    before = get(name)
+    module, _, attribute = name.partition(":")
+    setattr(importlib.import_module(f"ministack.{module}"), attribute, value)
+    return before
+
+
+def problem(name: str) -> str | None:
+    """What is wrong with a hook in the installed ministack, or ``None``."""
+    hook = HOOKS[name]
+    try:
+        found = get(name)
+    except (ImportError, AttributeError) as error:
+        return f"{name} is gone ({error}): {hook.purpose}"
+    if hook.parameters is None:
+        return None
+    parameters = tuple(inspect.signature(found).parameters)
+    if parameters != hook.parameters:
+        return f"{name} takes {parameters}, not {hook.parameters}: {hook.purpose}"
+    return None
+
+
+if __name__ == "__main__":
+    import json
+    import sys
+
+    json.dump({name: problem(name) for name in HOOKS}, sys.stdout)
