@@ -1,0 +1,63 @@
+"""Put the synthesised stacks onto the local AWS."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from botocore.exceptions import ClientError
+
+from local.aws import Aws
+from local.cdk import StackEvent, parse_event, run_cdk
+from local.settings import ACCOUNT, REGION, Settings
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """How long the parts took, in seconds; bootstrapping takes none when it was done before."""
+
+    bootstrap_seconds: float
+    deploy_seconds: float
+
+
+def deploy_stacks(
+    settings: Settings, aws: Aws, templates: Path, on_event: Callable[[StackEvent], None]
+) -> Deployed:
+    """Bootstrap if need be, then deploy what exists once per account and every stack of the stage.
+
+    Raises:
+        Failure: The CDK CLI ended with an error.
+    """
+    started = time.monotonic()
+    if not is_bootstrapped(aws):
+        _bootstrap(settings, aws, templates)
+    bootstrapped = time.monotonic()
+
+    def on_line(line: str) -> None:
+        event = parse_event(line)
+        if event is not None:
+            on_event(event)
+
+    arguments = ["deploy", "Account", f"{settings.stage}/*", "--app", str(templates)]
+    arguments += ["--require-approval", "never", "--progress", "events", "--concurrency", "4", "--method", "direct"]
+    run_cdk(settings, aws.server, arguments, log=settings.log_dir / "deploy.log", on_line=on_line)
+    return Deployed(bootstrapped - started, time.monotonic() - bootstrapped)
+
+
+def is_bootstrapped(aws: Aws) -> bool:
+    """Whether the stack that ``cdk bootstrap`` makes is complete."""
+    try:
+        stacks = aws.client("cloudformation").describe_stacks(StackName="CDKToolkit")["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return False
+        raise
+    return str(stacks[0]["StackStatus"]) in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+
+
+def _bootstrap(settings: Settings, aws: Aws, templates: Path) -> None:
+    arguments = ["bootstrap", f"aws://{ACCOUNT}/{REGION}", "--app", str(templates)]
+    log = settings.log_dir / "bootstrap.log"
+    run_cdk(settings, aws.server, arguments, log=log, on_line=lambda _: None)

@@ -1,0 +1,86 @@
+"""Synthesise the application once, and again only when something that it reads has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.environment import synth_env
+from local.errors import Failure
+from local.processes import child
+from local.server_process import log_tail
+from local.settings import CHECKOUT, Settings
+
+_INPUTS = ("app.py", "cdk.json", "stacks", "constructs_lib", "lambda", "glue_jobs", "sagemaker_jobs", "workloads")
+_PACKAGES = ("aws-cdk-lib", "constructs", "cdk-nag", "pydantic")
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Synthesised templates.
+
+    Args:
+        folder: What ``cdk deploy --app`` takes.
+        seconds: How long the synthesis took; 0 if the templates were there already.
+    """
+
+    folder: Path
+    seconds: float
+
+
+def synthesise(settings: Settings) -> Templates:
+    """Run ``app.py`` without keys and without an endpoint, unless its inputs are those of the last time.
+
+    Raises:
+        Failure: The application did not synthesise; the message has the end of its output.
+    """
+    out = settings.cache_dir / "cdk.out"
+    stamp = settings.cache_dir / "synth.json"
+    digest = inputs_digest(CHECKOUT)
+    if (out / "manifest.json").is_file() and stamp.is_file() and json.loads(stamp.read_text())["digest"] == digest:
+        return Templates(out, 0.0)
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    seconds = _run_app(settings, out)
+    stamp.write_text(json.dumps({"digest": digest, "seconds": round(seconds, 3)}))
+    return Templates(out, seconds)
+
+
+def inputs_digest(checkout: Path) -> str:
+    """SHA-256 over everything that synthesis reads: names and bytes of the files, versions of the packages."""
+    digest = hashlib.sha256()
+    for name in _PACKAGES:
+        digest.update(f"{name}=={importlib.metadata.version(name)}\n".encode())
+    digest.update(sys.version.encode())
+    for path in _input_files(checkout):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{path.relative_to(checkout).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _input_files(checkout: Path) -> Iterator[Path]:
+    for name in _INPUTS:
+        root = checkout / name
+        found = [root] if root.is_file() else root.rglob("*")
+        yield from sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
+
+
+def _run_app(settings: Settings, out: Path) -> float:
+    log = settings.log_dir / "synth.log"
+    started = time.monotonic()
+    with log.open("wb") as output:
+        command = [sys.executable, "app.py"]
+        env = synth_env(settings, out)
+        with child(command, env=env, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT) as process:
+            code = process.wait()
+    if code != 0:
+        raise Failure(f"app.py ended with exit code {code}\n{log_tail(log)}")
+    return time.monotonic() - started
