@@ -6,18 +6,19 @@ Invoked by the intake queue (SQS, partial batch responses) with the events of Ev
 - ``SageMaker Model Package State Change`` to ``Approved`` starts the deployment machine;
 - ``Re-run Requested`` of ``gapless`` (``{"workload", "run_key"}``) starts an earlier execution once more.
 
-The idempotency key of a batch is the SHA-256 of what ``_batch.json`` says, wherever it lies and however it is laid out; that of
-an approval is the SHA-256 of the package's ARN. The protocol, on the item ``start#<key>`` of the runs table:
+The idempotency key of a batch is the SHA-256 of what ``_batch.json`` says, wherever it lies and however it is laid
+out; that of an approval is the SHA-256 of the package's ARN. The protocol, on the item ``start#<key>`` of the table:
 
 1. a conditional put records the wish: ``status = pending``, attempt 1 and the input of the execution;
-2. StartExecution with the *recorded* input, named ``<first 16 digits of the key>-<attempt>``; that it exists already is success;
+2. StartExecution with the *recorded* input, named ``<first 16 digits of the key>-<attempt>``; it may exist already;
 3. an update marks the item ``started``.
 
-Whoever finds the item ``started`` has nothing to do; whoever finds it ``pending`` (another message at work, or one that died)
-goes on with step 2, which is harmless to repeat. So an event is lost at no point, and starts nothing twice. A re-run
-replaces step 1 by an update that raises the attempt once per event id.
+Whoever finds the item ``started`` has nothing to do; whoever finds it ``pending`` (another message at work, or one that
+died) goes on with step 2, which is harmless to repeat. So an event is lost at no point, and starts nothing twice. A
+re-run replaces step 1 by an update that raises the attempt once per event id.
 
-A batch file that is not JSON starts an execution all the same: the data machine refuses it, and that failure reaches a person.
+A batch file that is not JSON starts an execution all the same: the data machine refuses it, and that failure reaches a
+person.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypedDict
+
+from botocore.exceptions import ClientError
 
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
@@ -192,10 +195,13 @@ def read_bundle(s3: Any, pointer: str) -> dict[str, str]:
     """
     try:
         current = read_json(s3, parse_uri(pointer))
-    except s3.exceptions.NoSuchKey as error:
-        raise MissingBundle(
-            f"no bundle is published: {pointer} does not exist; publish the workload's scripts first"
-        ) from error
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in (
+            "NoSuchKey",
+            "AccessDenied",
+        ):  # without s3:ListBucket S3 says the latter
+            raise
+        raise MissingBundle(f"no bundle is published: {pointer} does not exist or may not be read") from error
     except ValueError as error:
         raise MissingBundle(str(error)) from error
     names = ("bundle", "uri", "commit")
@@ -250,7 +256,7 @@ def start(event: Mapping[str, Any], settings: Settings) -> None:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> BatchResponse:  # noqa: ARG001
-    """Start what the messages of one SQS delivery ask for; those that fail are delivered again, then kept in the DLQ."""
+    """Start what the messages of one delivery ask for; those that fail come again, and end in the DLQ."""
     settings = read_settings(Settings)
     failures: list[ItemFailure] = []
     for message in event["Records"]:
