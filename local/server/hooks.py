@@ -54,6 +54,12 @@ HOOKS: Mapping[str, Hook] = {
     "core.iam_evaluator:_service_principal_matches": Hook(
         "service principals of trust policies are matched", ("principal", "service")
     ),
+    "core.iam_evaluator:is_root_access_key": Hook(
+        "the well-known keys (test, account ids, none at all) are not the root user", ("access_key_id",)
+    ),
+    "services.sts:is_root_access_key": Hook(
+        "the well-known keys (test, account ids, none at all) are not the root user", ("access_key_id",)
+    ),
     "core.iam_actions:identity_denial_message": Hook(
         "denials carry AWS's sentence", ("action", "principal_arn", "resource", "explicit_deny")
     ),

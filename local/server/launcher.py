@@ -48,7 +48,7 @@ def run(settings: Settings, root: Credentials) -> None:
     _raise_file_limit()
     children = Children()
     try:
-        host = Host(settings, root, Ministack(), children)
+        host = Host(settings, root, Ministack(root), children)
         _register_plugins(host)
         asyncio.run(_serve(host, root, children))
     finally:
