@@ -80,7 +80,7 @@ def database_name(stage: str, zone: str) -> str:
 
 
 def table_name(workload: str, table: str) -> str:
-    """Returns the catalogue table of a workload's source (or of its ``features``), such as ``flight_delays_flights``."""
+    """Returns the catalogue table of a workload's source or of its features, such as ``flight_delays_flights``."""
     return f"{check_workload(workload)}_{table}"
 
 

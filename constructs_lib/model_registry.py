@@ -1,0 +1,44 @@
+"""The registry of one workload's models."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+
+class ModelRegistry(Construct):
+    """Defines the group that holds all versions of one model, with metrics, lineage and approval status.
+
+    Args:
+        name: Physical name of the group; pipelines find it by this name.
+        description: What the models predict.
+        removal_policy: What happens when the stack goes. Default: the group stays.
+
+    Attributes:
+        group_name: The name.
+        group_arn: ARN of the group.
+        package_arns: Pattern for the ARNs of its versions, for policies.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        name: str,
+        description: str,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        group = sagemaker.CfnModelPackageGroup(
+            self,
+            "Group",
+            model_package_group_name=name,
+            model_package_group_description=description or None,
+        )
+        group.apply_removal_policy(removal_policy)
+        arn = f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        self.group_name = name
+        self.group_arn = f"{arn}:model-package-group/{name}"
+        self.package_arns = f"{arn}:model-package/{name}/*"

@@ -1,0 +1,40 @@
+"""Whom to wake: one encrypted topic that alarms and pipelines publish to."""
+
+from __future__ import annotations
+
+from aws_cdk import Aws
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+
+
+class OnCallTopic(sns.Topic):
+    """Defines the topic that failures are told to; CloudWatch alarms of the account may publish.
+
+    Args:
+        key: Encrypts the messages; its policy must let ``cloudwatch.amazonaws.com`` use it.
+        email: Gets every message, after confirming once. Default: subscriptions are made by hand.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey, email: str | None = None) -> None:
+        super().__init__(scope, construct_id, master_key=key, enforce_ssl=True)
+        self._key = key
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="Alarms",
+                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
+        if email is not None:
+            sns.CfnSubscription(self, "Email", topic_arn=self.topic_arn, protocol="email", endpoint=email)
+
+    def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Lets somebody publish messages, and nothing else; without the wildcards of the inherited grant."""
+        iam.Grant.add_to_principal(
+            grantee=grantee, actions=["kms:Decrypt", "kms:GenerateDataKey"], resource_arns=[self._key.key_arn]
+        )
+        return iam.Grant.add_to_principal(grantee=grantee, actions=["sns:Publish"], resource_arns=[self.topic_arn])

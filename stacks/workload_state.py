@@ -1,0 +1,45 @@
+"""What one workload must not lose."""
+
+from __future__ import annotations
+
+from aws_cdk import Stack
+from constructs import Construct
+
+from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.names.naming import runtime_name
+from constructs_lib.names.workload_file import WorkloadFile
+from stacks.config import StageConfig
+
+
+class WorkloadStateStack(Stack):
+    """Stateful.
+
+    Attributes:
+        registry: Every model of the workload that passed its gate.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig, workload: WorkloadFile) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=f"Gapless: models of {workload.name}",
+            termination_protection=not stage.removable,
+            tags=stage.tags,
+        )
+        self.registry = ModelRegistry(
+            self,
+            "Registry",
+            name=runtime_name(stage.name, workload.name, "models"),
+            description=workload.description,
+            removal_policy=stage.removal_policy,
+        )
+
+    @property
+    def model_package_group_name(self) -> str:
+        """Name of the workload's model package group."""
+        return self.registry.group_name
+
+    @property
+    def model_package_group_arn(self) -> str:
+        """ARN of the workload's model package group."""
+        return self.registry.group_arn
