@@ -1,0 +1,410 @@
+"""The data machine: turns a landed batch into a published dataset.
+
+Input: ``{"run_id", "workload", "batch_uri", "as_of", "bundle": {"bundle", "uri", "commit"}}``.
+Output: ``{"dataset": <the published manifest>, "phases": <each phase's figures, null when it was published before>}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from constructs_lib.asl import (
+    Catch,
+    State,
+    attempt,
+    choice,
+    for_each,
+    go_to,
+    jsonata,
+    kept,
+    machine,
+    now_seconds,
+    parallel,
+    raise_again,
+    remember,
+    succeed,
+    task,
+    wait,
+)
+from constructs_lib.machines.common import (
+    CALL_SECONDS,
+    HOUR,
+    MINUTE,
+    Surroundings,
+    failure_states,
+    get_json,
+    own_failure,
+    put_metrics,
+    run_record,
+    text,
+)
+from constructs_lib.names import metrics
+
+FINAL_ERRORS = ("BadBatch", "BadSchema", "QuarantineLimitExceeded", "RuleFailed", "RowsLost")
+"""Errors that lie in the batch: trying again would meet them again."""
+
+_CRAWL_MINUTES = 20
+_QUEUE_SECONDS = 15 * MINUTE
+
+
+@dataclass(frozen=True)
+class DataParts:
+    """Names what the data machine works with; every value may be a token.
+
+    Args:
+        check_batch_arn: The function that checks a batch before anything is paid for.
+        job_name: The Glue job that prepares datasets.
+        job_minutes: The job's own time limit.
+        crawler_name: The crawler of the landing zone.
+        contract_uri: The workload's contract, ``s3://…``.
+        buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
+        databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
+        max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
+    """
+
+    check_batch_arn: str
+    job_name: str
+    job_minutes: int
+    crawler_name: str
+    contract_uri: str
+    buckets: Mapping[str, str]
+    databases: Mapping[str, str]
+    max_quarantined_share: float
+
+
+def data_machine(s: Surroundings, p: DataParts) -> State:
+    """Returns the definition."""
+    return machine(
+        f"Turns a landed batch of {s.workload} into a published dataset",
+        {
+            "CheckBatch": check_batch(p),
+            "FindDataset": find_dataset(s, p),
+            "AlreadyPublished": choice([("$published", "ReadPublished")], default="Ingest"),
+            "Ingest": parallel(
+                catalogue_landing(s, p),
+                prepare_dataset(s, p),
+                assign={"attempt": jsonata("$states.result[1].attempt")},
+            ),
+            "ReadReport": read_report(s, p),
+            "PublishMetrics": publish_metrics(s),
+            "Validation": validation(p),
+            "Exploration": show_phase("exploration"),
+            "Cleaning": show_phase("cleaning"),
+            "Splitting": show_phase("splitting"),
+            "ReadCandidate": read_candidate(s, p),
+            "PublishDataset": publish_dataset(s, p),
+            "ReadPublished": read_published(s, p),
+            "RegisterPartitions": register_partitions(p),
+            "RecordRun": record_run(s),
+            "Done": succeed({"dataset": jsonata("$manifest"), "phases": jsonata("$phases")}),
+            "TooManyQuarantined": too_many_quarantined(p),
+            "RuleFailed": rule_failed(),
+            "RowsLost": rows_lost(),
+            "PublishedMeanwhile": published_meanwhile(),
+            **failure_states(s, "data", final=FINAL_ERRORS, resume_at="CheckBatch"),
+        },
+        timeout=12 * HOUR,
+    )
+
+
+def check_batch(p: DataParts) -> State:
+    """Refuses a batch whose files are not there or not what ``_batch.json`` says; names the dataset it makes."""
+    return task(
+        "lambda:invoke",
+        {"FunctionName": p.check_batch_arn, "Payload": jsonata("$states.input")},
+        timeout=15 * MINUTE,
+        assign={
+            "version": jsonata("$states.result.Payload.version"),
+            "as_of": jsonata("$states.result.Payload.as_of"),
+            "phases": None,
+        },
+    )
+
+
+def find_dataset(s: Surroundings, p: DataParts) -> State:
+    """Looks for the published manifest of this version: the same inputs and code have made it before."""
+    return task(
+        "aws-sdk:s3:listObjectsV2",
+        {
+            "Bucket": p.buckets["datasets"],
+            "Prefix": jsonata(f"{published_key(s)}"),
+            "MaxKeys": 1,
+            "ExpectedBucketOwner": s.account,
+        },
+        timeout=CALL_SECONDS,
+        assign={"published": jsonata("$states.result.KeyCount > 0")},
+    )
+
+
+def catalogue_landing(s: Surroundings, p: DataParts) -> dict[str, State]:
+    """Lets the crawler describe what landed, beside the critical path: its failure is counted, and fails nothing."""
+    return {
+        "StartCrawler": task(
+            "aws-sdk:glue:startCrawler",
+            {"Name": p.crawler_name},
+            timeout=CALL_SECONDS,
+            assign={"crawl_deadline": crawl_deadline()},
+            catch=[
+                Catch(["Glue.CrawlerRunningException"], "WaitForCrawler", {"crawl_deadline": crawl_deadline()}),
+            ],
+            on_failure="CountFailedCrawl",
+            failure="crawl_failure",
+        ),
+        "WaitForCrawler": wait(30),
+        "DescribeCrawler": task(
+            "aws-sdk:glue:getCrawler",
+            {"Name": p.crawler_name},
+            timeout=CALL_SECONDS,
+            assign={
+                "crawler_state": jsonata("$states.result.Crawler.State"),
+                "crawl_status": jsonata("[$states.result.Crawler.LastCrawl.Status, 'NONE'][0]"),
+            },
+            on_failure="CountFailedCrawl",
+            failure="crawl_failure",
+        ),
+        "CrawlOver": choice(
+            [
+                ("$crawler_state = 'READY' and $crawl_status = 'SUCCEEDED'", "Crawled"),
+                (f"$crawler_state != 'READY' and {now_seconds()} < $crawl_deadline", "WaitForCrawler"),
+            ],
+            default="CountFailedCrawl",
+        ),
+        "CountFailedCrawl": put_metrics(
+            s, {metrics.CRAWL_FAILED: "1"}, on_failure="NotCrawled", failure="count_failure"
+        ),
+        "NotCrawled": succeed({"crawled": False}),
+        "Crawled": succeed({"crawled": True}),
+    }
+
+
+def crawl_deadline() -> str:
+    return jsonata(f"{now_seconds()} + {_CRAWL_MINUTES * MINUTE}")
+
+
+def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
+    """Runs the job that reads, validates, cleans, joins and splits, and writes a candidate under its own attempt."""
+    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
+    return {
+        "PrepareDataset": task(
+            "glue:startJobRun.sync",
+            {
+                "JobName": p.job_name,
+                "Timeout": p.job_minutes,
+                "Arguments": {
+                    "--batch_uri": jsonata("$states.input.batch_uri"),
+                    "--contract_uri": p.contract_uri,
+                    "--bundle_uri": jsonata("$states.input.bundle.uri"),
+                    "--version": jsonata("$version"),
+                    "--attempt": jsonata(attempt()),
+                    "--as_of": jsonata("$as_of"),
+                    **locations,
+                },
+            },
+            timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
+            assign={"prepared_attempt": jsonata(attempt())},
+            on_failure="PreparationFailed",
+            failure="preparation_failure",
+        ),
+        "Prepared": succeed({"attempt": jsonata("$prepared_attempt")}),
+        "PreparationFailed": raise_again("preparation_failure"),
+    }
+
+
+def read_report(s: Surroundings, p: DataParts) -> State:
+    """Reads what the job found in each phase."""
+    return get_json(
+        s,
+        p.buckets["datasets"],
+        f"{candidate_key(s)} & 'report.json'",
+        {"phases": jsonata("$parse($states.result.Body).phases")},
+    )
+
+
+def publish_metrics(s: Surroundings) -> State:
+    """Publishes how good the batch was, whether it is accepted or not."""
+    figures = "$phases.validation"
+    return put_metrics(
+        s,
+        {
+            metrics.ROWS_IN: f"{figures}.rows_in",
+            metrics.ROWS_VALIDATED: f"{figures}.rows_validated",
+            metrics.ROWS_QUARANTINED: f"{figures}.rows_quarantined",
+            metrics.QUARANTINED_SHARE: f"{figures}.quarantined_share",
+        },
+    )
+
+
+def validation(p: DataParts) -> State:
+    """Refuses a dataset that lost rows, had too many quarantined, or broke a rule about the batch as a whole."""
+    figures = "$phases.validation"
+    return choice(
+        [
+            (f"{figures}.rows_in != {figures}.rows_validated + {figures}.rows_quarantined", "RowsLost"),
+            (f"{figures}.quarantined_share > {p.max_quarantined_share}", "TooManyQuarantined"),
+            (f"$count({broken_rules()}) > 0", "RuleFailed"),
+        ],
+        default="Exploration",
+    )
+
+
+def broken_rules() -> str:
+    """The JSONata of the rules that did not hold and quarantined nothing: those about a batch as a whole."""
+    return "$phases.validation.rules[passed = false and refused_rows = 0]"
+
+
+def show_phase(phase: str) -> State:
+    """Shows the figures of a phase in the execution."""
+    return remember({f"{phase}_figures": jsonata(f"$phases.{phase}")})
+
+
+def read_candidate(s: Surroundings, p: DataParts) -> State:
+    """Reads the manifest that the job wrote."""
+    return get_json(
+        s,
+        p.buckets["datasets"],
+        f"{candidate_key(s)} & 'manifest.json'",
+        {"candidate": jsonata("$parse($states.result.Body)")},
+    )
+
+
+def publish_dataset(s: Surroundings, p: DataParts) -> State:
+    """Publishes the manifest by one conditional write: before it, nobody reads the dataset; after it, it never changes.
+
+    Step Functions writes the body as JSON; a text would arrive in quotes.
+    """
+    return task(
+        "aws-sdk:s3:putObject",
+        {
+            "Bucket": p.buckets["datasets"],
+            "Key": jsonata(published_key(s)),
+            "Body": jsonata("$candidate"),
+            "ContentType": "application/json",
+            "IfNoneMatch": "*",
+            "ExpectedBucketOwner": s.account,
+        },
+        timeout=CALL_SECONDS,
+        catch=[Catch(["S3.S3Exception"], "PublishedMeanwhile", kept())],
+    )
+
+
+def published_meanwhile() -> State:
+    """Somebody else published this version first, or our own earlier try did: theirs is as good."""
+    told = "$lowercase($failure.cause)"
+    return choice(
+        [(f"$contains({told}, 'pre-condition') or $contains({told}, 'conflict')", "ReadPublished")],
+        default="ExplainFailure",
+    )
+
+
+def read_published(s: Surroundings, p: DataParts) -> State:
+    """Reads the published manifest, whoever published it."""
+    return get_json(
+        s,
+        p.buckets["datasets"],
+        published_key(s),
+        {"manifest": jsonata("$parse($states.result.Body)")},
+    )
+
+
+def register_partitions(p: DataParts) -> State:
+    """Points the catalogue at the published files; until now no query sees them."""
+    zones = ", ".join(f"{text(zone)}: {text(name)}" for zone, name in p.databases.items())
+    return for_each(
+        f"$map($manifest.tables, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
+        {
+            "DescribeTable": task(
+                "aws-sdk:glue:getTable",
+                {"DatabaseName": jsonata("$states.input.database"), "Name": jsonata("$states.input.table")},
+                timeout=CALL_SECONDS,
+                assign={"storage": jsonata("$states.result.Table.StorageDescriptor")},
+                on_failure="PartitionFailed",
+                failure="partition_failure",
+            ),
+            "CreatePartition": task(
+                "aws-sdk:glue:createPartition",
+                {**partition(), "PartitionInput": partition_input()},
+                timeout=CALL_SECONDS,
+                catch=[Catch(["Glue.AlreadyExistsException"], "UpdatePartition")],
+                on_failure="PartitionFailed",
+                failure="partition_failure",
+            ),
+            "Registered": succeed(),
+            "UpdatePartition": go_to(
+                "Registered",
+                task(
+                    "aws-sdk:glue:updatePartition",
+                    {
+                        **partition(),
+                        "PartitionValueList": [jsonata("$version")],
+                        "PartitionInput": partition_input(),
+                    },
+                    timeout=CALL_SECONDS,
+                    on_failure="PartitionFailed",
+                    failure="partition_failure",
+                ),
+            ),
+            "PartitionFailed": raise_again("partition_failure"),
+        },
+        at_once=4,
+    )
+
+
+def partition() -> dict[str, str]:
+    return {"DatabaseName": jsonata("$states.input.database"), "TableName": jsonata("$states.input.table")}
+
+
+def partition_input() -> dict[str, object]:
+    return {
+        "Values": [jsonata("$version")],
+        "StorageDescriptor": jsonata("$merge([$storage, {'Location': $states.input.location}])"),
+    }
+
+
+def record_run(s: Surroundings) -> State:
+    """Completes the run's record."""
+    return run_record(
+        s,
+        "data",
+        {
+            "status": "'succeeded'",
+            "as_of": "$as_of",
+            "bundle": "$states.input.bundle.bundle",
+            "commit": "$states.input.bundle.commit",
+            "batch_uri": "$states.input.batch_uri",
+            "dataset_version": "$version",
+            "report_uri": "$manifest.report_uri",
+        },
+    )
+
+
+def too_many_quarantined(p: DataParts) -> State:
+    figures = "$phases.validation"
+    return own_failure(
+        "QuarantineLimitExceeded",
+        f"{figures}.rows_quarantined & ' of ' & {figures}.rows_in & ' rows were quarantined, a share of ' "
+        f"& {figures}.quarantined_share & '; allowed is {p.max_quarantined_share}'",
+    )
+
+
+def rule_failed() -> State:
+    return own_failure("RuleFailed", f"'rules that the batch does not keep: ' & $join({broken_rules()}.rule, '; ')")
+
+
+def rows_lost() -> State:
+    figures = "$phases.validation"
+    return own_failure(
+        "RowsLost",
+        f"{figures}.rows_in & ' rows came in, but ' & {figures}.rows_validated & ' were validated and ' "
+        f"& {figures}.rows_quarantined & ' quarantined'",
+    )
+
+
+def published_key(s: Surroundings) -> str:
+    """The JSONata of the key of the published manifest."""
+    return f"'{s.workload}/' & $version & '/manifest.json'"
+
+
+def candidate_key(s: Surroundings) -> str:
+    """The JSONata of the prefix of what this attempt wrote."""
+    return f"'{s.workload}/' & $version & '/attempt=' & $attempt & '/'"
