@@ -109,7 +109,7 @@ def alarm(
     """
     if not description.strip() or not runbook.strip():
         raise ValueError(f"alarm {construct_id} needs a description and a runbook")
-    statistic = {"extended_statistic" if metric.statistic.startswith("p") else "statistic": metric.statistic}
+    is_percentile = metric.statistic.startswith("p")
     return cloudwatch.CfnAlarm(
         scope,
         construct_id,
@@ -117,6 +117,8 @@ def alarm(
         alarm_description=f"{description}\nRunbook: {runbook}",
         namespace=metric.namespace,
         metric_name=metric.name,
+        statistic=None if is_percentile else metric.statistic,
+        extended_statistic=metric.statistic if is_percentile else None,
         dimensions=[
             cloudwatch.CfnAlarm.DimensionProperty(name=key, value=value)
             for key, value in sorted(metric.dimensions.items())
@@ -130,7 +132,6 @@ def alarm(
         actions_enabled=True,
         alarm_actions=[alarms.topic.topic_arn],
         ok_actions=[alarms.topic.topic_arn],
-        **statistic,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Network
+from typing import Any
 
 from aws_cdk import Aws
 from aws_cdk import aws_ec2 as ec2
@@ -99,10 +101,8 @@ class Network(Construct):
         log_retention_days: How long flow logs are kept, in days. Default: a year.
 
     Attributes:
-        vpc: The VPC.
-        subnets: Its private subnets, in the order of the zones.
-        subnet_ids: Their ids.
-        security_group: For jobs and endpoints.
+        subnet_ids: Ids of the private subnets, in the order of the zones.
+        security_group_id: Id of the security group of jobs and endpoints.
     """
 
     def __init__(
@@ -122,14 +122,12 @@ class Network(Construct):
             own.log_flows(log_key, log_retention_days)
             vpc_id, subnet_ids, route_table_ids = own.vpc_id, own.subnet_ids, own.route_table_ids
         self.subnet_ids: list[str] = subnet_ids
-        self.vpc: ec2.IVpc = ec2.Vpc.from_vpc_attributes(
-            self,
-            "Vpc",
-            vpc_id=vpc_id,
-            availability_zones=list(plan.zones),
-            private_subnet_ids=subnet_ids,
-            private_subnet_route_table_ids=route_table_ids,
-        )
+        self._vpc_attributes: dict[str, Any] = {
+            "vpc_id": vpc_id,
+            "availability_zones": list(plan.zones),
+            "private_subnet_ids": subnet_ids,
+            "private_subnet_route_table_ids": route_table_ids,
+        }
         self.security_group_id: str = ec2.CfnSecurityGroup(
             self,
             "SecurityGroup",
@@ -142,19 +140,21 @@ class Network(Construct):
             ],
         ).attr_group_id
 
+    @cached_property
+    def vpc(self) -> ec2.IVpc:
+        """The VPC."""
+        return ec2.Vpc.from_vpc_attributes(self, "Vpc", **self._vpc_attributes)
+
     @property
     def subnets(self) -> list[ec2.ISubnet]:
         """The private subnets, in the order of the zones."""
         return list(self.vpc.private_subnets)
 
-    @property
+    @cached_property
     def security_group(self) -> ec2.ISecurityGroup:
         """The security group of jobs and endpoints; its rules are fixed."""
-        found = self.node.try_find_child("ImportedSecurityGroup")
-        if found is not None:
-            return found  # type: ignore[no-any-return]
         return ec2.SecurityGroup.from_security_group_id(
-            self, "ImportedSecurityGroup", self.security_group_id, mutable=False
+            self, "FixedSecurityGroup", self.security_group_id, mutable=False
         )
 
 
