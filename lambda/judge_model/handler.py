@@ -4,12 +4,12 @@ Invoked by the model machine after the evaluation, with the figures in the event
 The rules, each of which must hold:
 
 ``floor``
-    The metric of the candidate reaches the workload's limit: at least the limit for a metric of which more is better, at
-    most the limit for ``log_loss`` and ``brier``.
+    The metric of the candidate reaches the workload's limit: at least the limit for a metric of which more is better,
+    at most the limit for ``log_loss`` and ``brier``.
 ``better_than_champion`` (unless the workload switches it off)
-    On the same rows the candidate beats the champion, the model approved last: ``value > champion - tolerance``, so with
-    the default tolerance of 0 it has to be strictly better, and with 0.01 it may be almost 0.01 worse. For ``log_loss`` and
-    ``brier`` it is ``value < champion + tolerance``. While there is no champion the rule holds.
+    On the same rows the candidate beats the champion, the model approved last: ``value > champion - tolerance``. So
+    with the default tolerance of 0 it has to be strictly better, and with 0.01 it may be almost 0.01 worse. For
+    ``log_loss`` and ``brier`` it is ``value < champion + tolerance``. While there is no champion the rule holds.
 """
 
 from __future__ import annotations
