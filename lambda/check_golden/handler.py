@@ -86,8 +86,10 @@ def _agree(given: Any, expected: Mapping[str, Any]) -> bool:
 def ask(runtime: Any, endpoint_name: str, case: Case) -> Any:
     """Send a request to the endpoint; give its answer as JSON, or the text that is none."""
     body = json.dumps(case["request"]).encode("utf-8")
-    answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON,
-    Body=body)["Body"].read() try:
+    answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON, Body=body)[
+        "Body"
+    ].read()
+    try:
         return json.loads(answer)
     except ValueError:
         return answer.decode("utf-8", "replace")
@@ -101,5 +103,7 @@ def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
     found = [text for text in differences if text is not None]
     if found:
         raise GoldenMismatch(f"{len(found)} of {len(cases)} golden requests: {'; '.join(found)}")
-    log.info("golden requests answered as before", extra={"endpoint_name": event["endpoint_name"], "checked":
-    len(cases)}) return {"passed": True, "checked": len(cases)}
+    log.info(
+        "golden requests answered as before", extra={"endpoint_name": event["endpoint_name"], "checked": len(cases)}
+    )
+    return {"passed": True, "checked": len(cases)}
