@@ -86,13 +86,12 @@ def _agree(given: Any, expected: Mapping[str, Any]) -> bool:
 def ask(runtime: Any, endpoint_name: str, case: Case) -> Any:
     """Send a request to the endpoint; give its answer as JSON, or the text that is none."""
     body = json.dumps(case["request"]).encode("utf-8")
-    answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON, Body=body)[
-        "Body"
-    ].read()
+    answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON, Body=body)
+    text = answer["Body"].read()
     try:
-        return json.loads(answer)
+        return json.loads(text)
     except ValueError:
-        return answer.decode("utf-8", "replace")
+        return text.decode("utf-8", "replace")
 
 
 def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
