@@ -1,0 +1,69 @@
+"""Roles that one service takes, and permissions that go onto them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from aws_cdk import Acknowledgment, Aws, Validations
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+_ACCOUNT = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
+
+
+class ServiceRole(iam.Role):
+    """Defines a role that one AWS service may take, and only on behalf of this account.
+
+    Args:
+        service: Such as ``glue.amazonaws.com``.
+        description: What is done with it.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, service: str, description: str) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=description,
+            assumed_by=iam.ServicePrincipal(
+                service, conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+            ),
+        )
+
+
+def arn(service: str, resource: str) -> str:
+    """Returns the ARN of a resource of this account and region."""
+    return f"arn:{Aws.PARTITION}:{service}:{_ACCOUNT}:{resource}"
+
+
+def grant(
+    grantee: iam.IGrantable,
+    actions: Iterable[str],
+    *resources: str,
+    conditions: Mapping[str, Mapping[str, object]] | None = None,
+) -> None:
+    """Lets somebody do the actions on the resources."""
+    iam.Grant.add_to_principal(
+        grantee=grantee, actions=list(actions), resource_arns=list(resources), conditions=conditions
+    )
+
+
+def grant_pass_role(grantee: iam.IGrantable, role: iam.IRole, service: str) -> None:
+    """Lets somebody hand exactly this role to exactly this service."""
+    grant(
+        grantee,
+        ["iam:PassRole"],
+        role.role_arn,
+        conditions={"StringEquals": {"iam:PassedToService": service}},
+    )
+
+
+def acknowledge(scope: Construct, findings: Mapping[str, str]) -> None:
+    """Accepts single findings of the AwsSolutions pack.
+
+    Args:
+        scope: The construct that has the findings, such as a role.
+        findings: Finding, such as ``AwsSolutions-IAM5[Resource::*]``, to the reason why it is right.
+    """
+    Validations.of(scope).acknowledge(
+        *(Acknowledgment(id=f"AwsSolutions::{finding}", reason=reason) for finding, reason in findings.items())
+    )

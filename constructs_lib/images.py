@@ -1,0 +1,120 @@
+"""AWS's own framework images: which account holds them in which region, and what they are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Aws, CfnMapping
+from constructs import Construct
+
+REGISTRIES = {
+    "af-south-1": "510948584623",
+    "ap-east-1": "651117190479",
+    "ap-northeast-1": "354813040037",
+    "ap-northeast-2": "366743142698",
+    "ap-northeast-3": "867004704886",
+    "ap-south-1": "720646828776",
+    "ap-south-2": "628508329040",
+    "ap-southeast-1": "121021644041",
+    "ap-southeast-2": "783357654285",
+    "ap-southeast-3": "951798379941",
+    "ap-southeast-4": "106583098589",
+    "ca-central-1": "341280168497",
+    "ca-west-1": "190319476487",
+    "cn-north-1": "450853457545",
+    "cn-northwest-1": "451049120500",
+    "eu-central-1": "492215442770",
+    "eu-central-2": "680994064768",
+    "eu-north-1": "662702820516",
+    "eu-south-1": "978288397137",
+    "eu-south-2": "104374241257",
+    "eu-west-1": "141502667606",
+    "eu-west-2": "764974769150",
+    "eu-west-3": "659782779980",
+    "il-central-1": "898809789911",
+    "me-central-1": "272398656194",
+    "me-south-1": "801668240914",
+    "sa-east-1": "737474898029",
+    "us-east-1": "683313688378",
+    "us-east-2": "257758044811",
+    "us-gov-east-1": "237065988967",
+    "us-gov-west-1": "414596584902",
+    "us-iso-east-1": "833128469047",
+    "us-isob-east-1": "281123927165",
+    "us-isof-east-1": "108575199400",
+    "us-isof-south-1": "124985052026",
+    "us-west-1": "746614075791",
+    "us-west-2": "246618743249",
+}
+"""Region to the account whose registry holds the images of xgboost and scikit-learn there."""
+
+_REPOSITORIES = {"xgboost": "sagemaker-xgboost", "scikit-learn": "sagemaker-scikit-learn"}
+
+VERSIONS = {"xgboost": ("1.7-1", "3.0-5", "3.2-0"), "scikit-learn": ("1.2-1", "1.4-2", "1.9-0")}
+"""Framework to the versions that may be used: for training and serving alike."""
+
+_TAGS = {"xgboost": "{version}", "scikit-learn": "{version}-cpu-py3"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """Names a framework image.
+
+    Args:
+        framework: One of ``VERSIONS``.
+        version: One of the framework's versions.
+
+    Raises:
+        ValueError: There is no such image.
+    """
+
+    framework: str
+    version: str
+
+    def __post_init__(self) -> None:
+        if self.framework not in VERSIONS:
+            raise ValueError(f"framework of an image must be one of {', '.join(VERSIONS)}, got: {self.framework!r}")
+        if self.version not in VERSIONS[self.framework]:
+            allowed = ", ".join(VERSIONS[self.framework])
+            raise ValueError(f"version of {self.framework} must be one of {allowed}, got: {self.version!r}")
+
+    @classmethod
+    def parse(cls, text: str) -> Image:
+        """Reads ``framework:version``.
+
+        Raises:
+            ValueError: There is no such image.
+        """
+        framework, _, version = text.partition(":")
+        return cls(framework, version)
+
+    @property
+    def repository(self) -> str:
+        """Name of the repository."""
+        return _REPOSITORIES[self.framework]
+
+    @property
+    def tag(self) -> str:
+        """The image's tag."""
+        return _TAGS[self.framework].format(version=self.version)
+
+
+class FrameworkImage(Construct):
+    """Finds a framework image in the region that the stack is deployed to, whichever that is.
+
+    Args:
+        image: The image.
+
+    Attributes:
+        uri: Address of the image.
+        repository_arn: ARN of its repository, for policies.
+    """
+
+    def __init__(self, scope: Construct, construct_id: str, *, image: Image) -> None:
+        super().__init__(scope, construct_id)
+        registries = CfnMapping(
+            self, "Registries", mapping={region: {"account": account} for region, account in REGISTRIES.items()}
+        )
+        account = registries.find_in_map(Aws.REGION, "account")
+        self.uri = f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{image.repository}:{image.tag}"
+        self.repository_arn = f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:{account}:repository/{image.repository}"

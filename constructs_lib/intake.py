@@ -1,0 +1,155 @@
+"""Events become executions: rules, a queue, its dead letters and the function that starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_events as events
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from constructs_lib.alarms import Alarms, Metric
+from constructs_lib.failure_alarm import watch
+from constructs_lib.grants import grant
+from constructs_lib.python_function import PythonFunction
+
+_DAY = 24 * 3600
+_TRIES = 5
+
+
+class EventIntake(Construct):
+    """Defines the way from events to a function: nothing is lost, and what cannot be handled waits for a person.
+
+    Rules put events on one queue. The function takes them in small batches and says which it could not handle; those
+    come again, five times in all, then they lie in the dead-letter queue for 14 days. Events that cannot be put on the
+    queue go there as well.
+
+    Args:
+        patterns: Rule id to event pattern, on the default bus.
+        starter: The function; gets SQS messages whose bodies are the events.
+        starter_timeout_seconds: Its time limit; a message is hidden six times as long.
+        alarms: Whom to tell when events wait too long or were given up, or why nobody is told.
+
+    Attributes:
+        queue_url, queue_arn, dead_letter_queue_url, dead_letter_queue_arn: Of the queues.
+        alarms: The alarms, or nothing.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        patterns: Mapping[str, Mapping[str, Any]],
+        starter: PythonFunction,
+        starter_timeout_seconds: int,
+        alarms: Alarms,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        dead = sqs.CfnQueue(self, "DeadLetterQueue", message_retention_period=14 * _DAY, sqs_managed_sse_enabled=True)
+        queue = sqs.CfnQueue(
+            self,
+            "Queue",
+            message_retention_period=4 * _DAY,
+            sqs_managed_sse_enabled=True,
+            visibility_timeout=6 * starter_timeout_seconds,
+            redrive_policy={"deadLetterTargetArn": dead.attr_arn, "maxReceiveCount": _TRIES},
+        )
+        self.queue_url: str = queue.ref
+        self.queue_arn: str = queue.attr_arn
+        self.dead_letter_queue_url: str = dead.ref
+        self.dead_letter_queue_arn: str = dead.attr_arn
+        rules = [self._rule(name, pattern) for name, pattern in patterns.items()]
+        for name, target in (("QueuePolicy", queue), ("DeadLetterQueuePolicy", dead)):
+            sqs.CfnQueuePolicy(
+                self, name, queues=[target.ref], policy_document=_policy(target.attr_arn, [r.attr_arn for r in rules])
+            )
+        self._feed(starter)
+        self.alarms: list[cloudwatch.CfnAlarm] = [
+            *watch(
+                self,
+                "GivenUp",
+                alarms=alarms,
+                watched=dead,
+                metric=_metric(dead, "ApproximateNumberOfMessagesVisible"),
+                description="Events were given up: a batch or an approval was not started",
+                runbook="Read the messages of the dead-letter queue and the starter's log; move them back after mending",
+            ),
+            *watch(
+                self,
+                "Waiting",
+                alarms=alarms,
+                watched=queue,
+                metric=_metric(queue, "ApproximateAgeOfOldestMessage"),
+                threshold=15 * 60,
+                description="An event has waited for more than 15 minutes to be started",
+                runbook="Read the starter's log; is it throttled, or is its event source switched off",
+            ),
+        ]
+
+    def _rule(self, name: str, pattern: Mapping[str, Any]) -> events.CfnRule:
+        rule = events.CfnRule
+        return rule(
+            self,
+            name,
+            event_pattern=dict(pattern),
+            state="ENABLED",
+            targets=[
+                rule.TargetProperty(
+                    id="Queue",
+                    arn=self.queue_arn,
+                    dead_letter_config=rule.DeadLetterConfigProperty(arn=self.dead_letter_queue_arn),
+                    retry_policy=rule.RetryPolicyProperty(
+                        maximum_event_age_in_seconds=_DAY, maximum_retry_attempts=185
+                    ),
+                )
+            ],
+        )
+
+    def _feed(self, starter: PythonFunction) -> None:
+        grant(
+            starter,
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+            self.queue_arn,
+        )
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            "Mapping",
+            event_source_arn=self.queue_arn,
+            function_name=starter.function_name,
+            batch_size=10,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=2),
+        )
+        mapping.node.add_dependency(starter.role)
+
+
+def _metric(queue: sqs.CfnQueue, name: str) -> Metric:
+    return Metric("AWS/SQS", name, {"QueueName": queue.attr_queue_name}, statistic="Maximum", period_seconds=60)
+
+
+def _policy(queue_arn: str, rule_arns: Sequence[str]) -> dict[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "Rules",
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": queue_arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": list(rule_arns)}},
+            },
+            {
+                "Sid": "OnlyTls",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "sqs:*",
+                "Resource": queue_arn,
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            },
+        ],
+    }

@@ -1,0 +1,189 @@
+"""Who runs SageMaker jobs: the roles of training and processing, and the leave to start jobs with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jsii
+from aws_cdk import Aws, IgnoreMode
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3_assets as assets
+from constructs import Construct
+
+from constructs_lib.asset_path import asset_path
+from constructs_lib.grants import ServiceRole, arn, grant, grant_pass_role
+from constructs_lib.images import FrameworkImage
+from constructs_lib.network import Network
+
+SERVICE = "sagemaker.amazonaws.com"
+
+
+class SageMakerRole(ServiceRole):
+    """Defines a role that SageMaker's containers run with: it may pull one image, join the network and report.
+
+    Data comes with the data's own grants.
+
+    Args:
+        description: What runs with it.
+        image: The image that runs.
+        network: Where it runs.
+        logs: Names of the log groups under ``/aws/sagemaker/`` that it writes to.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        description: str,
+        image: FrameworkImage,
+        network: Network,
+        logs: str,
+    ) -> None:
+        super().__init__(scope, construct_id, service=SERVICE, description=description)
+        grant(
+            self,
+            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            image.repository_arn,
+        )
+        interfaces = arn("ec2", "network-interface/*")
+        grant(
+            self,
+            ["ec2:CreateNetworkInterface"],
+            interfaces,
+            arn("ec2", f"security-group/{network.security_group_id}"),
+            *(arn("ec2", f"subnet/{subnet}") for subnet in network.subnet_ids),
+        )
+        grant(
+            self,
+            [
+                "ec2:CreateNetworkInterfacePermission",
+                "ec2:DeleteNetworkInterface",
+                "ec2:DeleteNetworkInterfacePermission",
+            ],
+            interfaces,
+        )
+        grant(
+            self,
+            [
+                "ec2:DescribeDhcpOptions",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeSecurityGroups",
+                "ec2:DescribeSubnets",
+                "ec2:DescribeVpcs",
+                "ecr:GetAuthorizationToken",
+            ],
+            "*",
+        )
+        grant(
+            self,
+            ["cloudwatch:PutMetricData"],
+            "*",
+            conditions={"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "AWS/SageMaker"]}},
+        )
+        groups = arn("logs", f"log-group:/aws/sagemaker/{logs}")
+        grant(
+            self,
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
+            groups,
+            f"{groups}:*",
+        )
+
+
+@jsii.implements(iam.IGrantable)
+class SageMakerJobs(Construct):
+    """Defines one kind of SageMaker jobs: their role, and who may start them.
+
+    Args:
+        kind: The kind.
+        prefix: What the jobs' names start with.
+        role_description: What the jobs do.
+        image: The image they run.
+        network: Where they run, without any other way out.
+        key: Encrypts their disks and output.
+
+    Attributes:
+        role: The jobs' role.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        kind: Literal["training", "processing"],
+        prefix: str,
+        role_description: str,
+        image: FrameworkImage,
+        network: Network,
+        key: kms.IKey,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        self._kind, self._prefix, self._key = kind, prefix, key
+        self.role = SageMakerRole(
+            self,
+            "Role",
+            description=role_description,
+            image=image,
+            network=network,
+            logs=f"{kind.capitalize()}Jobs",
+        )
+
+    @property
+    def grant_principal(self) -> iam.IPrincipal:
+        """The jobs' role, so that grants can be given to the jobs."""
+        return self.role
+
+    def grant_run(self, grantee: iam.IGrantable) -> None:
+        """Lets a state machine start such jobs, wait for them (``.sync``) and stop them."""
+        kind = self._kind.capitalize()
+        grant(
+            grantee,
+            [
+                f"sagemaker:Create{kind}Job",
+                f"sagemaker:Describe{kind}Job",
+                f"sagemaker:Stop{kind}Job",
+                "sagemaker:AddTags",
+            ],
+            arn("sagemaker", f"{self._kind}-job/{self._prefix}*"),
+        )
+        grant(
+            grantee,
+            ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+            arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"),
+        )
+        grant_pass_role(grantee, self.role, SERVICE)
+        grant_service_use(grantee, self._key)
+
+
+def grant_service_use(grantee: iam.IGrantable, key: kms.IKey) -> None:
+    """Lets somebody name a key in a request to SageMaker, which then uses it for disks."""
+    grant(
+        grantee,
+        ["kms:CreateGrant"],
+        key.key_arn,
+        conditions={
+            "Bool": {"kms:GrantIsForAWSResource": "true"},
+            "StringEquals": {"kms:ViaService": f"sagemaker.{Aws.REGION}.amazonaws.com"},
+        },
+    )
+    grant(grantee, ["kms:DescribeKey"], key.key_arn)
+
+
+class JobCode(assets.Asset):
+    """Defines the asset of the code that runs inside processing jobs: one zip that Python runs as it is."""
+
+    def __init__(self, scope: Construct, construct_id: str) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            path=str(asset_path("sagemaker_jobs")),
+            exclude=["**/__pycache__"],
+            ignore_mode=IgnoreMode.DOCKER,
+        )
+
+    @property
+    def object_arn(self) -> str:
+        """ARN of the zip, for policies."""
+        return f"arn:{Aws.PARTITION}:s3:::{self.s3_bucket_name}/{self.s3_object_key}"
