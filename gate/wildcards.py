@@ -1,0 +1,109 @@
+"""Which wildcards a policy may hold: the naming prefix, and actions that know no resource."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from constructs_lib.names.naming import runtime_prefix
+
+WITHOUT_RESOURCE = frozenset(
+    {
+        "cloudwatch:PutMetricData",
+        "ec2:CreateNetworkInterface",
+        "ec2:CreateNetworkInterfacePermission",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DeleteNetworkInterfacePermission",
+        "ec2:DescribeDhcpOptions",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+        "ecr:GetAuthorizationToken",
+        "logs:CreateLogDelivery",
+        "logs:DeleteLogDelivery",
+        "logs:DescribeLogGroups",
+        "logs:DescribeResourcePolicies",
+        "logs:GetLogDelivery",
+        "logs:ListLogDeliveries",
+        "logs:PutResourcePolicy",
+        "logs:UpdateLogDelivery",
+        "sagemaker:ListModelPackages",
+        "xray:GetSamplingRules",
+        "xray:GetSamplingTargets",
+        "xray:PutTelemetryRecords",
+        "xray:PutTraceSegments",
+    }
+)
+"""Actions that IAM knows no resource for, or none that exists before the call."""
+
+
+LOG_GROUPS_OF_SERVICES = (
+    ":log-group:/aws-glue/",
+    ":log-group:/aws/sagemaker/TrainingJobs",
+    ":log-group:/aws/sagemaker/ProcessingJobs",
+)
+"""Starts of log groups that a service names by itself, the same for all jobs of an account."""
+
+
+def follows_naming_prefix(resource: str, stages: Iterable[str], workloads: Iterable[str]) -> bool:
+    """Says whether a resource's only wildcards come after the naming prefix of one workload.
+
+    Args:
+        resource: An ARN as text; references are opaque text without wildcards.
+        stages: Names of the stages.
+        workloads: Names of the workloads.
+    """
+    start, star, rest = resource.partition("*")
+    if not star or re.search(r"[*?]", rest.removeprefix(":").removesuffix("*")):
+        return False
+    prefixes = [runtime_prefix(stage, workload) for stage in stages for workload in workloads]
+    objects = [f"/{workload}/" for workload in workloads]
+    tables = [f"/{workload}_" for workload in workloads]
+    return any(prefix in start for prefix in (*prefixes, *objects, *tables))
+
+
+def is_log_group_of_service(resource: str) -> bool:
+    """Says whether a resource is a log group that its service names."""
+    start = resource.partition("*")[0]
+    return any(group in start for group in LOG_GROUPS_OF_SERVICES)
+
+
+def reason_for(resource: str, stages: Iterable[str], workloads: Iterable[str]) -> str | None:
+    """Returns why a resource may hold a wildcard, or nothing where it may not."""
+    if follows_naming_prefix(resource, stages, workloads):
+        return "The naming prefix of one workload: what comes after it is made at run time, so no template knows it"
+    if is_log_group_of_service(resource):
+        return "A log group that the service names by itself, the same for all of its jobs in the account"
+    return None
+
+
+def as_text(value: Any) -> str:
+    """Renders a property of a template as text in which references are opaque."""
+    if isinstance(value, Mapping):
+        if "Fn::Join" in value:
+            separator, parts = value["Fn::Join"]
+            return str(separator).join(as_text(part) for part in parts)
+        if "Fn::Sub" in value:
+            return str(value["Fn::Sub"])
+        return "<" + "/".join(sorted(value)) + ">"
+    return str(value)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Returns a list as it is and anything else as a list of one."""
+    return list(value) if isinstance(value, list) else [value]
+
+
+def unexplained(statement: Mapping[str, Any], stages: Iterable[str], workloads: Iterable[str]) -> list[str]:
+    """Returns the wildcards of one allowing statement that are neither the naming prefix nor unavoidable."""
+    stages, workloads = tuple(stages), tuple(workloads)
+    actions = [str(action) for action in as_list(statement["Action"])]
+    found = [f"action {action}" for action in actions if "*" in action]
+    for resource in map(as_text, as_list(statement["Resource"])):
+        if resource == "*":
+            found += [f"resource * for {action}" for action in actions if action not in WITHOUT_RESOURCE]
+        elif "*" in resource and reason_for(resource, stages, workloads) is None:
+            found.append(f"resource {resource}")
+    return found
