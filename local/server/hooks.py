@@ -69,6 +69,10 @@ HOOKS: Mapping[str, Hook] = {
     "services.eventbridge:_put_events": Hook(
         "events come from aws.* sources", ("data", "allow_aws_source")
     ),
+    # Step Functions
+    "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
+    "services.stepfunctions:_executions": Hook("executions are found by their ARN"),
+    "services.stepfunctions:_state_machines": Hook("machines are found by their ARN"),
     # CloudFormation
     "services.cloudformation.provisioners:_RESOURCE_HANDLERS": Hook("resource types that ministack lacks are made"),
     "services.cloudformation.stacks:_runs_on_worker_thread": Hook(
