@@ -1,0 +1,84 @@
+"""The bundle of a workload: fetched, verified by its name, unpacked, and its scripts loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import sys
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from pyspark.sql import DataFrame
+
+from gapless_glue import store
+from gapless_glue.errors import BadBundle
+
+Derive = Callable[[DataFrame], DataFrame]
+Features = Callable[[Mapping[str, DataFrame]], DataFrame]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A workload's scripts: its digest, its rules and the two functions of ``features.py`` (None when absent)."""
+
+    digest: str
+    rules: str
+    derive: Derive | None
+    features: Features | None
+
+
+def load_bundle(uri: str, folder: Path) -> Bundle:
+    """Fetches ``…/<sha256>/sourcedir.tar.gz``, verifies it and unpacks it into a folder.
+
+    Raises:
+        BadBundle: It is absent, is not what its name says, holds anything but plain files below its root, or its
+            scripts cannot be loaded.
+    """
+    digest = uri.split("/")[-2] if "/" in uri else ""
+    try:
+        content = store.read(uri)
+    except FileNotFoundError as error:
+        raise BadBundle(f"there is no bundle at {uri}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise BadBundle(f"bundle at {uri} has SHA-256 {found}")
+    _unpack(content, folder)
+    rules = folder / "rules.dqdl"
+    module = _module(folder / "features.py", folder) if (folder / "features.py").exists() else None
+    return Bundle(
+        digest=digest,
+        rules=rules.read_text(encoding="utf-8") if rules.exists() else "",
+        derive=getattr(module, "derive", None),
+        features=getattr(module, "features", None),
+    )
+
+
+def _unpack(content: bytes, folder: Path) -> None:
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            for member in archive.getmembers():
+                if not member.isreg():
+                    raise BadBundle(f"bundle holds {member.name!r}, which is not a plain file")
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise BadBundle(f"bundle cannot be unpacked: {error}") from error
+
+
+def _module(path: Path, folder: Path) -> ModuleType:
+    """Loads a script under a name of its own; scripts beside it can be imported by it."""
+    spec = importlib.util.spec_from_file_location("workload_features", path)
+    if spec is None or spec.loader is None:
+        raise BadBundle(f"{path.name} cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise BadBundle(f"{path.name} cannot be loaded: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(folder))
+    return module

@@ -1,0 +1,35 @@
+"""Why a job refuses to go on. The class name starts the message that Glue and Step Functions show."""
+
+from __future__ import annotations
+
+
+class JobError(Exception):
+    """A finding that the job explains by itself; anything else is a defect of the job."""
+
+
+class BadBatch(JobError):
+    """The batch is not what its ``_batch.json`` says, or cannot be read."""
+
+
+class BadSchema(JobError):
+    """A file's header line does not name the columns of the contract."""
+
+
+class BadBundle(JobError):
+    """The workload's bundle is damaged, or its scripts do not do what the contract says."""
+
+
+class BadRules(JobError):
+    """``rules.dqdl`` cannot be parsed, or names a rule, source or column that is not known."""
+
+
+class BadVersion(JobError):
+    """The version that the job was started for is not the version of its inputs."""
+
+
+class RowsLost(JobError):
+    """The numbers of rows before and after a step do not agree."""
+
+
+class TooFewRows(JobError):
+    """The rows cannot be split by time."""
