@@ -127,9 +127,7 @@ class Ministack:
         sentence = hooks.get("core.iam_actions:identity_denial_message")
         raise Denied(sentence(action, verdict.principal_arn, resource, verdict.decision == "Deny"))
 
-    def assume_as_service(
-        self, role_arn: str, service: str, session: str, context: Mapping[str, str]
-    ) -> Credentials:
+    def assume_as_service(self, role_arn: str, service: str, session: str, context: Mapping[str, str]) -> Credentials:
         """Temporary credentials of a role for a service that its trust policy names."""
         role_name = role_arn.rsplit("/", 1)[-1]
         role = hooks.get("services.iam:_roles").get_scoped(ACCOUNT, None, role_name)
@@ -210,9 +208,7 @@ def _apart_from_any_request(function: Callable[..., Any], *arguments: Any) -> An
 def _trusts(document: str | dict[str, Any], service: str, context: Mapping[str, str]) -> bool:
     statements = (json.loads(document) if isinstance(document, str) else document).get("Statement", [])
     statements = [statements] if isinstance(statements, dict) else statements
-    effects = {
-        statement["Effect"] for statement in statements if _applies(statement, service, context)
-    }
+    effects = {statement["Effect"] for statement in statements if _applies(statement, service, context)}
     return effects == {"Allow"}
 
 

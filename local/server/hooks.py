@@ -66,9 +66,7 @@ HOOKS: Mapping[str, Hook] = {
     "services.iam:_roles": Hook("roles are found for services that assume them"),
     "services.sts:register_session": Hook("services act with temporary credentials", ("access_key", "session")),
     # events
-    "services.eventbridge:_put_events": Hook(
-        "events come from aws.* sources", ("data", "allow_aws_source")
-    ),
+    "services.eventbridge:_put_events": Hook("events come from aws.* sources", ("data", "allow_aws_source")),
     # Step Functions
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
     "services.stepfunctions:_executions": Hook("executions are found by their ARN"),

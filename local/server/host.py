@@ -7,6 +7,7 @@ imports ministack: the launcher passes in the one object that knows its private 
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 import logging
@@ -21,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from local.server.children import Children
     from local.server.bridge import Ministack
+    from local.server.children import Children
 
 log = logging.getLogger("gapless.host")
 
@@ -309,14 +310,10 @@ class Host:
     def _make_stream(self, logs: Any, group: str, stream: str) -> None:
         if (group, stream) in self._streams:
             return
-        for make in (
-            lambda: logs.create_log_group(logGroupName=group),
-            lambda: logs.create_log_stream(logGroupName=group, logStreamName=stream),
-        ):
-            try:
-                make()
-            except logs.exceptions.ResourceAlreadyExistsException:
-                log.debug("log group or stream exists: %s %s", group, stream)
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_group(logGroupName=group)
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
         self._streams.add((group, stream))
 
     def put_metric(
@@ -335,8 +332,10 @@ class Host:
         """The state of each alarm that exists: ``OK``, ``ALARM`` or ``INSUFFICIENT_DATA``."""
         if not names:
             return {}
-        pages = self.client("cloudwatch").get_paginator("describe_alarms").paginate(
-            AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+        pages = (
+            self.client("cloudwatch")
+            .get_paginator("describe_alarms")
+            .paginate(AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"])
         )
         return {
             alarm["AlarmName"]: alarm["StateValue"]
@@ -345,9 +344,7 @@ class Host:
             for alarm in page.get(kind, [])
         }
 
-    def emit(
-        self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()
-    ) -> None:
+    def emit(self, source: str, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
         """Put an event on the default bus, as the service ``source`` (such as ``aws.sagemaker``) would."""
         self._ministack.put_event(source, detail_type, json.dumps(detail, default=_json_default), list(resources))
 
@@ -374,7 +371,7 @@ def _run_all(callbacks: Iterable[Callable[[], None]]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception:  # noqa: BLE001 - one plug-in's trouble must not keep the others from starting or ending
+        except Exception:
             log.exception("callback %s failed", getattr(callback, "__qualname__", callback))
 
 

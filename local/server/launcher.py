@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -88,7 +89,7 @@ async def _serve(host: Host, root: Credentials, children: Children) -> None:
         await loop.run_in_executor(None, _within, _CALLBACK_SECONDS, host.shut_down)
         await loop.run_in_executor(None, children.kill_all)
 
-    await serve(application, _config(settings), shutdown_trigger=stopped)  # type: ignore[arg-type]
+    await serve(application, _config(settings), shutdown_trigger=stopped)
 
 
 def _config(settings: Settings) -> Config:
@@ -140,8 +141,6 @@ def _announce(host: Host, root: Credentials) -> None:
 
 
 def _wait_until_listening(port: int) -> None:
-    import socket
-
     for _ in range(400):
         with socket.socket() as probe:
             probe.settimeout(1.0)

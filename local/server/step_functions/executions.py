@@ -138,8 +138,8 @@ class Executions:
         except StateError as error:
             self._finish(record, "FAILED", error=error.error, cause=error.cause)
         except Interrupted:
-            status, error, cause = running.ending or ("FAILED", *_RESTART)
-            self._finish(record, status, error=error, cause=cause)
+            status, name, cause = running.ending or ("FAILED", *_RESTART)
+            self._finish(record, status, error=name, cause=cause)
         except Exception as error:
             log.exception("execution %s", record["executionArn"])
             self._finish(record, "FAILED", error="States.Runtime", cause=f"{type(error).__name__}: {error}")
@@ -214,9 +214,7 @@ class Executions:
             "cause": record.get("cause"),
             **_redrive_status(record),
         }
-        self._host.emit(
-            "aws.states", "Step Functions Execution Status Change", detail, [record["executionArn"]]
-        )
+        self._host.emit("aws.states", "Step Functions Execution Status Change", detail, [record["executionArn"]])
 
     def _put_metrics(self, record: Document) -> None:
         dimensions = {"StateMachineArn": record["stateMachineArn"]}
@@ -279,7 +277,7 @@ def _logging(machine: Document) -> tuple[str | None, bool]:
 
 
 def _log_line(event: Document, arn: str, with_data: bool) -> Document:
-    details = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
+    details: Document = next((value for key, value in event.items() if key.endswith("EventDetails")), {})
     if not with_data:
         details = {key: value for key, value in details.items() if key not in ("input", "output", "parameters")}
     return {

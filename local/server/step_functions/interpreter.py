@@ -309,7 +309,7 @@ def _retry_delay(retriers: Sequence[Mapping[str, Any]], error: str, used: dict[i
             return None
         used[number] = count + 1
         delay = float(retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** count)
-        delay = min(delay, retrier.get("MaxDelaySeconds", delay))
+        delay = min(delay, float(retrier.get("MaxDelaySeconds", delay)))
         if retrier.get("JitterStrategy", "NONE") == "FULL":
             return random.uniform(0.0, delay)  # noqa: S311 - spreads retries, keeps no secret
         return delay
@@ -353,9 +353,7 @@ def _field(value: Any, scope: Scope, wanted: type | tuple[type, ...], name: str)
     if is_flag or not isinstance(found, wanted):
         kinds = wanted if isinstance(wanted, tuple) else (wanted,)
         allowed = " or ".join(kind.__name__ for kind in kinds)
-        raise StateError(
-            "States.QueryEvaluationError", f"the field {name} must be {allowed}, not {json.dumps(found)}"
-        )
+        raise StateError("States.QueryEvaluationError", f"the field {name} must be {allowed}, not {json.dumps(found)}")
     return found
 
 

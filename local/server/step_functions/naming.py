@@ -24,7 +24,13 @@ _BOTO_NAMES = {
     "servicecatalog": "servicecatalog",
 }
 # optimised integrations still name unmodelled errors as version 1 of the SDK did
-_OPTIMISED_PREFIX = {"dynamodb": "DynamoDB", "sns": "SNS", "sqs": "SQS", "states": "StepFunctions", "events": "EventBridge"}
+_OPTIMISED_PREFIX = {
+    "dynamodb": "DynamoDB",
+    "sns": "SNS",
+    "sqs": "SQS",
+    "states": "StepFunctions",
+    "events": "EventBridge",
+}
 _OPTIMISED_BASE = {
     "lambda": "AWSLambdaException",
     "glue": "AWSGlueException",
@@ -96,9 +102,7 @@ def _structure_to_request(value: Mapping[str, Any], shape: Shape) -> dict[str, A
 def from_response(value: Any) -> Any:
     """The answer of a boto3 call as the result of a task."""
     if isinstance(value, Mapping):
-        return {
-            _first_upper(key): from_response(item) for key, item in value.items() if key != "ResponseMetadata"
-        }
+        return {_first_upper(key): from_response(item) for key, item in value.items() if key != "ResponseMetadata"}
     if isinstance(value, (list, tuple)):
         return [from_response(item) for item in value]
     if isinstance(value, datetime):
