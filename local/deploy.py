@@ -22,9 +22,7 @@ class Deployed:
     deploy_seconds: float
 
 
-def deploy_stacks(
-    settings: Settings, aws: Aws, templates: Path, on_event: Callable[[StackEvent], None]
-) -> Deployed:
+def deploy_stacks(settings: Settings, aws: Aws, templates: Path, on_event: Callable[[StackEvent], None]) -> Deployed:
     """Bootstrap if need be, then deploy what exists once per account and every stack of the stage.
 
     Raises:

@@ -104,9 +104,7 @@ class Batch:
         }
 
 
-def build_batch(
-    workload: str, months: Months, *, sample: int | None = None, as_of: dt.datetime | None = None
-) -> Batch:
+def build_batch(workload: str, months: Months, *, sample: int | None = None, as_of: dt.datetime | None = None) -> Batch:
     """Cut the packaged tables to the months.
 
     Args:

@@ -125,7 +125,7 @@ def child(
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
-        preexec_fn=dies_with_parent(signal.SIGKILL),  # noqa: PLW1509
+        preexec_fn=dies_with_parent(signal.SIGKILL),
     )
     try:
         yield process

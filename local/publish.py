@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
-
 from constructs_lib.names.bundle import build_bundle
+
 from local.aws import Aws
 from local.environment import base_env
 from local.outputs import Outputs
@@ -68,7 +68,9 @@ def current_commit(settings: Settings) -> str:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [git, "-c", "safe.directory=*", *arguments]
-        return subprocess.run(command, cwd=CHECKOUT, env=base_env(settings), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            command, cwd=CHECKOUT, env=base_env(settings), capture_output=True, text=True, check=False
+        )
 
     head = run("rev-parse", "HEAD")
     if head.returncode != 0:

@@ -61,4 +61,6 @@ def read_server(path: Path) -> Server:
             secret_key=str(found["credentials"]["secret_access_key"]),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise Failure(f"{path} is damaged ({type(error).__name__}: {error}); stop the server and start it again") from error
+        raise Failure(
+            f"{path} is damaged ({type(error).__name__}: {error}); stop the server and start it again"
+        ) from error

@@ -187,7 +187,7 @@ def _spawn(settings: Settings, options: StartOptions, lock: int) -> subprocess.P
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=(lock,),
-            preexec_fn=dies_with_parent(signal.SIGTERM) if options.tied else None,  # noqa: PLW1509
+            preexec_fn=dies_with_parent(signal.SIGTERM) if options.tied else None,
         )
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(process.pid).encode(), 0)

@@ -1,0 +1,120 @@
+"""Find and show the log of a job, a function, an endpoint, an execution, or of the platform's own programs."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.aws import Aws
+from local.errors import UserError
+from local.executions import execution_arns, read_execution
+from local.outputs import Outputs
+
+_JOB_GROUPS = (
+    "/aws/sagemaker/TrainingJobs",
+    "/aws/sagemaker/ProcessingJobs",
+    "/aws/sagemaker/TransformJobs",
+    "/aws-glue/jobs/output",
+    "/aws-glue/jobs/error",
+)
+_FOLLOW_SECONDS = 0.5
+
+
+@dataclass
+class LogSource:
+    """Streams of one log group that start with a prefix; remembers what it has given."""
+
+    group: str
+    prefix: str
+    _given: set[str] = field(default_factory=set)
+    _since: int = 0
+
+    def new_lines(self, aws: Aws) -> list[str]:
+        """Lines that have not been given yet, oldest first; none if the group does not exist."""
+        asked: dict[str, Any] = {"logGroupName": self.group, "startTime": self._since}
+        if self.prefix:
+            asked["logStreamNamePrefix"] = self.prefix
+        try:
+            pages = list(aws.client("logs").get_paginator("filter_log_events").paginate(**asked))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ResourceNotFoundException":
+                return []
+            raise
+        events = [event for page in pages for event in page["events"] if event["eventId"] not in self._given]
+        self._given.update(event["eventId"] for event in events)
+        self._since = max([self._since, *(event["timestamp"] for event in events)])
+        ordered = sorted(events, key=lambda event: event["timestamp"])
+        return [f"{_clock(event['timestamp'])} {event['message'].rstrip()}" for event in ordered]
+
+
+def sources(name: str) -> list[LogSource]:
+    """Where a job, function or endpoint of this name would write."""
+    found = [LogSource(group, name) for group in _JOB_GROUPS]
+    return [*found, LogSource(f"/aws/sagemaker/Endpoints/{name}", ""), LogSource(f"/aws/lambda/{name}", "")]
+
+
+def log_lines(aws: Aws, outputs: Outputs, name: str, *, follow: bool) -> Iterator[str]:
+    """The log of whatever has this name; with ``follow`` it goes on until interrupted.
+
+    Raises:
+        UserError: Nothing of this name has written a log or has been an execution.
+    """
+    found = sources(name)
+    any_line = False
+    for line in _execution_lines(aws, outputs, name):
+        any_line = True
+        yield line
+    for source in found:
+        for line in source.new_lines(aws):
+            any_line = True
+            yield line
+    if not any_line and not follow:
+        raise UserError(
+            f"nothing called {name!r} has a log (allowed: {', '.join(known_names(aws, outputs)) or 'none yet'})"
+        )
+    while follow:
+        time.sleep(_FOLLOW_SECONDS)
+        for source in found:
+            yield from source.new_lines(aws)
+
+
+def known_names(aws: Aws, outputs: Outputs) -> list[str]:
+    """What has a log: pipelines, jobs, functions and endpoints."""
+    names: dict[str, None] = dict.fromkeys(["server", "synth", "bootstrap", "deploy", *outputs.machines])
+    for group in aws.client("logs").get_paginator("describe_log_groups").paginate().search("logGroups[].logGroupName"):
+        if group.startswith(("/aws/lambda/", "/aws/sagemaker/Endpoints/")):
+            names[group.rpartition("/")[2]] = None
+        elif group in _JOB_GROUPS:
+            names.update(dict.fromkeys(_jobs(aws, group)))
+    return list(names)
+
+
+def _jobs(aws: Aws, group: str) -> list[str]:
+    streams = aws.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=group)
+    return [str(name).partition("/")[0] for name in streams.search("logStreams[].logStreamName")]
+
+
+def _execution_lines(aws: Aws, outputs: Outputs, name: str) -> Iterator[str]:
+    """The states of an execution, given by the name of its pipeline (the newest), its own name or its ARN."""
+    for machine, machine_arn in outputs.machines.items():
+        for arn in execution_arns(aws, machine_arn):
+            if name not in {machine, arn, arn.rpartition(":")[2]}:
+                continue
+            execution = read_execution(aws, machine, arn)
+            yield f"{machine} {execution.name}: {execution.status}"
+            for state in execution.states:
+                yield f"{state.entered:%H:%M:%S.%f} {state.name}" + (
+                    f": {state.error}: {state.cause}" if state.error else ""
+                )
+            if execution.error:
+                yield f"ended with {execution.error}: {execution.cause or 'no cause was given'}"
+            return
+
+
+def _clock(milliseconds: int) -> str:
+    return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC).strftime("%H:%M:%S.%f")[:-3]

@@ -1,0 +1,138 @@
+"""Ask the served model, the way an application would: InvokeEndpoint of the SageMaker runtime."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from local.aws import Aws
+from local.errors import Failure, UserError
+from local.outputs import Outputs
+from local.settings import REGION, Settings
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the endpoint answered.
+
+    Args:
+        request: The body that was sent.
+        response: The body that came back.
+        milliseconds: From the call to the answer.
+        variant: The variant that answered.
+    """
+
+    request: Mapping[str, Any]
+    response: Mapping[str, Any]
+    milliseconds: float
+    variant: str
+
+
+def golden_request(settings: Settings) -> dict[str, Any]:
+    """The first golden request of the workload that expects a prediction.
+
+    Raises:
+        UserError: The workload has none.
+    """
+    path = settings.workload_dir / "golden.json"
+    try:
+        cases = json.loads(path.read_text())["cases"]
+        answered: dict[str, Any] = next(case["request"] for case in cases if "probability" in case["expect"])
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise UserError(f"{path} has no golden request ({type(error).__name__}: {error}); name a file") from error
+    return answered
+
+
+def read_request(path: Path) -> dict[str, Any]:
+    """A request from a JSON file: one instance, a list of them, or the whole body.
+
+    Raises:
+        UserError: The file cannot be read, or is none of these.
+    """
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error})") from error
+    if isinstance(found, dict) and isinstance(found.get("instances"), list):
+        return found
+    instances = found if isinstance(found, list) else [found]
+    if not instances or not all(isinstance(instance, dict) for instance in instances):
+        raise UserError(
+            f"{path} holds no request (allowed: an object of features, a list of them, or an object with 'instances')"
+        )
+    return {"instances": instances}
+
+
+def with_values(request: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Change features of every instance: ``distance=500`` or ``carrier=UA``; ``null`` is a missing value.
+
+    Raises:
+        UserError: Not an assignment, or not a feature of the request.
+    """
+    instances = [dict(instance) for instance in request["instances"]]
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise UserError(f"--set {assignment!r} (allowed: feature=value)")
+        if name not in instances[0]:
+            raise UserError(f"--set {name!r} is not a feature (allowed: {', '.join(instances[0])})")
+        for instance in instances:
+            instance[name] = _value(text)
+    return {"instances": instances}
+
+
+def _value(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return found if isinstance(found, int | float | str | None) else text
+
+
+def predict(aws: Aws, outputs: Outputs, request: Mapping[str, Any]) -> Prediction:
+    """Send one request.
+
+    Raises:
+        UserError: There is no endpoint yet, or the model refused the request.
+        Failure: The endpoint failed.
+    """
+    runtime = aws.client("sagemaker-runtime")
+    body = json.dumps(request).encode()
+    begun = time.perf_counter()
+    try:
+        answer = runtime.invoke_endpoint(
+            EndpointName=outputs.endpoint_name, ContentType="application/json", Accept="application/json", Body=body
+        )
+        content = answer["Body"].read()
+    except ClientError as error:
+        raise _explained(error, outputs.endpoint_name) from error
+    milliseconds = (time.perf_counter() - begun) * 1000
+    return Prediction(request, json.loads(content), milliseconds, str(answer.get("InvokedProductionVariant", "")))
+
+
+def _explained(error: ClientError, endpoint: str) -> UserError | Failure | ClientError:
+    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+    if code == "ModelError":
+        status = int(error.response.get("OriginalStatusCode", 500))
+        text = error.response.get("OriginalMessage") or message
+        told = f"the model answered {status}: {text}"
+        return UserError(told) if 400 <= status < 500 else Failure(told)
+    if code in {"ValidationError", "ValidationException"}:
+        return UserError(f"endpoint {endpoint} does not answer ({message}); land a batch and run the pipelines first")
+    return error
+
+
+def curl_command(aws: Aws, outputs: Outputs, request: Mapping[str, Any]) -> str:
+    """The same request for a shell, signed by curl itself with the root keys of the local account."""
+    server = aws.server
+    words = ["curl", "--noproxy", "*", "--cacert", str(server.ca_file), "--aws-sigv4", f"aws:amz:{REGION}:sagemaker"]
+    words += ["--user", f"{server.access_key}:{server.secret_key}", "-H", "content-type: application/json"]
+    words += ["-d", json.dumps(request), f"{server.endpoint}/endpoints/{outputs.endpoint_name}/invocations"]
+    return shlex.join(words)

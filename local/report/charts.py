@@ -1,0 +1,143 @@
+"""Charts as inline SVG that takes its colours from the page, so that they follow a dark screen.
+
+matplotlib draws in stand-in colours, which are replaced by the page's CSS variables afterwards.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID, FIRST, SECOND, BAD = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    FIRST: "var(--first)",
+    SECOND: "var(--second)",
+    BAD: "var(--bad)",
+}
+# What a picture of its own needs and a part of a page must not have: a prologue, rules and ids for the whole document,
+# a fixed size, a font of its own.
+_FOR_A_PAGE = [
+    (re.compile(r"^.*?(?=<svg)", re.DOTALL), ""),
+    (re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL), ""),
+    (re.compile(r' xmlns(:\w+)?="[^"]*"'), ""),
+    (re.compile(r'<g id="[^"]*">'), "<g>"),
+    (re.compile(r"font-family: [^;\"]*; "), ""),
+    (re.compile(r'<svg width="([\d.]+)pt" height="[\d.]+pt"'), r'<svg class="plot" style="max-width: \1pt"'),
+]
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gapless",
+    "font.size": 11,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar of a timeline: a label, its start and length in seconds, and how it is meant."""
+
+    label: str
+    start: float
+    seconds: float
+    strong: bool = False
+    failed: bool = False
+
+
+def roc_chart(fpr: Sequence[float], tpr: Sequence[float], auc: float) -> str:
+    """The receiver operating characteristic, with the diagonal of guessing."""
+    with rc_context(_STYLE):
+        figure, axes = _square()
+        axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="guessing")
+        axes.plot(fpr, tpr, color=FIRST, linewidth=2, label=f"model, AUC {auc:.3f}")
+        axes.fill_between(fpr, tpr, color=FIRST, alpha=0.12)
+        axes.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1))
+        axes.legend(loc="lower right")
+        return _svg(figure)
+
+
+def calibration_chart(predicted: Sequence[float], observed: Sequence[float]) -> str:
+    """Observed share against mean predicted probability, with the diagonal of perfect calibration."""
+    with rc_context(_STYLE):
+        figure, axes = _square()
+        top = min(1.0, 1.08 * max(0.1, *predicted, *observed))
+        axes.plot([0, top], [0, top], color=MUTED, linestyle="--", linewidth=1, label="perfect")
+        axes.plot(predicted, observed, color=FIRST, linewidth=2, marker="o", markersize=4, label="model")
+        axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, top), ylim=(0, top))
+        axes.legend(loc="upper left")
+        return _svg(figure)
+
+
+def bar_chart(names: Sequence[str], values: Sequence[float], label: str) -> str:
+    """Horizontal bars, the first on top."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(7.2, 0.6 + 0.3 * len(names)), layout="constrained")
+        axes = figure.add_subplot()
+        axes.barh(list(names), list(values), color=FIRST, height=0.65)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(label)
+        axes.tick_params(axis="y", length=0)
+        return _svg(figure)
+
+
+def timeline_chart(bars: Sequence[Bar]) -> str:
+    """Bars over time, the first on top; seconds since the start of the run."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 0.7 + 0.3 * len(bars)), layout="constrained")
+        axes = figure.add_subplot()
+        end = max(bar.start + bar.seconds for bar in bars)
+        for row, bar in enumerate(bars):
+            colour = BAD if bar.failed else FIRST if bar.strong else SECOND
+            axes.barh(row, max(bar.seconds, end / 400), left=bar.start, color=colour, height=0.62)
+            _label_bar(axes, row, bar, end)
+        axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set(xlabel="seconds since the start of the run", xlim=(0, end * 1.08))
+        axes.tick_params(axis="y", length=0)
+        return _svg(figure)
+
+
+def _label_bar(axes: Axes, row: int, bar: Bar, end: float) -> None:
+    axes.text(bar.start + bar.seconds + end * 0.006, row, f"{bar.seconds:.1f}", va="center", fontsize=9, color=MUTED)
+
+
+def _square() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = buffer.getvalue()
+    for pattern, replacement in _FOR_A_PAGE:
+        text = pattern.sub(replacement, text)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, variable)
+    return text

@@ -1,0 +1,95 @@
+"""Collect what a report tells from the local AWS."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from local.aws import Aws
+from local.chain import Chain
+from local.outputs import Outputs
+from local.report.content import Content, Document
+from local.settings import Settings
+
+
+def collect(settings: Settings, aws: Aws, outputs: Outputs, chain: Chain) -> Content:
+    """Read the documents that the run has left behind."""
+    data = chain.of("data")
+    manifest: Document | None = (data.output or {}).get("dataset") if data is not None else None
+    endpoint = _endpoint(aws, outputs.endpoint_name)
+    return Content(
+        workload=settings.workload,
+        stage=settings.stage,
+        chain=chain,
+        report=_from_uri(aws, manifest, "report_uri"),
+        profile=_from_uri(aws, manifest, "profile_uri"),
+        manifest=manifest,
+        evaluation=_newest(aws, outputs.artefacts_bucket, f"{settings.workload}/evaluations/{chain.run_id}-"),
+        gate=_gate(chain),
+        package=_package(aws, chain),
+        endpoint=endpoint,
+        endpoint_config=_endpoint_config(aws, endpoint),
+        golden=_golden(settings, aws, outputs, chain),
+    )
+
+
+def _from_uri(aws: Aws, manifest: Document | None, key: str) -> Document | None:
+    if manifest is None:
+        return None
+    parts = urlsplit(str(manifest[key]))
+    return _read(aws, parts.netloc, parts.path.lstrip("/"))
+
+
+def _read(aws: Aws, bucket: str, key: str) -> Document:
+    found: Document = json.loads(aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+    return found
+
+
+def _newest(aws: Aws, bucket: str, prefix: str) -> Document | None:
+    """The newest JSON document below a prefix: a retried job has left older ones."""
+    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    found = [item for page in pages for item in page.get("Contents", []) if item["Key"].endswith(".json")]
+    newest = max(found, key=lambda item: item["LastModified"], default=None)
+    return _read(aws, bucket, newest["Key"]) if newest else None
+
+
+def _gate(chain: Chain) -> Sequence[Document]:
+    model = chain.of("model")
+    output: Any = model.output if model is not None else None
+    return tuple(output.get("rules", ())) if isinstance(output, dict) else ()
+
+
+def _package(aws: Aws, chain: Chain) -> Document | None:
+    if chain.package is None:
+        return None
+    found: Document = aws.client("sagemaker").describe_model_package(ModelPackageName=chain.package.arn)
+    return found
+
+
+def _endpoint(aws: Aws, name: str) -> Document | None:
+    try:
+        found: Document = aws.client("sagemaker").describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"ValidationException", "ResourceNotFound"}:
+            return None
+        raise
+    return found
+
+
+def _endpoint_config(aws: Aws, endpoint: Document | None) -> Document | None:
+    if endpoint is None:
+        return None
+    name = endpoint["EndpointConfigName"]
+    found: Document = aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
+    return found
+
+
+def _golden(settings: Settings, aws: Aws, outputs: Outputs, chain: Chain) -> Document | None:
+    deployment = chain.of("deployment")
+    if deployment is None:
+        return None
+    return _newest(aws, outputs.artefacts_bucket, f"{settings.workload}/golden/{deployment.name}")

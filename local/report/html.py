@@ -1,0 +1,98 @@
+"""Small pieces of HTML: everything that is text is escaped, every table has a caption and header cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Html:
+    """Text that is HTML already."""
+
+    text: str
+
+
+Cell = Html | str | int | float | bool | None
+
+
+def show(value: Cell) -> str:
+    """A value as HTML: numbers with separators, a dash for nothing."""
+    if isinstance(value, Html):
+        return value.text
+    if value is None:
+        return '<span class="none">&ndash;</span>'
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return escape(value)
+
+
+def join(parts: Iterable[Html]) -> Html:
+    """Pieces one after the other."""
+    return Html("\n".join(part.text for part in parts))
+
+
+def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
+    """A table that scrolls by itself on a narrow screen; the first cell of a row names the row."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
+    body = "".join(_row(row) for row in rows)
+    if not body:
+        body = f'<tr><td colspan="{len(header)}" class="none">none</td></tr>'
+    return Html(
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}"><table>'
+        f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _row(row: Sequence[Cell]) -> str:
+    first, rest = row[0], row[1:]
+    cells = "".join(f"<td{_numeric(value)}>{show(value)}</td>" for value in rest)
+    return f'<tr><th scope="row">{show(first)}</th>{cells}</tr>'
+
+
+def _numeric(value: Cell) -> str:
+    return ' class="number"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def section(anchor: str, title: str, *parts: Html) -> Html:
+    """A part of the page with a heading that can be linked to."""
+    inner = "\n".join(part.text for part in parts)
+    return Html(
+        f'<section id="{anchor}" aria-labelledby="{anchor}-title">'
+        f'<h2 id="{anchor}-title">{escape(title)}</h2>\n{inner}\n</section>'
+    )
+
+
+def paragraph(text: str) -> Html:
+    """One paragraph of plain text."""
+    return Html(f"<p>{escape(text)}</p>")
+
+
+def figure(svg: str, caption: str) -> Html:
+    """A picture with a caption, which is also what a screen reader says."""
+    label = escape(caption, quote=True)
+    return Html(
+        f'<figure><div class="chart" role="img" aria-label="{label}">{svg}</div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def details(summary: str, inner: Html) -> Html:
+    """Something that opens on demand."""
+    return Html(f"<details><summary>{escape(summary)}</summary>{inner.text}</details>")
+
+
+def badge(text: str, *, good: bool) -> Html:
+    """A word that is good or bad, told by a sign as well as by colour."""
+    sign, kind = ("✓", "good") if good else ("✗", "bad")
+    return Html(f'<span class="badge {kind}"><span aria-hidden="true">{sign}</span> {escape(text)}</span>')
+
+
+def code(text: str) -> Html:
+    """A name or a digest."""
+    return Html(f"<code>{escape(text)}</code>")
