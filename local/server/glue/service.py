@@ -1,0 +1,117 @@
+"""The Glue service: what is done here, and what ministack goes on doing."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+from botocore.validate import ParamValidator
+
+from local.server import hooks
+from local.server.glue.access import resources
+from local.server.glue.catalogue import Catalogue
+from local.server.glue.crawls import Crawls
+from local.server.glue.job_runs import JobRuns
+from local.server.glue.records import Records, keep_all_of_a_job
+from local.server.host import Host, Request, Response, ServiceError
+
+Document = dict[str, Any]
+Operation = Callable[[Document], Document]
+
+_PASSING_A_ROLE = ("CreateJob", "UpdateJob", "CreateCrawler", "UpdateCrawler")
+
+
+def register(host: Host) -> None:
+    """Put Glue on the server."""
+    settings = host.settings
+    records = Records(settings.account, settings.region)
+    keep_all_of_a_job(records)
+    _check_the_right_resources(f"arn:aws:glue:{settings.region}:{settings.account}")
+    job_runs, crawls = JobRuns(host, records), Crawls(host, records)
+    service = Service(host, {**Catalogue(records).operations, **job_runs.operations, **crawls.operations})
+    host.add_service("glue", service.handle, iam_namespace="glue", resource=service.main_resource)
+    host.on_ready(job_runs.end_what_was_running)
+    host.on_ready(crawls.end_what_was_running)
+
+
+class Service:
+    """Checks a call, then answers it here or through ministack."""
+
+    def __init__(self, host: Host, operations: dict[str, Operation]) -> None:
+        self._host = host
+        self._prefix = f"arn:aws:glue:{host.settings.region}:{host.settings.account}"
+        self._operations = operations
+
+    def main_resource(self, request: Request) -> str:
+        """The ARN that names best what the call is about."""
+        return resources(self._prefix, request.operation, request.json())[0]
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request."""
+        document = request.json()
+        self._check(request, document)
+        validate(request.operation, document)
+        if request.operation in self._operations:
+            return Response.of_json(self._operations[request.operation](document))
+        status, headers, body = hooks.get("services.glue:_handle_request_sync")(
+            request.method, request.path, request.headers, request.body, request.query
+        )
+        return Response(status, headers, body)
+
+    def _check(self, request: Request, document: Document) -> None:
+        for arn in resources(self._prefix, request.operation, document)[1:]:
+            self._host.check(request.caller, f"glue:{request.operation}", arn)
+        role = document.get("Role") or document.get("JobUpdate", {}).get("Role")
+        if request.operation in _PASSING_A_ROLE and role:
+            self._host.pass_role(request.caller, role_arn(role, self._host.settings.account), "glue.amazonaws.com")
+
+
+def role_arn(role: str, account: str) -> str:
+    """The ARN of a role that is given by name or by ARN."""
+    return role if role.startswith("arn:") else f"arn:aws:iam::{account}:role/{role}"
+
+
+def validate(operation: str, document: Document) -> None:
+    """Refuse what AWS's own model of the request refuses.
+
+    Raises:
+        ServiceError: A member is missing, unknown or of the wrong type.
+    """
+    model = _model()
+    if operation not in model.operation_names:
+        raise ServiceError("UnknownOperationException", f"Glue has no operation {operation!r}")
+    report = ParamValidator().validate(document, model.operation_model(operation).input_shape)
+    if report.has_errors():
+        raise ServiceError("InvalidInputException", report.generate_report())
+
+
+@functools.cache
+def _model() -> Any:
+    return botocore.session.Session().get_service_model("glue")
+
+
+def _check_the_right_resources(prefix: str) -> None:
+    """ministack takes a crawler for a table and a table for its database: look at the operation instead."""
+    original = hooks.get("core.iam_actions:extract_resource_arn")
+
+    def extract(
+        service: str, method: str, path: str, headers: Any, body: bytes, query_params: Any, region: str, account_id: str
+    ) -> Any:
+        if service != "glue":
+            return original(service, method, path, headers, body, query_params, region, account_id)
+        operation = headers.get("x-amz-target", "").rpartition(".")[2]
+        return resources(prefix, operation, _parsed(body))[0]
+
+    hooks.replace("core.iam_actions:extract_resource_arn", extract)
+
+
+def _parsed(body: bytes) -> Document:
+    """The request, or nothing when it cannot be read: the service itself will say so."""
+    try:
+        document = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
