@@ -277,6 +277,10 @@ class WorkloadFile(_Part):
     def _fits_together(self) -> Self:
         if self.primary and self.primary not in self.sources:
             raise ValueError(f"primary: {_unknown(self.primary, self.sources, 'source')}")
+        if not self.primary_source.key:
+            raise ValueError(
+                f"sources.{self.primary_name}.key: the primary source needs a key, so that rows have names"
+            )
         self._check_derived()
         for field, wanted in (("target", "boolean"), ("event_time", "timestamp")):
             self._check_role(field, wanted)

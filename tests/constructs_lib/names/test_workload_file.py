@@ -162,6 +162,11 @@ def test_refuses_a_feature_that_is_known_only_after_the_event(column: str) -> No
     assert f"features.{column}: is known only after the event" in message
 
 
+def test_refuses_a_primary_source_without_a_key() -> None:
+    message = refusal(lambda c: c["sources"]["flights"].pop("key"))
+    assert "sources.flights.key: the primary source needs a key" in message
+
+
 def test_reports_every_finding_at_once() -> None:
     message = refusal(lambda c: c.update(approval="maybe", problem="clustering"))
     assert len(message.splitlines()) == 2
