@@ -31,6 +31,7 @@ except ImportError:
 
 
 JSON = "application/json"
+_LARGEST = float(np.finfo(np.float32).max)
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
 
@@ -82,7 +83,7 @@ def _encode_number(value: Any) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) <= _LARGEST else None  # NaN is not: every comparison with it is false
 
 
 def _encode_integer(value: Any) -> float | None:
@@ -107,7 +108,7 @@ def _feature(description: Mapping[str, Any]) -> Feature:
         case "integer":
             return Feature(name, "a whole number or null", _encode_integer)
         case "number":
-            return Feature(name, "a finite number or null", _encode_number)
+            return Feature(name, "a finite number of 32 bits or null", _encode_number)
         case "category":
             return Feature(name, "a string or null", _category_encoder(description["categories"]))
         case _:

@@ -57,8 +57,8 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
-def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
-    """Read hyperparameters and directories.
+def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
+    """Read hyperparameters and directories; directories that are not given are those of the environment.
 
     Raises:
         ValueError: An argument is unknown, missing or not of its type.
@@ -80,7 +80,7 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
         ("--validation", "SM_CHANNEL_VALIDATION"),
         ("--model_dir", "SM_MODEL_DIR"),
     ):
-        parser.add_argument(name, type=Path, default=os.environ.get(variable), required=variable not in os.environ)
+        parser.add_argument(name, type=Path, default=environment.get(variable), required=variable not in environment)
     return parser.parse_args(arguments)
 
 
@@ -237,7 +237,7 @@ def _dmatrix(table: pa.Table, features: Sequence[Feature], options: argparse.Nam
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Train; leave the reason of a failure where SageMaker looks for it."""
     try:
-        run(parse_options(arguments))
+        run(parse_options(arguments, environment))
     except Exception as error:
         output = Path(environment.get("SM_OUTPUT_DIR", "/opt/ml/output"))
         output.mkdir(parents=True, exist_ok=True)
