@@ -1,0 +1,107 @@
+"""Endpoint configurations, and what of a running endpoint an update keeps."""
+
+from __future__ import annotations
+
+import copy
+
+from local.server.host import Caller
+from local.server.sagemaker.errors import invalid, unsupported
+from local.server.sagemaker.models import Models
+from local.server.sagemaker.platform import Operation, Platform
+from local.server.sagemaker.resources import ENDPOINT_CONFIG
+from local.server.sagemaker.store import AlreadyThere, Document
+
+_UNSUPPORTED = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants", "ExecutionRoleArn")
+_UNSUPPORTED_OF_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools", "CoreDumpConfig")
+
+
+class EndpointConfigs:
+    """CreateEndpointConfig, DescribeEndpointConfig and DeleteEndpointConfig."""
+
+    def __init__(self, platform: Platform, models: Models) -> None:
+        self._platform = platform
+        self._models = models
+
+    def operations(self) -> dict[str, Operation]:
+        """The operations by name."""
+        return {
+            "CreateEndpointConfig": self._create,
+            "DescribeEndpointConfig": lambda params, _caller: self.config(params["EndpointConfigName"]),
+            "DeleteEndpointConfig": self._delete,
+        }
+
+    def config(self, name: str) -> Document:
+        """A configuration by its name.
+
+        Raises:
+            ServiceError: There is none (``ValidationException``).
+        """
+        config = self._platform.store.find(ENDPOINT_CONFIG.name, name)
+        if config is None:
+            arn = self._platform.arn(ENDPOINT_CONFIG, name)
+            raise invalid(f'Could not find endpoint configuration "{arn}".')
+        return config
+
+    def _create(self, params: Document, caller: Caller) -> Document:
+        name = params["EndpointConfigName"]
+        arn = self._platform.arn(ENDPOINT_CONFIG, name)
+        for member in _UNSUPPORTED:
+            if member in params:
+                raise unsupported(f"{member} of an endpoint configuration")
+        names = [variant["VariantName"] for variant in params["ProductionVariants"]]
+        if len(set(names)) != len(names):
+            raise invalid(f"the names of production variants must be unique, not {names}")
+        config = {
+            **params,
+            "EndpointConfigArn": arn,
+            "ProductionVariants": [self._variant(variant) for variant in params["ProductionVariants"]],
+        }
+        self._platform.tag_new(caller, arn, config)
+        try:
+            self._platform.store.add(ENDPOINT_CONFIG.name, name, config)
+        except AlreadyThere as error:
+            raise invalid(f'Cannot create already existing endpoint configuration "{arn}".') from error
+        self._platform.emit(ENDPOINT_CONFIG, "Endpoint Config", config)
+        return config
+
+    def _delete(self, params: Document, _caller: Caller) -> Document:
+        config = self.config(params["EndpointConfigName"])
+        self._platform.store.remove(ENDPOINT_CONFIG.name, config["EndpointConfigName"])
+        self._platform.store.remove_tags(config["EndpointConfigArn"])
+        self._platform.emit(ENDPOINT_CONFIG, "Endpoint Config", config)
+        return {}
+
+    def _variant(self, variant: Document) -> Document:
+        for member in _UNSUPPORTED_OF_VARIANT:
+            if member in variant:
+                raise unsupported(f"{member} of a production variant")
+        if variant.get("RoutingConfig", {}).get("RoutingStrategy") == "PREFIX_AWARE":
+            raise unsupported("RoutingStrategy PREFIX_AWARE")
+        for member in ("ModelName", "InstanceType"):
+            if member not in variant:
+                raise unsupported(f"a production variant without {member}")
+        self._models.model(variant["ModelName"])
+        return {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0, **variant}
+
+
+def retained(config: Document, endpoint: Document, exclude: set[str]) -> Document:
+    """A new configuration with what an update keeps of the running endpoint (``RetainAllVariantProperties``).
+
+    Args:
+        exclude: What is not kept: ``DesiredInstanceCount``, ``DesiredWeight``, ``DataCaptureConfig``.
+    """
+    result = copy.deepcopy(config)
+    current = {variant["VariantName"]: variant for variant in endpoint["ProductionVariants"]}
+    for variant in result["ProductionVariants"]:
+        now = current.get(variant["VariantName"])
+        if now is None:
+            continue
+        if "DesiredInstanceCount" not in exclude:
+            variant["InitialInstanceCount"] = now["DesiredInstanceCount"]
+        if "DesiredWeight" not in exclude:
+            variant["InitialVariantWeight"] = now["DesiredWeight"]
+    if "DataCaptureConfig" not in exclude:
+        capture = endpoint["_Deployed"]["config"].get("DataCaptureConfig")
+        result.pop("DataCaptureConfig", None)
+        result |= {} if capture is None else {"DataCaptureConfig": capture}
+    return result

@@ -1,0 +1,204 @@
+"""A fleet: every instance that one endpoint configuration asks for."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.server.host import Credentials, Denied
+from local.server.sagemaker import s3_data
+from local.server.sagemaker.archive import BadArchive, unpack
+from local.server.sagemaker.children import Sandbox
+from local.server.sagemaker.endpoints.capture import Capture
+from local.server.sagemaker.endpoints.instance import Instance, Launch, NotHealthy
+from local.server.sagemaker.jobs.runner import DATA_ERRORS
+from local.server.sagemaker.platform import Platform, log
+from local.server.sagemaker.store import Document
+
+_DEFAULT_STARTUP_SECONDS = 240.0
+_LEAST_STARTUP_SECONDS = 20.0
+
+
+class FleetFailed(Exception):
+    """A fleet did not come up; the text is the FailureReason."""
+
+
+@dataclass
+class Slot:
+    """An instance in a fleet, and how many requests it is working on."""
+
+    instance: Instance
+    in_flight: int = 0
+
+
+@dataclass
+class VariantFleet:
+    """The instances of one variant."""
+
+    name: str
+    launch: Launch
+    slots: list[Slot] = field(default_factory=list)
+    capture: Capture | None = None
+    turn: int = 0
+
+
+class Fleet:
+    """Starts and stops the instances of a configuration, the same number of them at any time.
+
+    Args:
+        config: The endpoint configuration as it takes effect, with retained properties put in.
+        models: The documents of its models by name.
+        log_group: Where its containers' logs go; default: the endpoint's own group.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        endpoint: str,
+        config: Document,
+        models: dict[str, Document],
+        *,
+        log_group: str | None = None,
+    ) -> None:
+        self._platform = platform
+        self._endpoint = endpoint
+        self._group = log_group or f"/aws/sagemaker/Endpoints/{endpoint}"
+        self._models = models
+        self._lock = threading.Lock()
+        self._folder = Path(tempfile.mkdtemp(prefix="fleet-", dir=platform.settings.scratch))
+        self._credentials: list[Credentials] = []
+        self._numbers = 0
+        self._closed = False
+        self.config = config
+        self.variants: dict[str, VariantFleet] = {}
+
+    def start(self) -> None:
+        """Bring every instance up.
+
+        Raises:
+            FleetFailed: A model could not be loaded, or did not answer its ping; nothing is left running.
+        """
+        try:
+            for variant in self.config["ProductionVariants"]:
+                self.variants[variant["VariantName"]] = self._variant(variant)
+            for variant in self.config["ProductionVariants"]:
+                fleet = self.variants[variant["VariantName"]]
+                fleet.slots = self.new_slots(fleet, variant["InitialInstanceCount"])
+        except FleetFailed:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End every instance and write what was captured."""
+        with self._lock:
+            self._closed = True
+            slots = [slot for variant in self.variants.values() for slot in variant.slots]
+        stop_all([slot.instance for slot in slots])
+        for variant in self.variants.values():
+            if variant.capture is not None:
+                variant.capture.close()
+        for credentials in self._credentials:
+            self._platform.host.forget(credentials)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def new_slots(self, variant: VariantFleet, count: int) -> list[Slot]:
+        """Start more instances of a variant, side by side.
+
+        Raises:
+            FleetFailed: One did not answer its ping; none of the new ones is left running.
+        """
+        instances = [self._new_instance(variant) for _ in range(count)]
+        with ThreadPoolExecutor(max_workers=max(1, count)) as pool:
+            problems = [problem for problem in pool.map(_started, instances) if problem is not None]
+        if problems:
+            stop_all(instances)
+            log.warning("variant %s of endpoint %s: %s", variant.name, self._endpoint, problems[0])
+            raise FleetFailed(
+                f"The primary container for production variant {variant.name} did not pass the ping health check. "
+                f"Please check CloudWatch logs for this endpoint."
+            )
+        return [Slot(instance) for instance in instances]
+
+    def _new_instance(self, variant: VariantFleet) -> Instance:
+        with self._lock:
+            if self._closed:
+                raise FleetFailed(f"endpoint {self._endpoint} is being deleted")
+            self._numbers += 1
+            return Instance(variant.launch, self._numbers)
+
+    def _variant(self, variant: Document) -> VariantFleet:
+        name = variant["VariantName"]
+        model = self._models[variant["ModelName"]]
+        credentials = self._assume(model)
+        launch = Launch(
+            host=self._platform.host,
+            environment=self._environment(model, credentials),
+            model=self._fetch_model(name, model, credentials),
+            group=self._group,
+            variant=name,
+            startup_seconds=self._startup_seconds(variant),
+        )
+        return VariantFleet(name, launch, capture=self._capture(name, credentials))
+
+    def _assume(self, model: Document) -> Credentials:
+        try:
+            credentials = self._platform.assume(model["ExecutionRoleArn"], "SageMaker", model["ModelArn"])
+        except Denied as error:
+            raise FleetFailed(f"Could not assume the role of model {model['ModelName']}: {error}") from error
+        self._credentials.append(credentials)
+        return credentials
+
+    def _environment(self, model: Document, credentials: Credentials) -> dict[str, str]:
+        sandbox = Sandbox(self._folder)
+        env = sandbox.environment(self._platform.host, credentials, isolated=model["EnableNetworkIsolation"])
+        asked: dict[str, str] = model["_Container"]["environment"]
+        return env | asked
+
+    def _fetch_model(self, variant: str, model: Document, credentials: Credentials) -> Path:
+        folder = self._folder / "models" / variant
+        folder.mkdir(parents=True)
+        uri = model["_Container"]["model_data"]
+        if uri is None:
+            return folder
+        archive = self._folder / f"{variant}.tar.gz"
+        try:
+            s3 = self._platform.host.client("s3", credentials)
+            s3_data.download_object(s3, s3_data.Address.parse(uri), archive)
+            unpack(archive, folder)
+        except BadArchive as error:
+            raise FleetFailed(f"Failed to extract model data archive from URL {uri}: {error}") from error
+        except DATA_ERRORS as error:
+            raise FleetFailed(
+                f"Failed to download model data from URL {uri} for production variant {variant}: {error}"
+            ) from error
+        archive.unlink()
+        return folder
+
+    def _startup_seconds(self, variant: Document) -> float:
+        asked: float = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _DEFAULT_STARTUP_SECONDS)
+        return max(_LEAST_STARTUP_SECONDS, asked * self._platform.settings.wait_scale)
+
+    def _capture(self, variant: str, credentials: Credentials) -> Capture | None:
+        config = self.config.get("DataCaptureConfig")
+        if config is None or not config.get("EnableCapture", True):
+            return None
+        return Capture(self._platform.host.client("s3", credentials), config, self._endpoint, variant)
+
+
+def stop_all(instances: list[Instance]) -> None:
+    """Stop instances side by side."""
+    if instances:
+        with ThreadPoolExecutor(max_workers=len(instances)) as pool:
+            list(pool.map(Instance.stop, instances))
+
+
+def _started(instance: Instance) -> str | None:
+    try:
+        instance.start()
+    except NotHealthy as error:
+        return str(error)
+    return None

@@ -1,0 +1,93 @@
+"""The CloudWatch metrics of endpoints."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.server.host import Host
+from local.server.sagemaker.platform import log
+
+_NAMESPACE = "AWS/SageMaker"
+_FLUSH_SECONDS = 0.5
+_MOST_VALUES = 150
+_MOST_DATA = 500
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One answered request; latencies in microseconds."""
+
+    status: int
+    model_latency: float
+    overhead_latency: float
+
+
+class Meter:
+    """Collects invocations and publishes every value of them, twice a second."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._seen: defaultdict[tuple[str, str], list[Invocation]] = defaultdict(list)
+        self._closed = threading.Event()
+        self._publisher = threading.Thread(target=self._publish_often, name="endpoint metrics", daemon=True)
+        self._publisher.start()
+
+    def add(self, endpoint: str, variant: str, invocation: Invocation) -> None:
+        """Count one request."""
+        with self._lock:
+            self._seen[(endpoint, variant)].append(invocation)
+
+    def close(self) -> None:
+        """Publish what is left."""
+        self._closed.set()
+        self._publisher.join(3)
+
+    def _publish_often(self) -> None:
+        while not self._closed.wait(_FLUSH_SECONDS):
+            self._publish()
+        self._publish()
+
+    def _publish(self) -> None:
+        with self._lock:
+            seen, self._seen = self._seen, defaultdict(list)
+        data = [
+            datum
+            for (endpoint, variant), invocations in seen.items()
+            for datum in _data(endpoint, variant, invocations)
+        ]
+        try:
+            for start in range(0, len(data), _MOST_DATA):
+                self._host.client("cloudwatch").put_metric_data(
+                    Namespace=_NAMESPACE, MetricData=data[start : start + _MOST_DATA]
+                )
+        except (ClientError, BotoCoreError):
+            log.exception("metrics of %d endpoint variants were lost", len(seen))
+
+
+def _data(endpoint: str, variant: str, invocations: Sequence[Invocation]) -> Iterator[dict[str, Any]]:
+    dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
+    metrics = (
+        ("Invocations", "None", [1.0 for _ in invocations]),
+        ("Invocation4XXErrors", "None", [float(400 <= each.status < 500) for each in invocations]),
+        ("Invocation5XXErrors", "None", [float(each.status >= 500) for each in invocations]),
+        ("ModelLatency", "Microseconds", [each.model_latency for each in invocations]),
+        ("OverheadLatency", "Microseconds", [each.overhead_latency for each in invocations]),
+    )
+    for name, unit, values in metrics:
+        counted = list(Counter(values).items())
+        for start in range(0, len(counted), _MOST_VALUES):
+            part = counted[start : start + _MOST_VALUES]
+            yield {
+                "MetricName": name,
+                "Unit": unit,
+                "Dimensions": dimensions,
+                "Values": [value for value, _ in part],
+                "Counts": [float(count) for _, count in part],
+            }

@@ -1,0 +1,151 @@
+"""Models: a container image, an artefact and a role, and where a served artefact comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from botocore.exceptions import ClientError
+
+from local.server.host import Caller, Credentials
+from local.server.sagemaker import s3_data
+from local.server.sagemaker.errors import invalid, unsupported
+from local.server.sagemaker.images import require_framework
+from local.server.sagemaker.platform import Operation, Platform
+from local.server.sagemaker.registry import Registry
+from local.server.sagemaker.resources import MODEL
+from local.server.sagemaker.store import AlreadyThere, Document
+
+_UNSUPPORTED_OF_CONTAINER = ("MultiModelConfig", "AdditionalModelDataSources", "InferenceSpecificationName")
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container of a model, with everything that a model package adds.
+
+    Attributes:
+        model_data: The S3 address of ``model.tar.gz``, or ``None`` when the container brings its model along.
+    """
+
+    image: str
+    model_data: str | None
+    environment: dict[str, str]
+
+
+class Models:
+    """CreateModel, DescribeModel and DeleteModel."""
+
+    def __init__(self, platform: Platform, registry: Registry) -> None:
+        self._platform = platform
+        self._registry = registry
+
+    def operations(self) -> dict[str, Operation]:
+        """The operations by name."""
+        return {
+            "CreateModel": self._create,
+            "DescribeModel": lambda params, _caller: self.model(params["ModelName"]),
+            "DeleteModel": self._delete,
+        }
+
+    def model(self, name: str) -> Document:
+        """A model by its name.
+
+        Raises:
+            ServiceError: There is none (``ValidationException``).
+        """
+        model = self._platform.store.find(MODEL.name, name)
+        if model is None:
+            raise invalid(f'Could not find model "{self._platform.arn(MODEL, name)}".')
+        return model
+
+    def _create(self, params: Document, caller: Caller) -> Document:
+        name = params["ModelName"]
+        arn = self._platform.arn(MODEL, name)
+        definition = _the_container(params)
+        if "ExecutionRoleArn" not in params:
+            raise invalid("ExecutionRoleArn is required")
+        self._platform.pass_role(caller, params["ExecutionRoleArn"], arn)
+        container = self._resolve(definition)
+        require_framework(container.image)
+        model = {
+            **params,
+            "ModelArn": arn,
+            "EnableNetworkIsolation": params.get("EnableNetworkIsolation", False),
+            "_Container": vars(container),
+        }
+        if container.model_data is not None:
+            self._require_access(params["ExecutionRoleArn"], arn, container.model_data)
+        self._platform.tag_new(caller, arn, model)
+        try:
+            self._platform.store.add(MODEL.name, name, model)
+        except AlreadyThere as error:
+            raise invalid(f'Cannot create already existing model "{arn}".') from error
+        self._platform.emit(MODEL, "Model", model)
+        return model
+
+    def _delete(self, params: Document, _caller: Caller) -> Document:
+        model = self.model(params["ModelName"])
+        self._platform.store.remove(MODEL.name, model["ModelName"])
+        self._platform.store.remove_tags(model["ModelArn"])
+        self._platform.emit(MODEL, "Model", model)
+        return {}
+
+    def _resolve(self, definition: Document) -> Container:
+        environment = definition.get("Environment", {})
+        if "ModelPackageName" in definition:
+            package = self._registry.package(definition["ModelPackageName"])
+            if package.get("ModelApprovalStatus", "Approved") != "Approved":
+                raise invalid(
+                    f"Model Package {package['ModelPackageArn']} is not approved: its approval status is "
+                    f"{package['ModelApprovalStatus']}"
+                )
+            definition = _the_package_container(package)
+            environment = {**definition.get("Environment", {}), **environment}
+        if "Image" not in definition:
+            raise invalid("a container needs Image or ModelPackageName")
+        return Container(definition["Image"], _model_data(definition), environment)
+
+    def _require_access(self, role_arn: str, arn: str, model_data: str) -> None:
+        """Look at the artefact with the model's role, as AWS does before it accepts a model."""
+        credentials: Credentials = self._platform.assume(role_arn, "SageMaker", arn)
+        try:
+            s3_data.require_object(self._platform.host.client("s3", credentials), model_data)
+        except ClientError as error:
+            raise invalid(
+                f'Could not access model data at {model_data}. Please ensure that the role "{role_arn}" exists and '
+                f'that its trust relationship policy allows the action "sts:AssumeRole" for the service principal '
+                f'"sagemaker.amazonaws.com". Also ensure that the role has "s3:GetObject" permissions and that the '
+                f"object is located in {self._platform.settings.region}. {error}"
+            ) from error
+        finally:
+            self._platform.host.forget(credentials)
+
+
+def _the_container(params: Document) -> Document:
+    primary = [params["PrimaryContainer"]] if "PrimaryContainer" in params else []
+    containers = [*primary, *params.get("Containers", [])]
+    if len(containers) != 1:
+        raise unsupported(f"a model with {len(containers)} containers (one is)")
+    container: Document = containers[0]
+    if container.get("Mode", "SingleModel") != "SingleModel":
+        raise unsupported("a container in MultiModel mode")
+    for member in _UNSUPPORTED_OF_CONTAINER:
+        if member in container:
+            raise unsupported(f"{member} of a container")
+    return container
+
+
+def _the_package_container(package: Document) -> Document:
+    containers = package.get("InferenceSpecification", {}).get("Containers", [])
+    if len(containers) != 1:
+        raise unsupported(f"a model package with {len(containers)} containers (one is)")
+    container: Document = containers[0]
+    return container
+
+
+def _model_data(definition: Document) -> str | None:
+    if "ModelDataSource" not in definition:
+        return definition.get("ModelDataUrl")
+    source = definition["ModelDataSource"].get("S3DataSource", {})
+    if (source.get("S3DataType"), source.get("CompressionType")) != ("S3Object", "Gzip"):
+        raise unsupported("a ModelDataSource other than one S3Object with Gzip compression")
+    return str(source["S3Uri"])
