@@ -67,6 +67,20 @@ HOOKS: Mapping[str, Hook] = {
     "services.sts:register_session": Hook("services act with temporary credentials", ("access_key", "session")),
     # events
     "services.eventbridge:_put_events": Hook("events come from aws.* sources", ("data", "allow_aws_source")),
+    # S3 and KMS
+    "services.s3:handle_request": Hook(
+        "KMS permissions of object requests are checked",
+        (
+            *_REQUEST,
+            "signed_path",
+            "enforce_bucket_region",
+            "internal",
+            "access_point_region",
+            "access_point",
+        ),
+    ),
+    "services.s3:_bucket_default_sse_headers": Hook("the default key of a bucket is known", ("bucket_name",)),
+    "services.kms:_resolve_key": Hook("keys are found by id, ARN and alias", ("key_id_or_arn",)),
     # Step Functions
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
     "services.stepfunctions:_executions": Hook("executions are found by their ARN"),
@@ -75,6 +89,19 @@ HOOKS: Mapping[str, Hook] = {
     "services.cloudformation.provisioners:_RESOURCE_HANDLERS": Hook("resource types that ministack lacks are made"),
     "services.cloudformation.stacks:_runs_on_worker_thread": Hook(
         "a resource type that calls the server does not block it", ("resource_type",)
+    ),
+    "services.cloudformation.custom_resource:invoke_custom_resource": Hook(
+        "a custom resource that does not answer fails soon",
+        (
+            "request_type",
+            "logical_id",
+            "props",
+            "stack_name",
+            "stack_id",
+            "resource_type",
+            "physical_id",
+            "old_props",
+        ),
     ),
 }
 

@@ -218,6 +218,10 @@ class Host:
             context["aws:SourceArn"] = source_arn
         return self._ministack.assume_as_service(role_arn, service, session, context)
 
+    def caller(self, headers: Mapping[str, str], query: Mapping[str, Any]) -> Caller:
+        """Who signed a request with these headers and query; its signature has been verified before."""
+        return self._ministack.caller(headers, query)
+
     def check(self, caller: Caller, action: str, resource: str, context: Mapping[str, str] | None = None) -> None:
         """Raise ``Denied`` with AWS's sentence unless ``caller`` may perform ``action`` on ``resource``."""
         self._ministack.check(caller, action, resource, context or {})
