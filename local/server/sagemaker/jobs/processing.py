@@ -11,7 +11,7 @@ from local.server.sagemaker import s3_data
 from local.server.sagemaker.children import Child, Ending, Outcome, command, stream_name
 from local.server.sagemaker.errors import invalid, unsupported
 from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
-from local.server.sagemaker.jobs.runner import DATA_ERRORS, JobFailed, Jobs, JobStopped, RunningJob
+from local.server.sagemaker.jobs.runner import DATA_ERRORS, DUPLICATE, JobFailed, Jobs, JobStopped, RunningJob
 from local.server.sagemaker.resources import PROCESSING_JOB
 from local.server.sagemaker.store import Document
 
@@ -30,9 +30,7 @@ class ProcessingJobs(Jobs):
     start_member = "ProcessingStartTime"
     end_member = "ProcessingEndTime"
     not_found = "Could not find requested job with name: {name}"
-    duplicate = (
-        "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-    )
+    duplicate = DUPLICATE
 
     # -- accepting
 

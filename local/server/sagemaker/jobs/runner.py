@@ -33,6 +33,9 @@ class JobFailed(Exception):
     """A job has failed; the text is its FailureReason."""
 
 
+DUPLICATE = "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
+
+
 class JobStopped(Exception):
     """A job was stopped before it was done.
 
@@ -237,7 +240,7 @@ class Jobs:
             return JobEnd("Stopped", stop.secondary)
         except JobFailed as failure:
             return JobEnd("Failed", "Failed", str(failure)[:_LONGEST_REASON])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong, the job ends and says so
             log.exception("%s %s failed", self.kind.name, name)
             reason = f"InternalServerError: {type(error).__name__}: {error}"
             return JobEnd("Failed", "Failed", reason[:_LONGEST_REASON])

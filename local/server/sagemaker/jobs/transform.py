@@ -11,7 +11,7 @@ from local.server.sagemaker.endpoints.fleet import Fleet, FleetFailed
 from local.server.sagemaker.endpoints.instance import Instance, NoAnswer
 from local.server.sagemaker.errors import unsupported
 from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
-from local.server.sagemaker.jobs.runner import DATA_ERRORS, JobFailed, Jobs, RunningJob
+from local.server.sagemaker.jobs.runner import DATA_ERRORS, DUPLICATE, JobFailed, Jobs, RunningJob
 from local.server.sagemaker.models import Models
 from local.server.sagemaker.platform import Platform
 from local.server.sagemaker.resources import TRANSFORM_JOB
@@ -30,9 +30,7 @@ class TransformJobs(Jobs):
     start_member = "TransformStartTime"
     end_member = "TransformEndTime"
     not_found = "Could not find requested job with name: {name}"
-    duplicate = (
-        "Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})"
-    )
+    duplicate = DUPLICATE
     deletable = False
 
     def __init__(self, platform: Platform, models: Models) -> None:
