@@ -85,6 +85,20 @@ HOOKS: Mapping[str, Hook] = {
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
     "services.stepfunctions:_executions": Hook("executions are found by their ARN"),
     "services.stepfunctions:_state_machines": Hook("machines are found by their ARN"),
+    # Glue and Athena
+    "core.iam_actions:extract_resource_arn": Hook(
+        "Glue calls are checked on the resources that AWS checks them on",
+        ("service", "method", "path", "headers", "body", "query_params", "region", "account_id"),
+    ),
+    "services.glue:_handle_request_sync": Hook("the rest of Glue is answered", _REQUEST),
+    "services.glue:_jobs": Hook("Glue jobs run"),
+    "services.glue:_job_runs": Hook("runs of Glue jobs are kept"),
+    "services.glue:_crawlers": Hook("crawlers crawl"),
+    "services.glue:_tables": Hook("partitions belong to a table, and Athena reads tables"),
+    "services.glue:_partitions": Hook("partitions are kept"),
+    "services.glue:_create_job": Hook("Glue jobs keep all that they are made with", ("data",)),
+    "services.glue:_update_job": Hook("Glue jobs keep all that they are changed to", ("data",)),
+    "services.cloudformation.provisioners:_GLUE_JOB_DEFAULTS": Hook("Glue jobs in templates keep all their properties"),
     # CloudFormation
     "services.cloudformation.provisioners:_RESOURCE_HANDLERS": Hook("resource types that ministack lacks are made"),
     "services.cloudformation.stacks:_runs_on_worker_thread": Hook(
