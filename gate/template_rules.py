@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import cloudformation_validate as engine
@@ -24,9 +25,14 @@ def check_templates(templates: Iterable[StackTemplate], rules: Path = RULES) -> 
     Raises:
         cloudformation_validate.ValidationError: A guard rule cannot be parsed or a template cannot be read.
     """
-    sources = [engine.file_to_external_rule_source(path) for path in sorted(rules.glob("*.guard"))]
-    validator = engine.CelEngine(engine.EngineConfig(guard_rules=sources))
+    validator = _validator(rules)
     return sorted(finding for template in templates for finding in _findings(validator, template))
+
+
+@cache
+def _validator(rules: Path) -> engine.CelEngine:
+    sources = [engine.file_to_external_rule_source(path) for path in sorted(rules.glob("*.guard"))]
+    return engine.CelEngine(engine.EngineConfig(guard_rules=sources))
 
 
 def _findings(validator: engine.CelEngine, template: StackTemplate) -> Iterable[Finding]:

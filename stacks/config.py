@@ -193,6 +193,10 @@ def _finding(stage: str, detail: ErrorDetails) -> str:
         return _own_finding(path, str(detail["ctx"]["error"]))
     if kind == "string_pattern_mismatch":
         return f"{path}: must match {detail['ctx']['pattern']}, was {_shown(detail['input'])}"
+    if kind == "too_short":
+        return f"{path}: needs at least {detail['ctx']['min_length']}, was {_shown(detail['input'])}"
+    if kind == "too_long":
+        return f"{path}: takes at most {detail['ctx']['max_length']}, was {_shown(detail['input'])}"
     message = detail["msg"]
     return f"{path}: {message[:1].lower()}{message[1:]}, was {_shown(detail['input'])}"
 
