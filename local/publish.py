@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
-from constructs_lib.names.bundle import build_bundle
 
+from constructs_lib.names.bundle import build_bundle, pointer_key
 from local.aws import Aws
 from local.environment import base_env
+from local.errors import UserError
 from local.outputs import Outputs
 from local.settings import CHECKOUT, Settings
 
@@ -44,19 +45,20 @@ def publish_bundle(settings: Settings, aws: Aws, outputs: Outputs) -> Published:
     """Upload the archive unless it is there, then let ``current.json`` name it.
 
     Raises:
-        UserError: There is no such workload.
-        ValueError: A script is missing or may not go into a bundle.
+        UserError: There is no such workload, or it cannot be packed.
     """
     commit = current_commit(settings)
-    archive = build_bundle(settings.workload_dir, commit=commit)
-    key = f"{outputs.bundle_prefix}{archive.digest}/sourcedir.tar.gz"
-    s3, bucket = aws.client("s3"), outputs.artefacts_bucket
+    try:
+        bundle = build_bundle(settings.workload_dir, commit)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    s3, bucket, key = aws.client("s3"), outputs.artefacts_bucket, bundle.key(settings.workload)
     uploaded = not _exists(s3, bucket, key)
     if uploaded:
-        s3.put_object(Bucket=bucket, Key=key, Body=archive.content)
-    published = Published(archive.digest, f"s3://{bucket}/{key}", commit, uploaded)
+        s3.put_object(Bucket=bucket, Key=key, Body=bundle.content)
+    published = Published(bundle.sha256, f"s3://{bucket}/{key}", commit, uploaded)
     pointer = json.dumps(published.pointer(), sort_keys=True).encode()
-    s3.put_object(Bucket=bucket, Key=f"{outputs.bundle_prefix}current.json", Body=pointer)
+    s3.put_object(Bucket=bucket, Key=pointer_key(settings.workload), Body=pointer)
     return published
 
 

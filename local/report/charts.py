@@ -30,7 +30,7 @@ _FOR_A_PAGE = [
     (re.compile(r"^.*?(?=<svg)", re.DOTALL), ""),
     (re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", re.DOTALL), ""),
     (re.compile(r' xmlns(:\w+)?="[^"]*"'), ""),
-    (re.compile(r'<g id="[^"]*">'), "<g>"),
+    (re.compile(r' id="(?![mp][0-9a-f]{10}")[^"]*"'), ""),
     (re.compile(r"font-family: [^;\"]*; "), ""),
     (re.compile(r'<svg width="([\d.]+)pt" height="[\d.]+pt"'), r'<svg class="plot" style="max-width: \1pt"'),
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from local.report.content import Content, Document
-from local.report.html import Cell, Html, badge, paragraph, section, table
+from local.report.html import Cell, Html, Share, badge, paragraph, section, table
 
 _BAR_WIDTH, _BAR_HEIGHT = 5, 26
 
@@ -35,7 +35,7 @@ def quality(content: Content) -> Html:
 
 def _sources(sources: Mapping[str, Document]) -> Html:
     rows: list[list[Cell]] = [
-        [name, item["rows_in"], item["validated"], item["quarantined"], _share(item["quarantined"], item["rows_in"])]
+        [name, item["rows_in"], item["validated"], item["quarantined"], Share.of(item["quarantined"], item["rows_in"])]
         for name, item in sources.items()
     ]
     return table("Rows per source", ["Source", "Rows in", "Validated", "Quarantined", "Share quarantined"], rows)
@@ -75,7 +75,7 @@ def _splits(splits: Mapping[str, Document]) -> Html:
         [
             name,
             item["rows"],
-            _share(item["positives"], item["rows"]),
+            Share.of(item["positives"], item["rows"]),
             item["from"],
             item["to"],
             str(item["digest"])[:12],
@@ -94,7 +94,7 @@ def profile(content: Content) -> Html:
     intro = paragraph(
         f"{found['rows']:,} rows, {len(found['columns'])} features; {target['name']} holds in "
         f"{_percent(target['share'])} of the rows. Strength is the area under the ROC curve that a feature reaches "
-        "alone (0.5 tells nothing). In the pictures, the dark part of a bar is the rows in which the target holds."
+        "alone (0.5 tells nothing). In the pictures, the strong part of a bar is the rows in which the target holds."
     )
     warnings = [Html(f"<p>{badge(text, good=False).text}</p>") for text in found["warnings"]]
     ordered = sorted(found["columns"].items(), key=lambda pair: -(pair[1]["strength"] or 0.0))
@@ -105,7 +105,7 @@ def profile(content: Content) -> Html:
 
 def _feature_row(name: str, column: Document) -> list[Cell]:
     numbers: list[Cell] = [column.get("min"), column.get("mean"), column.get("max")]
-    common: list[Cell] = [name, _distribution(name, column), column["type"], _percent(column["missing_share"])]
+    common: list[Cell] = [name, _distribution(name, column), column["type"], Share(column["missing_share"])]
     return [*common, column["distinct"], *numbers, _rounded(column["strength"])]
 
 
@@ -143,10 +143,6 @@ def _spark_bar(index: int, rows: int, positives: int, top: int) -> str:
         f'<rect x="{x}" y="{_BAR_HEIGHT - whole:.1f}" width="{width}" height="{whole - dark:.1f}"/>'
         f'<rect class="positive" x="{x}" y="{_BAR_HEIGHT - dark:.1f}" width="{width}" height="{dark:.1f}"/>'
     )
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.2%}" if whole else "-"
 
 
 def _percent(share: float | None) -> str:

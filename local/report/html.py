@@ -14,15 +14,29 @@ class Html:
     text: str
 
 
-Cell = Html | str | int | float | bool | None
+@dataclass(frozen=True)
+class Share:
+    """A part of a whole, between 0 and 1; ``None`` where there is no whole."""
+
+    value: float | None
+
+    @classmethod
+    def of(cls, part: int, whole: int) -> Share:
+        """The share of a part."""
+        return cls(part / whole if whole else None)
+
+
+Cell = Html | Share | str | int | float | bool | None
 
 
 def show(value: Cell) -> str:
     """A value as HTML: numbers with separators, a dash for nothing."""
     if isinstance(value, Html):
         return value.text
-    if value is None:
+    if value is None or value == Share(None):
         return '<span class="none">&ndash;</span>'
+    if isinstance(value, Share):
+        return f"{value.value:.2%}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -39,9 +53,11 @@ def join(parts: Iterable[Html]) -> Html:
 
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
     """A table that scrolls by itself on a narrow screen; the first cell of a row names the row."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header)
-    body = "".join(_row(row) for row in rows)
-    if not body:
+    lines = [list(row) for row in rows]
+    numeric = [_numeric(value) for value in lines[0]] if lines else [""] * len(header)
+    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, numeric, strict=True))
+    body = "".join(_row(row) for row in lines)
+    if not lines:
         body = f'<tr><td colspan="{len(header)}" class="none">none</td></tr>'
     return Html(
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption, quote=True)}"><table>'
@@ -56,7 +72,7 @@ def _row(row: Sequence[Cell]) -> str:
 
 
 def _numeric(value: Cell) -> str:
-    return ' class="number"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+    return ' class="number"' if isinstance(value, int | float | Share) and not isinstance(value, bool) else ""
 
 
 def section(anchor: str, title: str, *parts: Html) -> Html:

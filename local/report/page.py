@@ -69,9 +69,9 @@ def _cards(content: Content) -> Html:
     loop = content.chain.of("loop")
     rows_in = content.report["phases"]["validation"]["rows_in"] if content.report else None
     facts = {
-        "Data as of": str(loop.input.get("as_of", "-")) if loop else "-",
+        "Data as of": str(loop.input.get("as_of", "-")).partition("T")[0] if loop else "-",
         "Rows landed": f"{rows_in:,}" if rows_in is not None else "-",
-        "Dataset version": (content.dataset_version or "-")[:12],
+        "Dataset version": (content.dataset_version or "-")[:10],
         "AUC on held-back rows": f"{content.auc:.3f}" if content.auc is not None else "-",
         "Pipelines": _pipeline_seconds(content),
         "Endpoint": content.endpoint["EndpointStatus"] if content.endpoint else "-",

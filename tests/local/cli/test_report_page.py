@@ -1,0 +1,155 @@
+"""The report: structure, escaping, and that it needs nothing but itself."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from local.chain import Chain
+from local.failures import Explanation
+from local.report.content import Content
+from local.report.lineage import build_graph
+from local.report.page import render_page
+from local.report.pipelines import bars
+from tests.local.cli.report_fixture import any_chain, any_content, execution
+
+_VOID = {"meta", "link", "br", "img", "hr", "input", "rect", "path", "use"}
+
+
+class _Page(HTMLParser):
+    """Collects what the tests ask for, and checks that tags are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tables = 0
+        self.captions = 0
+        self.unlabelled: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.ids += [value for name, value in attrs if name == "id" and value]
+        self.links += [value for name, value in attrs if name in {"href", "src", "xlink:href"} and value]
+        self.tables += tag == "table"
+        self.captions += tag == "caption"
+        if found.get("role") in {"img", "region"} and not found.get("aria-label"):
+            self.unlabelled.append(tag)
+        if tag == "th" and "scope" not in found:
+            self.unlabelled.append(tag)
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in _VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def html() -> str:
+    return render_page(any_content())
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> _Page:
+    return _Page(html)
+
+
+def test_every_tag_is_closed(page: _Page) -> None:
+    assert page.open == []
+
+
+def test_needs_nothing_but_itself(html: str, page: _Page) -> None:
+    assert all(link.startswith("#") for link in page.links)
+    assert not re.search(r"https?://|@import|url\((?!#)|<script|<link", html)
+
+
+def test_ids_are_unique_but_for_shapes_that_charts_share(page: _Page) -> None:
+    anchors = [name for name in page.ids if not re.fullmatch(r"[mp][0-9a-f]{10}", name)]
+    assert len(anchors) == len(set(anchors))
+
+
+def test_links_lead_to_parts_that_exist(page: _Page) -> None:
+    assert {link[1:] for link in page.links} <= set(page.ids)
+
+
+def test_every_table_has_a_caption_and_every_picture_a_label(page: _Page) -> None:
+    assert page.tables == page.captions > 10
+    assert page.unlabelled == []
+
+
+def test_charts_take_their_colours_from_the_page(html: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    assert len(drawings) > 5
+    assert not re.search(r"#[0-9a-f]{6}", "".join(drawings))
+
+
+def test_escapes_what_comes_from_data(html: str, page: _Page) -> None:
+    assert "<b>noon</b>" not in html
+    assert "dep_time: not an int: '<b>noon</b>'" in page.texts
+
+
+def test_shows_rows_reasons_rules_metrics_and_gate(page: _Page) -> None:
+    text = " ".join(page.texts)
+    for wanted in ("113,119 rows came in", "duplicate of row 17", "RowCount > 100", "0.7712", "0.7654", "auc at least"):
+        assert wanted in text
+
+
+def test_equal_content_gives_an_equal_page(html: str) -> None:
+    assert render_page(any_content()) == html
+
+
+def test_a_run_that_has_not_begun_is_told_as_such() -> None:
+    page = _Page(render_page(Content("flight_delays", "dev", Chain("0123456789abcdef-1", (), None))))
+    text = " ".join(page.texts)
+    assert page.open == []
+    for wanted in (
+        "Nothing has run yet",
+        "has not prepared a dataset",
+        "has not evaluated a model",
+        "Nothing has been deployed",
+    ):
+        assert wanted in text
+
+
+def test_a_failure_is_told_at_the_top() -> None:
+    failure = Explanation("data", "PrepareDataset", "BadSchema", "flights lacks <dep_time>", "jr_1")
+    html = render_page(any_content(), failure)
+    assert 'role="alert"' in html
+    assert html.index("flights lacks &lt;dep_time&gt;") < html.index('id="pipelines"')
+
+
+def test_the_timeline_shows_pipelines_and_their_longer_states() -> None:
+    labels = [bar.label.strip() for bar in bars(any_chain())]
+    assert labels[:3] == ["loop", "RunData", "RunModel"]
+    assert "PublishDataset" not in labels
+
+
+def test_the_timeline_marks_a_failed_pipeline() -> None:
+    chain = Chain("0123456789abcdef-1", (execution("data", 0, 3, [], status="FAILED"),), None)
+    assert [bar.failed for bar in bars(chain)] == [True]
+
+
+def test_lineage_leads_from_every_landed_object_to_the_endpoint() -> None:
+    graph = build_graph(any_content())
+    for node in graph.nodes:
+        if node.column != "landed":
+            continue
+        reached, before = {node.key}, set[str]()
+        while reached != before:
+            before = set(reached)
+            reached |= {end for start, end in graph.edges if start in reached}
+        assert "endpoint" in reached
