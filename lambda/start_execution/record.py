@@ -36,7 +36,8 @@ class Start:
 
     def body(self) -> str:
         """The input of the execution as JSON; equal starts give equal text."""
-        return json.dumps({"run_id": self.run_id, **self.input}, sort_keys=True, ensure_ascii=False)
+        named = {"run_id": self.run_id, "run_key": self.key, **self.input}
+        return json.dumps(named, sort_keys=True, ensure_ascii=False)
 
 
 class StartRecord:

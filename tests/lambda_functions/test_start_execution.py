@@ -1,0 +1,408 @@
+"""One execution per batch and per approval: whatever arrives twice, at once, in another order, or dies half way."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from moto import mock_aws
+
+from gapless_lambda import clients
+from gapless_lambda.s3 import Address
+from gapless_lambda.settings import BadSettings, read_settings
+from start_execution import handler as starter
+from start_execution.record import BadEvent
+
+LANDING, ARTEFACTS, TABLE = "landing", "artefacts", "runs"
+POINTER_KEY = "flight_delays/bundles/current.json"
+BUNDLE = {"bundle": "b" * 64, "uri": "s3://artefacts/flight_delays/bundles/b/sourcedir.tar.gz", "commit": "c0ffee"}
+FILES = [
+    {"source": "flights", "key": "flights.csv.gz", "bytes": 3, "sha256": "aa"},
+    {"source": "weather", "key": "weather.csv", "bytes": 5, "sha256": "bb"},
+]
+BATCH = {"workload": "flight_delays", "as_of": "2013-05-01T02:00:00+02:00", "files": FILES}
+TIME = "2026-11-22T13:00:00Z"
+PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/dev-flight-delays-models/3"
+
+
+class Died(Exception):
+    """The process ended in the middle of a call."""
+
+
+class World:
+    """An account with the starter in it: what lies in S3, and what was started."""
+
+    def __init__(self) -> None:
+        self.s3 = boto3.client("s3", region_name="us-east-1")
+        self.dynamodb = boto3.client("dynamodb", region_name="us-east-1")
+        self.states = boto3.client("stepfunctions", region_name="us-east-1")
+        for bucket in (LANDING, ARTEFACTS):
+            self.s3.create_bucket(Bucket=bucket)
+        self.dynamodb.create_table(
+            TableName=TABLE,
+            AttributeDefinitions=[{"AttributeName": "run", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "run", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.machines = {name: self._machine(name) for name in ("loop", "deployment")}
+        self.publish(BUNDLE)
+
+    def _machine(self, name: str) -> str:
+        definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
+        role = "arn:aws:iam::123456789012:role/machine"
+        made = self.states.create_state_machine(name=name, definition=definition, roleArn=role)
+        return str(made["stateMachineArn"])
+
+    def publish(self, bundle: Any) -> None:
+        self.s3.put_object(Bucket=ARTEFACTS, Key=POINTER_KEY, Body=json.dumps(bundle).encode())
+
+    def land(self, body: bytes | dict[str, Any], key: str = "flight_delays/2013-05/_batch.json", **event: str) -> Any:
+        """Put a batch file into the landing zone; give the event that S3 sends."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.s3.put_object(Bucket=LANDING, Key=key, Body=raw)
+        detail = {"bucket": {"name": LANDING}, "object": {"key": key, "size": len(raw)}}
+        return {
+            "id": "e1",
+            "source": "aws.s3",
+            "detail-type": "Object Created",
+            "time": TIME,
+            "detail": detail,
+            **event,
+        }
+
+    def started(self, machine: str = "loop") -> dict[str, dict[str, Any]]:
+        """Give the input of every execution by its name."""
+        listed = self.states.list_executions(stateMachineArn=self.machines[machine])["executions"]
+        arns = {execution["name"]: execution["executionArn"] for execution in listed}
+        return {
+            name: json.loads(self.states.describe_execution(executionArn=arn)["input"]) for name, arn in arns.items()
+        }
+
+    def item(self, key: str) -> dict[str, Any]:
+        return dict(self.dynamodb.get_item(TableName=TABLE, Key={"run": {"S": f"start#{key}"}})["Item"])
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    with mock_aws():
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        clients.client.cache_clear()
+        made = World()
+        for name, value in {
+            "STAGE": "dev",
+            "WORKLOAD": "flight_delays",
+            "RUNS_TABLE": TABLE,
+            "LOOP_MACHINE_ARN": made.machines["loop"],
+            "DEPLOYMENT_MACHINE_ARN": made.machines["deployment"],
+            "BUNDLE_POINTER": f"s3://{ARTEFACTS}/{POINTER_KEY}",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield made
+        clients.client.cache_clear()
+
+
+def approval(status: str = "Approved", **event: str) -> Any:
+    detail = {"ModelPackageArn": PACKAGE, "ModelApprovalStatus": status, "ModelPackageStatus": "Completed"}
+    kind = "SageMaker Model Package State Change"
+    return {"id": "e2", "source": "aws.sagemaker", "detail-type": kind, "time": TIME, "detail": detail, **event}
+
+
+def rerun(key: str, event_id: str, workload: str = "flight_delays") -> Any:
+    detail = {"workload": workload, "run_key": key}
+    return {"id": event_id, "source": "gapless", "detail-type": "Re-run Requested", "time": TIME, "detail": detail}
+
+
+def deliver(*events: Any) -> list[str]:
+    """Hand events to the handler as SQS does; give the ids of the messages that failed, their positions."""
+    records = [{"messageId": str(position), "body": json.dumps(event)} for position, event in enumerate(events)]
+    response = starter.handler({"Records": records}, None)
+    return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
+
+
+def key_of(batch: dict[str, Any]) -> str:
+    return starter.batch_key(json.dumps(batch).encode())
+
+
+# --- what starts -----------------------------------------------------------------------------------------------------
+
+
+def test_a_landed_batch_starts_the_loop_with_its_instant_and_bundle(world: World) -> None:
+    assert deliver(world.land(BATCH)) == []
+    key = key_of(BATCH)
+    assert world.started() == {
+        f"{key[:16]}-1": {
+            "run_id": f"{key[:16]}-1",
+            "run_key": key,
+            "workload": "flight_delays",
+            "batch_uri": "s3://landing/flight_delays/2013-05/_batch.json",
+            "as_of": "2013-05-01T00:00:00Z",
+            "bundle": BUNDLE,
+            "triggered_by": {"event": "e1", "source": "aws.s3", "detail_type": "Object Created"},
+        }
+    }
+    assert world.item(key)["status"] == {"S": "started"}
+    assert world.started("deployment") == {}
+
+
+def test_an_approved_model_package_starts_the_deployment(world: World) -> None:
+    assert deliver(approval()) == []
+    key = hashlib.sha256(PACKAGE.encode()).hexdigest()
+    started = world.started("deployment")
+    assert list(started) == [f"{key[:16]}-1"]
+    assert started[f"{key[:16]}-1"]["model_package_arn"] == PACKAGE
+    assert started[f"{key[:16]}-1"]["as_of"] == TIME
+    assert world.started() == {}
+
+
+@pytest.mark.parametrize("status", ["PendingManualApproval", "Rejected"])
+def test_other_changes_of_a_model_package_start_nothing(world: World, status: str) -> None:
+    assert deliver(approval(status)) == []
+    assert world.started("deployment") == {}
+
+
+@pytest.mark.parametrize("folder", ["a b", "a+b", "a%20b", "Grüße 東京", "..", "a//b", "'quoted\"", "deep/er/still"])
+def test_keys_are_used_exactly_as_the_event_gives_them(world: World, folder: str) -> None:
+    key = f"flight_delays/{folder}/_batch.json"
+    assert deliver(world.land(BATCH, key)) == []
+    assert [run["batch_uri"] for run in world.started().values()] == [f"s3://landing/{key}"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'{"files": 3}', b'{"files": [1]}', b"null"])
+def test_a_batch_file_that_does_not_parse_starts_all_the_same(world: World, body: bytes) -> None:
+    assert deliver(world.land(body)) == []
+    (run,) = world.started().values()
+    assert run["run_key"] == hashlib.sha256(body).hexdigest()
+    assert run["as_of"] == TIME
+
+
+@pytest.mark.parametrize("given", [None, 3, "", "soon", "2013-05-01", "2013-05-01T00:00:00", "2013-13-01T00:00:00Z"])
+def test_an_instant_that_is_not_valid_gives_way_to_the_time_of_the_event(world: World, given: object) -> None:
+    assert deliver(world.land({**BATCH, "as_of": given})) == []
+    assert [run["as_of"] for run in world.started().values()] == [TIME]
+
+
+def test_a_file_whose_name_only_ends_alike_starts_nothing(world: World) -> None:
+    assert deliver(world.land(BATCH, "flight_delays/x/not_batch.json")) == []
+    assert world.started() == {}
+
+
+def test_one_bad_message_fails_alone(world: World) -> None:
+    unknown = {"id": "e9", "source": "aws.ec2", "detail-type": "Stopped", "detail": {}}
+    outside = world.land(BATCH, "other_workload/x/_batch.json")
+    absent = world.land(BATCH, "flight_delays/gone/_batch.json")
+    world.s3.delete_object(Bucket=LANDING, Key="flight_delays/gone/_batch.json")
+    assert deliver(unknown, outside, world.land(BATCH), absent, "not an event") == ["0", "1", "3", "4"]
+    assert len(world.started()) == 1
+
+
+@pytest.mark.parametrize("pointer", [None, [], {"bundle": "b"}, {**BUNDLE, "commit": None}])
+def test_without_a_bundle_the_message_fails_with_its_reason_and_starts_later(world: World, pointer: object) -> None:
+    world.publish(pointer)
+    if pointer is None:
+        world.s3.delete_object(Bucket=ARTEFACTS, Key=POINTER_KEY)
+    event = world.land(BATCH)
+    settings = read_settings(starter.Settings)
+    with pytest.raises(starter.MissingBundle, match=r"s3://artefacts/flight_delays/bundles/current\.json"):
+        starter.start(event, settings)
+    assert deliver(event) == ["0"]
+    world.publish(BUNDLE)
+    assert deliver(event) == []
+    assert len(world.started()) == 1
+
+
+def test_names_the_variables_that_are_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUNS_TABLE")
+    monkeypatch.setenv("STAGE", "")
+    with pytest.raises(BadSettings, match="missing or empty: RUNS_TABLE, STAGE; Settings needs BUNDLE_POINTER"):
+        deliver(world.land(BATCH))
+
+
+# --- once ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_event_again_is_no_news(world: World) -> None:
+    event = world.land(BATCH)
+    assert deliver(event, event) == []
+    assert deliver(event) == []
+    assert len(world.started()) == 1
+
+
+def test_the_same_batch_elsewhere_and_laid_out_otherwise_is_no_news(world: World) -> None:
+    deliver(world.land(BATCH))
+    other = json.dumps({**BATCH, "files": FILES[::-1]}, indent=3, sort_keys=True).encode()
+    assert deliver(world.land(other, "flight_delays/again/_batch.json", id="e7", time="2027-01-01T00:00:00Z")) == []
+    assert [run["batch_uri"] for run in world.started().values()] == ["s3://landing/flight_delays/2013-05/_batch.json"]
+
+
+def test_another_batch_is_another_run(world: World) -> None:
+    changed = {**BATCH, "files": [{**FILES[0], "sha256": "cc"}, FILES[1]]}
+    assert deliver(world.land(BATCH), world.land(changed, "flight_delays/2013-06/_batch.json")) == []
+    assert len(world.started()) == 2
+
+
+@given(st.permutations(FILES), st.permutations(list(BATCH)), st.sampled_from([None, 0, 2]))
+def test_the_key_depends_on_the_content_only(files: list[object], members: list[str], indent: int | None) -> None:
+    shuffled = {name: files if name == "files" else BATCH[name] for name in members}
+    assert starter.batch_key(json.dumps(shuffled, indent=indent).encode()) == key_of(BATCH)
+
+
+class Calls:
+    """Counts the function's calls to AWS, and does something at one of them, before it is sent or after its answer."""
+
+    def __init__(self, at: int, when: str, what: Callable[[], None]) -> None:
+        self.count = 0
+        self._at, self._when, self._what = at, when, what
+        self._services = ("s3", "dynamodb", "stepfunctions")
+
+    def __enter__(self) -> Calls:
+        for service in self._services:
+            clients.client(service).meta.events.register("before-call", self._before, unique_id="test-before")
+            clients.client(service).meta.events.register("after-call", self._after, unique_id="test-after")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        clients.client.cache_clear()
+
+    def _before(self, **_: Any) -> None:
+        self.count += 1
+        if self.count == self._at and self._when == "before":
+            self._what()
+
+    def _after(self, **_: Any) -> None:
+        if self.count == self._at and self._when == "after":
+            self._at = 0
+            self._what()
+
+
+def die() -> None:
+    raise Died
+
+
+def events_of(world: World, kind: str) -> tuple[Any, str, list[str]]:
+    """Give an event, its machine, and the names of the executions that must exist when it has been dealt with."""
+    key = key_of(BATCH)
+    if kind == "batch":
+        return world.land(BATCH), "loop", [f"{key[:16]}-1"]
+    if kind == "approval":
+        return approval(), "deployment", [hashlib.sha256(PACKAGE.encode()).hexdigest()[:16] + "-1"]
+    deliver(world.land(BATCH))
+    return rerun(key, "r1"), "loop", [f"{key[:16]}-1", f"{key[:16]}-2"]
+
+
+CALLS = {"batch": 5, "approval": 3, "re-run": 5}
+POINTS = [(kind, at, when) for kind in CALLS for at in range(1, CALLS[kind] + 1) for when in ("before", "after")]
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_the_points_below_are_all_the_calls_that_there_are(world: World, kind: str) -> None:
+    event, _, _ = events_of(world, kind)
+    with Calls(0, "never", die) as calls:
+        assert deliver(event) == []
+    assert calls.count == CALLS[kind]
+
+
+@pytest.mark.parametrize(("kind", "at", "when"), POINTS)
+def test_an_event_survives_a_crash_at_any_call(world: World, kind: str, at: int, when: str) -> None:
+    event, machine, expected = events_of(world, kind)
+    with Calls(at, when, die):
+        assert deliver(event) == ["0"]
+    assert deliver(event) == []
+    assert sorted(world.started(machine)) == expected
+    assert deliver(event) == []
+    assert sorted(world.started(machine)) == expected
+    key = next(iter(world.started(machine)))[:16]
+    items = world.dynamodb.scan(TableName=TABLE)["Items"]
+    assert [item["status"]["S"] for item in items if item["run"]["S"].startswith(f"start#{key}")] == ["started"]
+
+
+@pytest.mark.parametrize(("kind", "at", "when"), POINTS)
+def test_two_functions_with_the_same_event_at_once_start_it_once(world: World, kind: str, at: int, when: str) -> None:
+    event, machine, expected = events_of(world, kind)
+    other: list[list[str]] = []
+    with Calls(at, when, lambda: other.append(deliver(event))):
+        assert deliver(event) == []
+    assert other == [[]]
+    assert deliver(event) == []
+    assert sorted(world.started(machine)) == expected
+
+
+def test_a_crash_before_the_start_keeps_the_first_input(world: World) -> None:
+    event = world.land(BATCH)
+    with Calls(4, "before", die):
+        assert deliver(event) == ["0"]
+    assert world.started() == {}
+    world.publish({**BUNDLE, "commit": "newer"})
+    assert deliver({**event, "time": "2027-01-01T00:00:00Z"}) == []
+    assert [run["bundle"]["commit"] for run in world.started().values()] == [BUNDLE["commit"]]
+
+
+# --- again -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_re_run_raises_the_attempt_and_takes_the_current_bundle(world: World) -> None:
+    deliver(world.land(BATCH))
+    newer = {**BUNDLE, "commit": "newer"}
+    world.publish(newer)
+    key = key_of(BATCH)
+    assert deliver(rerun(key, "r1"), rerun(key, "r2"), rerun(key, "r1")) == []
+    started = world.started()
+    assert sorted(started) == [f"{key[:16]}-{attempt}" for attempt in (1, 2, 3)]
+    first, second = started[f"{key[:16]}-1"], started[f"{key[:16]}-2"]
+    assert (first["bundle"], second["bundle"]) == (BUNDLE, newer)
+    assert {**second, "run_id": first["run_id"], "bundle": first["bundle"]} == first
+
+
+def test_a_re_run_of_a_deployment_keeps_its_input(world: World) -> None:
+    deliver(approval())
+    key = hashlib.sha256(PACKAGE.encode()).hexdigest()
+    assert deliver(rerun(key, "r1")) == []
+    first, second = (world.started("deployment")[f"{key[:16]}-{attempt}"] for attempt in (1, 2))
+    assert {**second, "run_id": first["run_id"]} == first
+
+
+def test_the_same_batch_landed_after_a_re_run_is_still_no_news(world: World) -> None:
+    event = world.land(BATCH)
+    deliver(event, rerun(key_of(BATCH), "r1"), event)
+    assert len(world.started()) == 2
+
+
+def test_refuses_to_re_run_what_never_ran(world: World) -> None:
+    assert deliver(rerun("f" * 64, "r1")) == ["0"]
+    with pytest.raises(BadEvent, match="nothing was started under the key 'fff"):
+        starter.start(rerun("f" * 64, "r1"), read_settings(starter.Settings))
+
+
+def test_leaves_the_re_runs_of_other_workloads_to_them(world: World) -> None:
+    deliver(world.land(BATCH))
+    assert deliver(rerun(key_of(BATCH), "r1", workload="other")) == []
+    assert len(world.started()) == 1
+
+
+def test_two_re_runs_at_once_both_happen(world: World) -> None:
+    deliver(world.land(BATCH))
+    key, other = key_of(BATCH), list[list[str]]()
+    with Calls(3, "before", lambda: other.append(deliver(rerun(key, "r2")))):
+        assert deliver(rerun(key, "r1")) == ["0"]
+    assert deliver(rerun(key, "r1")) == []
+    assert sorted(world.started()) == [f"{key[:16]}-{attempt}" for attempt in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_order_of_arrival_does_not_matter(world: World, order: tuple[int, ...]) -> None:
+    events = [world.land(BATCH), approval(), world.land(BATCH, "flight_delays/again/_batch.json")]
+    assert deliver(*(events[position] for position in order)) == []
+    assert (len(world.started()), len(world.started("deployment"))) == (1, 1)
+
+
+def test_the_address_of_an_event_is_its_bucket_and_key() -> None:
+    detail = {"bucket": {"name": "b"}, "object": {"key": "w/a+b c/_batch.json"}}
+    assert starter.landing_address({"detail": detail}, "w") == Address("b", "w/a+b c/_batch.json")
