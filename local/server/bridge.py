@@ -112,6 +112,24 @@ class Ministack:
         if worker_thread:
             self._on_worker_thread.add(type_name)
 
+    def extend_resource_type(self, type_name: str, apply: Callable[[str, dict[str, Any]], None]) -> None:
+        """Apply what ministack's own provisioner of ``type_name`` leaves out."""
+        types = hooks.get("services.cloudformation.provisioners:_RESOURCE_HANDLERS")
+        original = types[type_name]
+
+        def create(logical_id: str, props: dict[str, Any], stack_name: str) -> tuple[str, dict[str, Any]]:
+            made: tuple[str, dict[str, Any]] = original["create"](logical_id, props, stack_name)
+            apply(made[0], props)
+            return made
+
+        def update(physical_id: str, old: dict[str, Any], props: dict[str, Any], *context: Any) -> Any:
+            changed = original["update"](physical_id, old, props, *context)
+            apply(changed[0], props)
+            return changed
+
+        types[type_name] = {**original, "create": create, "update": update}
+        self._on_worker_thread.add(type_name)
+
     # -- identity
 
     def check(self, caller: Caller, action: str, resource: str, context: Mapping[str, str]) -> None:

@@ -24,9 +24,7 @@ _APPLIED_BY_MINISTACK = frozenset(
 
 def register(host: Host) -> None:
     """Apply the properties through S3's own operations, after ministack has made the bucket."""
-    from local.server.cloudformation import extend_type
-
-    extend_type(host, "AWS::S3::Bucket", lambda bucket, props: apply(host.client("s3"), bucket, props))
+    host.extend_resource_type("AWS::S3::Bucket", lambda bucket, props: apply(host.client("s3"), bucket, props))
 
 
 def apply(s3: Any, bucket: str, props: Document) -> None:
@@ -106,6 +104,11 @@ def _put_ownership(s3: Any, bucket: str, value: Document) -> None:
     s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls={"Rules": value["Rules"]})
 
 
+def _check_acl(_s3: Any, _bucket: str, value: str) -> None:
+    if value not in ("Private", "LogDeliveryWrite"):
+        raise ValueError(f"the local server does not apply the canned ACL {value}: buckets here are private")
+
+
 def _flag(value: Any) -> bool:
     return str(value).lower() == "true"
 
@@ -121,6 +124,7 @@ _SETTERS: Mapping[str, tuple[Callable[[Any, str, Any], None], Callable[[Any, str
         _put_logging,
         lambda s3, bucket: s3.put_bucket_logging(Bucket=bucket, BucketLoggingStatus={}),
     ),
+    "AccessControl": (_check_acl, lambda _s3, _bucket: None),
     "Tags": (_put_tags, lambda s3, bucket: s3.delete_bucket_tagging(Bucket=bucket)),
     "OwnershipControls": (_put_ownership, lambda s3, bucket: s3.delete_bucket_ownership_controls(Bucket=bucket)),
 }

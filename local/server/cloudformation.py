@@ -196,26 +196,7 @@ def _add_topic_properties(host: Host) -> None:
         key = props.get("KmsMasterKeyId", "")
         host.client("sns").set_topic_attributes(TopicArn=topic_arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
 
-    extend_type(host, "AWS::SNS::Topic", apply)
-
-
-def extend_type(host: Host, type_name: str, apply: Callable[[str, Document], None]) -> None:
-    """Call ``apply(physical_id, properties)`` after ministack has made or changed a resource of a type it has."""
-    original: Mapping[str, Any] = hooks.get("services.cloudformation.provisioners:_RESOURCE_HANDLERS")[type_name]
-
-    def create(logical_id: str, props: Document, stack_name: str, /) -> tuple[str, Document]:
-        physical_id, attributes = original["create"](logical_id, props, stack_name)
-        apply(physical_id, props)
-        return physical_id, attributes
-
-    def update(physical_id: str, old: Document, props: Document, stack_name: str, /) -> tuple[str, Document]:
-        new_id, attributes = original["update"](physical_id, old, props, stack_name)
-        apply(new_id, props)
-        return new_id, attributes
-
-    if original.get("update_with_logical_id"):
-        raise RuntimeError(f"the provisioner of {type_name} takes other parameters than expected")
-    host.add_resource_type(type_name, create=create, update=update, delete=original["delete"])
+    host.extend_resource_type("AWS::SNS::Topic", apply)
 
 
 # -- custom resources

@@ -200,6 +200,10 @@ class Host:
             type_name, create=create, update=update, delete=delete, worker_thread=worker_thread
         )
 
+    def extend_resource_type(self, type_name: str, apply: Callable[[str, dict[str, Any]], None]) -> None:
+        """Call ``apply(physical_id, properties)`` after ministack has made or changed a resource of a type it has."""
+        self._ministack.extend_resource_type(type_name, apply)
+
     # -- identity
 
     def mint(self, role_arn: str, service: str, session: str, source_arn: str | None = None) -> Credentials:
