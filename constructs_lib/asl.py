@@ -11,6 +11,7 @@ reached or cannot end.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,8 +81,19 @@ class Catch:
 
 
 def jsonata(expression: str) -> str:
-    """Marks a text as a JSONata expression; an object of texts and expressions needs no mark of its own."""
+    """Marks a text as a JSONata expression. An object or a list may hold marked expressions as they are."""
     return "{% " + expression + " %}"
+
+
+def expression(value: JSON) -> str:
+    """The JSONata of a JSON value that may hold marked expressions: for lists and objects that are put together."""
+    if isinstance(value, str) and value.startswith("{% ") and value.endswith(" %}"):
+        return f"({value[3:-3]})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)}: {expression(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(expression(each) for each in value) + "]"
+    return json.dumps(value)
 
 
 def redrives() -> str:

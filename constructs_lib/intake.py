@@ -76,7 +76,7 @@ class EventIntake(Construct):
                 watched=dead,
                 metric=_metric(dead, "ApproximateNumberOfMessagesVisible"),
                 description="Events were given up: a batch or an approval was not started",
-                runbook="Read the messages of the dead-letter queue and the starter's log; move them back after mending",
+                runbook="Read the dead-letter queue and the starter's log; when mended, move the messages back",
             ),
             *watch(
                 self,

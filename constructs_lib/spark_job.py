@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ class SparkJob(Construct):
 
     Attributes:
         name: Physical name.
+        engine: Names the version of Glue and the job's code: equal engines make equal data of equal input.
         role: The job's role.
         alarms: The alarm, or nothing.
 
@@ -103,6 +105,8 @@ class SparkJob(Construct):
         self.role = ServiceRole(self, "Role", service="glue.amazonaws.com", description=description)
         code = assets.Asset(self, "Script", path=str(asset_path("glue_jobs", script)))
         package = shared_package(self)
+        digest = hashlib.sha256(f"{code.asset_hash} {package.asset_hash}".encode()).hexdigest()
+        self.engine = f"glue-{GLUE_VERSION}-{digest[:16]}"
         grant(self.role, ["s3:GetObject"], _object_arn(code), _object_arn(package))
         self._grant_telemetry(key)
         job = glue.CfnJob(

@@ -194,19 +194,21 @@ def own_failure(error: str, cause: str) -> State:
         error: Its name.
         cause: The JSONata of the message.
     """
-    return go_to(
-        FAILURE_STATE,
-        remember(
-            {
-                "failure": {
-                    "error": error,
-                    "cause": jsonata(cause),
-                    "state": jsonata("$states.context.State.Name"),
-                    "input": jsonata("$states.input"),
-                    "redrives": jsonata(redrives()),
-                }
+    return go_to(FAILURE_STATE, failure_kept(error, cause))
+
+
+def failure_kept(error: str, cause: str) -> State:
+    """Keeps an error of the platform's own as a catch would; arguments as for ``own_failure``."""
+    return remember(
+        {
+            "failure": {
+                "error": error,
+                "cause": jsonata(cause),
+                "state": jsonata("$states.context.State.Name"),
+                "input": jsonata("$states.input"),
+                "redrives": jsonata(redrives()),
             }
-        ),
+        }
     )
 
 

@@ -41,7 +41,18 @@ from constructs_lib.machines.common import (
 )
 from constructs_lib.names import metrics
 
-FINAL_ERRORS = ("BadBatch", "BadSchema", "QuarantineLimitExceeded", "RuleFailed", "RowsLost")
+FINAL_ERRORS = (
+    "BadBatch",
+    "BadBundle",
+    "BadRules",
+    "BadSchema",
+    "BadVersion",
+    "QuarantineLimitExceeded",
+    "RowsLost",
+    "RuleFailed",
+    "SourceEmpty",
+    "TooFewRows",
+)
 """Errors that lie in the batch: trying again would meet them again."""
 
 _CRAWL_MINUTES = 20
@@ -58,6 +69,7 @@ class DataParts:
         job_minutes: The job's own time limit.
         crawler_name: The crawler of the landing zone.
         contract_uri: The workload's contract, ``s3://…``.
+        engine: Names the job's code and engine; part of a dataset's version.
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
@@ -68,6 +80,7 @@ class DataParts:
     job_minutes: int
     crawler_name: str
     contract_uri: str
+    engine: str
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
     max_quarantined_share: float
@@ -98,6 +111,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "RegisterPartitions": register_partitions(p),
             "RecordRun": record_run(s),
             "Done": succeed({"dataset": jsonata("$manifest"), "phases": jsonata("$phases")}),
+            "SourceEmpty": source_empty(),
             "TooManyQuarantined": too_many_quarantined(p),
             "RuleFailed": rule_failed(),
             "RowsLost": rows_lost(),
@@ -198,6 +212,7 @@ def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
                     "--version": jsonata("$version"),
                     "--attempt": jsonata(attempt()),
                     "--as_of": jsonata("$as_of"),
+                    "--engine": p.engine,
                     **locations,
                 },
             },
@@ -217,7 +232,10 @@ def read_report(s: Surroundings, p: DataParts) -> State:
         s,
         p.buckets["datasets"],
         f"{candidate_key(s)} & 'report.json'",
-        {"phases": jsonata("$parse($states.result.Body).phases")},
+        {
+            "phases": jsonata("$parse($states.result.Body).phases"),
+            "report_uri": jsonata(f"'s3://{p.buckets['datasets']}/' & {candidate_key(s)} & 'report.json'"),
+        },
     )
 
 
@@ -236,21 +254,27 @@ def publish_metrics(s: Surroundings) -> State:
 
 
 def validation(p: DataParts) -> State:
-    """Refuses a dataset that lost rows, had too many quarantined, or broke a rule about the batch as a whole."""
+    """Refuses a batch that lost rows, had too many quarantined, broke a rule about tables, or left a source empty."""
     figures = "$phases.validation"
     return choice(
         [
             (f"{figures}.rows_in != {figures}.rows_validated + {figures}.rows_quarantined", "RowsLost"),
             (f"{figures}.quarantined_share > {p.max_quarantined_share}", "TooManyQuarantined"),
             (f"$count({broken_rules()}) > 0", "RuleFailed"),
+            (f"$count({empty_sources()}) > 0", "SourceEmpty"),
         ],
         default="Exploration",
     )
 
 
 def broken_rules() -> str:
-    """The JSONata of the rules that did not hold and quarantined nothing: those about a batch as a whole."""
-    return "$phases.validation.rules[passed = false and refused_rows = 0]"
+    """The JSONata of the blocking rules that did not hold."""
+    return "$phases.validation.rules[blocking = true and passed = false]"
+
+
+def empty_sources() -> str:
+    """The JSONata of the names of sources of which no row is valid."""
+    return "$keys($phases.validation.sources)[$lookup($phases.validation.sources, $).validated = 0]"
 
 
 def show_phase(phase: str) -> State:
@@ -380,7 +404,7 @@ def record_run(s: Surroundings) -> State:
 
 def too_many_quarantined(p: DataParts) -> State:
     figures = "$phases.validation"
-    return own_failure(
+    return refusal(
         "QuarantineLimitExceeded",
         f"{figures}.rows_quarantined & ' of ' & {figures}.rows_in & ' rows were quarantined, a share of ' "
         f"& {figures}.quarantined_share & '; allowed is {p.max_quarantined_share}'",
@@ -388,16 +412,25 @@ def too_many_quarantined(p: DataParts) -> State:
 
 
 def rule_failed() -> State:
-    return own_failure("RuleFailed", f"'rules that the batch does not keep: ' & $join({broken_rules()}.rule, '; ')")
+    return refusal("RuleFailed", f"'rules that the batch does not keep: ' & $join({broken_rules()}.rule, '; ')")
+
+
+def source_empty() -> State:
+    return refusal("SourceEmpty", f"'no row is valid of: ' & $join({empty_sources()}, ', ')")
 
 
 def rows_lost() -> State:
     figures = "$phases.validation"
-    return own_failure(
+    return refusal(
         "RowsLost",
         f"{figures}.rows_in & ' rows came in, but ' & {figures}.rows_validated & ' were validated and ' "
         f"& {figures}.rows_quarantined & ' quarantined'",
     )
+
+
+def refusal(error: str, cause: str) -> State:
+    """Refuses the batch; the message says where the report is."""
+    return own_failure(error, f"{cause} & '; report: ' & $report_uri")
 
 
 def published_key(s: Surroundings) -> str:

@@ -1,0 +1,176 @@
+"""The loop machine: for a landed batch, runs the data machine, then the model machine, one batch at a time.
+
+Input, as the starter gives it: ``{"run_id", "workload", "batch_uri", "as_of", "bundle", "triggered_by"}``.
+Output: the model machine's. The approval of the model, not this machine, starts the deployment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from constructs_lib.asl import (
+    JSON,
+    Catch,
+    State,
+    choice,
+    go_to,
+    jsonata,
+    machine,
+    now_seconds,
+    redrives,
+    remember,
+    retries,
+    succeed,
+    task,
+    wait,
+)
+from constructs_lib.machines import data, model
+from constructs_lib.machines.common import (
+    CALL_SECONDS,
+    CONDITION_FAILED,
+    HOUR,
+    Surroundings,
+    failure_states,
+    own_failure,
+    release_lease,
+    run_record,
+)
+
+FINAL_ERRORS = (*data.FINAL_ERRORS, *model.FINAL_ERRORS)
+"""Errors of the nested machines that a redrive would meet again."""
+
+_LEASE_SECONDS = 48 * HOUR
+_WAIT_SECONDS = 60 * HOUR
+_DATA_SECONDS = 13 * HOUR
+_MODEL_SECONDS = 25 * HOUR
+
+
+@dataclass(frozen=True)
+class LoopParts:
+    """Names the machines that the loop runs; both may be tokens.
+
+    Args:
+        data_machine_arn: Makes the dataset.
+        model_machine_arn: Makes the model.
+    """
+
+    data_machine_arn: str
+    model_machine_arn: str
+
+
+def loop_machine(s: Surroundings, p: LoopParts) -> State:
+    """Returns the definition."""
+    return machine(
+        f"Runs the data and the model pipeline of {s.workload} for a landed batch",
+        {
+            "Begin": remember({"patience": jsonata(f"{now_seconds()} + {_WAIT_SECONDS}")}),
+            "AcquireLease": acquire_lease(s),
+            "RunData": run_data(p),
+            "RunModel": run_model(p),
+            "RecordRun": record_run(s),
+            "IsApproved": choice([("$outcome.approved", "AwaitDeployment")], default="ReleaseLease"),
+            "AwaitDeployment": succeed(jsonata("$outcome")),
+            "ReleaseLease": release_lease(s, "$states.input.run_id", on_failure="Done"),
+            "Done": succeed(jsonata("$outcome")),
+            "LeaseTaken": choice([(f"{now_seconds()} < $patience", "WaitForLease")], default="LeaseTimeout"),
+            "WaitForLease": go_to("AcquireLease", wait(60)),
+            "LeaseTimeout": own_failure("LeaseTimeout", "'another run has held the lease for too long'"),
+            **failure_states(
+                s,
+                "loop",
+                final=FINAL_ERRORS,
+                resume_at="Begin",
+                release={"ReleaseLeaseOfFailed": release_lease(s, "$states.input.run_id", on_failure="ResumeOrFail")},
+            ),
+        },
+        timeout=5 * 24 * HOUR,
+    )
+
+
+def acquire_lease(s: Surroundings) -> State:
+    """Takes the workload's lease when it is free, has run out, or is ours already."""
+    return task(
+        "dynamodb:putItem",
+        {
+            "TableName": s.leases_table,
+            "Item": {
+                "lease": {"S": s.workload},
+                "owner": {"S": jsonata("$states.input.run_id")},
+                "expires": {"N": jsonata(f"$string({now_seconds()} + {_LEASE_SECONDS})")},
+            },
+            "ConditionExpression": "attribute_not_exists(lease) OR expires < :now OR #owner = :owner",
+            "ExpressionAttributeNames": {"#owner": "owner"},
+            "ExpressionAttributeValues": {
+                ":now": {"N": jsonata(f"$string({now_seconds()})")},
+                ":owner": {"S": jsonata("$states.input.run_id")},
+            },
+        },
+        timeout=CALL_SECONDS,
+        catch=[Catch(CONDITION_FAILED, "LeaseTaken")],
+    )
+
+
+def run_data(p: LoopParts) -> State:
+    """Makes the dataset."""
+    return nested(
+        p.data_machine_arn,
+        "d",
+        {},
+        timeout=_DATA_SECONDS,
+        assign={"dataset": jsonata("$states.result.Output.dataset")},
+    )
+
+
+def run_model(p: LoopParts) -> State:
+    """Makes the model."""
+    return nested(
+        p.model_machine_arn,
+        "m",
+        {"dataset": "$dataset"},
+        timeout=_MODEL_SECONDS,
+        assign={"outcome": jsonata("$states.result.Output")},
+    )
+
+
+def nested(machine_arn: str, letter: str, more: dict[str, str], *, timeout: int, assign: dict[str, JSON]) -> State:
+    """Runs another machine to its end, with our input and more.
+
+    Args:
+        machine_arn: The machine.
+        letter: Tells its executions from those of other machines: ``<run_id>-<letter><redrives>-<retries>``.
+        more: Name to JSONata, added to the input.
+        timeout: Seconds.
+        assign: Variables to set from the finished execution.
+    """
+    added = ", ".join(
+        ["'AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID': $states.context.Execution.Id"]
+        + [f"'{name}': {value}" for name, value in more.items()]
+    )
+    return task(
+        "states:startExecution.sync:2",
+        {
+            "StateMachineArn": machine_arn,
+            "Name": jsonata(f"$states.input.run_id & '-{letter}' & {redrives()} & '-' & {retries()}"),
+            "Input": jsonata(f"$merge([$states.input, {{{added}}}])"),
+        },
+        timeout=timeout,
+        assign=assign,
+    )
+
+
+def record_run(s: Surroundings) -> State:
+    """Completes the run's record."""
+    return run_record(
+        s,
+        "loop",
+        {
+            "status": "'succeeded'",
+            "as_of": "$states.input.as_of",
+            "batch_uri": "$states.input.batch_uri",
+            "bundle": "$states.input.bundle.bundle",
+            "commit": "$states.input.bundle.commit",
+            "dataset_version": "$dataset.version",
+            "outcome": "$outcome.approved ? 'approved' : ($outcome.registered ? 'awaits approval' : 'rejected')",
+            "model_package_arn": "$outcome.model_package_arn",
+        },
+    )
