@@ -120,7 +120,7 @@ def main(argv: Sequence[str]) -> int:
     _extend_path(options.module_path)
     try:
         engine = ENGINES[options.engine]()
-        print(f"engine {options.engine}: up after {time.monotonic() - started:.1f} s", flush=True)
+        _say(f"engine {options.engine}: up after {time.monotonic() - started:.1f} s")
         run_script(options.script, options.arguments)
         del engine
     except SystemExit as end:
@@ -134,7 +134,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
     finally:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-        print(f"engine {options.engine}: {time.monotonic() - started:.1f} s, peak memory {peak} MB", flush=True)
+        _say(f"engine {options.engine}: {time.monotonic() - started:.1f} s, peak memory {peak} MB")
     return 0
 
 
@@ -152,6 +152,11 @@ def _extend_path(module_path: Sequence[str]) -> None:
     sys.path[:0] = module_path
     if importlib.util.find_spec("awsglue") is None:
         sys.path.append(str(SHIM))
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _tell(failure: Path, message: str) -> None:

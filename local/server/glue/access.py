@@ -9,13 +9,36 @@ from __future__ import annotations
 from typing import Any
 
 _OF_TABLES = frozenset(
-    """CreateTable UpdateTable DeleteTable BatchDeleteTable GetTable GetTables GetTableVersion GetTableVersions
-    CreatePartition UpdatePartition DeletePartition GetPartition GetPartitions BatchCreatePartition BatchDeletePartition
-    BatchGetPartition BatchUpdatePartition CreatePartitionIndex DeletePartitionIndex GetPartitionIndexes
-    UpdateColumnStatisticsForTable GetColumnStatisticsForTable DeleteColumnStatisticsForTable
-    UpdateColumnStatisticsForPartition GetColumnStatisticsForPartition DeleteColumnStatisticsForPartition""".split()
+    [
+        "CreateTable",
+        "UpdateTable",
+        "DeleteTable",
+        "BatchDeleteTable",
+        "GetTable",
+        "GetTables",
+        "GetTableVersion",
+        "GetTableVersions",
+        "CreatePartition",
+        "UpdatePartition",
+        "DeletePartition",
+        "GetPartition",
+        "GetPartitions",
+        "BatchCreatePartition",
+        "BatchDeletePartition",
+        "BatchGetPartition",
+        "BatchUpdatePartition",
+        "CreatePartitionIndex",
+        "DeletePartitionIndex",
+        "GetPartitionIndexes",
+        "UpdateColumnStatisticsForTable",
+        "GetColumnStatisticsForTable",
+        "DeleteColumnStatisticsForTable",
+        "UpdateColumnStatisticsForPartition",
+        "GetColumnStatisticsForPartition",
+        "DeleteColumnStatisticsForPartition",
+    ]
 )
-_OF_DATABASES = frozenset("CreateDatabase UpdateDatabase DeleteDatabase GetDatabase GetDatabases".split())
+_OF_DATABASES = frozenset(["CreateDatabase", "UpdateDatabase", "DeleteDatabase", "GetDatabase", "GetDatabases"])
 _KINDS = ("Crawler", "Job", "Trigger", "Workflow", "Connection")
 
 

@@ -75,7 +75,9 @@ class Catalogue:
             found = _filtered(found, table, request["Expression"])
         start = int(request.get("NextToken") or 0)
         end = start + min(request.get("MaxResults") or _MOST_PER_PAGE, _MOST_PER_PAGE)
-        page = [_without_columns(partition) for partition in found[start:end]] if _is_brief(request) else found[start:end]
+        page = (
+            [_without_columns(partition) for partition in found[start:end]] if _is_brief(request) else found[start:end]
+        )
         return {"Partitions": page, **({"NextToken": str(end)} if end < len(found) else {})}
 
     def _table(self, request: Document) -> Record:

@@ -58,7 +58,12 @@ class JobRun:
     """
 
     def __init__(
-        self, host: Host, job: Mapping[str, Any], record: dict[str, Any], arguments: Mapping[str, str], limit_seconds: float
+        self,
+        host: Host,
+        job: Mapping[str, Any],
+        record: dict[str, Any],
+        arguments: Mapping[str, str],
+        limit_seconds: float,
     ) -> None:
         self._host = host
         self._job = job
@@ -93,7 +98,9 @@ class JobRun:
         try:
             return self._host.mint(arn, "glue.amazonaws.com", "GlueJobRunnerSession", job_arn)
         except Denied as denial:
-            raise LaunchError(f"Role {arn} should be given assume role permissions for Glue Service: {denial}") from denial
+            raise LaunchError(
+                f"Role {arn} should be given assume role permissions for Glue Service: {denial}"
+            ) from denial
 
     def _launch(self, folder: Path, credentials: Credentials) -> Outcome:
         s3 = self._host.client("s3", credentials)
@@ -115,12 +122,13 @@ class JobRun:
         self._publish(credentials, outcome)
         return outcome
 
-    def _argv(self, folder: Path, script: Path, modules: list[Path]) -> list[str | Path]:
+    def _argv(self, folder: Path, script: Path, modules: list[Path]) -> list[str]:
         settings = self._host.settings
-        boot = [settings.job_python, "-I", BOOT, "--engine", settings.engine, "--failure", folder / "failure.json"]
-        paths = [part for path in _module_paths(modules) for part in ("--module-path", path)]
+        boot = [str(settings.job_python), "-I", str(BOOT), "--engine", settings.engine]
+        failure = ["--failure", str(folder / "failure.json")]
+        paths = [part for path in _module_paths(modules) for part in ("--module-path", str(path))]
         given = {"--JOB_NAME": self._job["Name"], "--JOB_RUN_ID": self._record["Id"], **self._arguments}
-        return [*boot, *paths, script, *(part for pair in given.items() for part in pair)]
+        return [*boot, *failure, *paths, str(script), *(part for pair in given.items() for part in pair)]
 
     def _logs(self, folder: Path, credentials: Credentials) -> list[RoleLog]:
         client, run_id = self._host.client("logs", credentials), self._record["Id"]
@@ -155,7 +163,12 @@ class JobRun:
         failed = outcome.state != "SUCCEEDED"
         values = {"glue.succeed.ALL": ("success", 0.0 if failed else 1.0), "glue.error.ALL": ("error", float(failed))}
         data = [
-            {"MetricName": metric, "Value": value, "Unit": "Count", "Dimensions": _dimensions(self._job["Name"], run, group)}
+            {
+                "MetricName": metric,
+                "Value": value,
+                "Unit": "Count",
+                "Dimensions": _dimensions(self._job["Name"], run, group),
+            }
             for metric, (group, value) in values.items()
             for run in ("ALL", self._record["Id"])
         ]
@@ -180,7 +193,9 @@ def _download(s3: Any, uri: str, folder: Path) -> Path:
     try:
         s3.download_file(bucket, key, str(path))
     except (ClientError, BotoCoreError, ValueError) as error:
-        raise LaunchError(f"LAUNCH ERROR | Error downloading from S3 for bucket: {bucket}, key: {key}. {error}") from error
+        raise LaunchError(
+            f"LAUNCH ERROR | Error downloading from S3 for bucket: {bucket}, key: {key}. {error}"
+        ) from error
     return path
 
 

@@ -50,7 +50,8 @@ class JobRuns:
     def _start(self, request: Document) -> Document:
         job = self._records.job(request["JobName"])
         if job is None:
-            raise ServiceError("EntityNotFoundException", f"Failed to start job run due to missing metadata: {request['JobName']}")
+            missing = f"Failed to start job run due to missing metadata: {request['JobName']}"
+            raise ServiceError("EntityNotFoundException", missing)
         record = _new_record(job, request)
         with self._lock:
             runs = self._records.runs(job["Name"])
@@ -118,14 +119,15 @@ class JobRuns:
             if record is None:
                 raise ServiceError("EntityNotFoundException", f"Job run {run_id} of job {job} not found.")
             if run_id not in self._going:
-                raise ServiceError("InvalidInputException", f"Job run {run_id} is {record['JobRunState']}, not running.")
+                state = record["JobRunState"]
+                raise ServiceError("InvalidInputException", f"Job run {run_id} is {state}, not running.")
             record["JobRunState"] = "STOPPING"
             self._going[run_id].stop()
 
 
 def _new_record(job: Record, request: Document) -> Record:
     now = time.time()
-    workers = request.get("NumberOfWorkers") or job.get("NumberOfWorkers")
+    workers = int(request.get("NumberOfWorkers") or job["NumberOfWorkers"])
     return {
         "Id": "jr_" + hashlib.sha256(uuid.uuid4().bytes).hexdigest(),
         "Attempt": 0,

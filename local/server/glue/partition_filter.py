@@ -37,12 +37,12 @@ def matching(rows: Sequence[Sequence[str]], keys: Mapping[str, str], expression:
     """
     with duckdb.connect(":memory:", config=_CONFIG) as connection:
         _check(connection, expression)
-        columns = ", ".join(f'{_quoted(name)} {to_duckdb(kind)}' for name, kind in keys.items())
+        columns = ", ".join(f"{_quoted(name)} {to_duckdb(kind)}" for name, kind in keys.items())
         connection.execute(f'CREATE TABLE partitions (" position" INTEGER, {columns})')
         marks = ", ".join("?" for _ in range(len(keys) + 1))
         for position, values in enumerate(rows):
             typed = [None if value == _NO_VALUE else value for value in values]
-            connection.execute(f"INSERT INTO partitions VALUES ({marks})", [position, *typed])
+            connection.execute(f"INSERT INTO partitions VALUES ({marks})", [position, *typed])  # noqa: S608 - only marks
         query = f'SELECT " position" FROM partitions WHERE ({expression}) ORDER BY 1'  # noqa: S608 - it was checked
         try:
             return [position for (position,) in connection.execute(query).fetchall()]
@@ -54,9 +54,10 @@ def matching(rows: Sequence[Sequence[str]], keys: Mapping[str, str], expression:
 def _check(connection: duckdb.DuckDBPyConnection, expression: str) -> None:
     probe = f"SELECT 1 WHERE ({expression})"
     serialised = connection.execute("SELECT json_serialize_sql(?)", [probe]).fetchone()
-    tree = json.loads(serialised[0]) if serialised is not None else {"error": True}
+    tree: dict[str, Any] = json.loads(serialised[0]) if serialised is not None else {"error": True}
     if tree["error"] or len(tree["statements"]) != 1:
-        raise BadExpression(f"unsupported expression {expression!r}: {tree.get('error_message', 'it cannot be parsed')}")
+        reason = tree.get("error_message", "it is not one condition")
+        raise BadExpression(f"unsupported expression {expression!r}: {reason}")
     node = tree["statements"][0]["node"]
     if node["type"] != "SELECT_NODE" or node["from_table"]["type"] != "EMPTY":
         raise BadExpression(f"unsupported expression {expression!r}: it must be one condition")

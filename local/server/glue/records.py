@@ -55,11 +55,12 @@ class Records:
         """The partitions of a table, in the order in which they were made."""
         return self._list("_partitions", f"{database}/{table}")
 
-    def _get(self, store: str, key: str) -> Any:
-        return hooks.get(f"services.glue:{store}").get_scoped(*self._scope, key)
+    def _get(self, store: str, key: str) -> Record | None:
+        record: Record | None = hooks.get(f"services.glue:{store}").get_scoped(*self._scope, key)
+        return record
 
     def _list(self, store: str, key: str) -> list[Record]:
-        records: list[Record] | None = self._get(store, key)
+        records: list[Record] | None = hooks.get(f"services.glue:{store}").get_scoped(*self._scope, key)
         if records is None:
             records = []
             hooks.get(f"services.glue:{store}").set_scoped(*self._scope, key, records)
