@@ -74,7 +74,7 @@ def _file(entry: Any, contract: Contract) -> BatchFile:
 def is_safe_key(key: str) -> bool:
     """Tells whether a key stays below its folder: no absolute key, no empty, ``.`` or ``..`` part, no control byte."""
     parts = key.split("/")
-    return not any(part in ("", ".", "..") for part in parts) and not re.search(r"[\x00-\x1f\x7f\\]", key)
+    return not any(part in ("", ".", "..") for part in parts) and not re.search(r"[\x00-\x1f\x7f\\\ud800-\udfff]", key)
 
 
 def _check_complete(files: Iterable[BatchFile], contract: Contract) -> None:
