@@ -81,6 +81,14 @@ HOOKS: Mapping[str, Hook] = {
     ),
     "services.s3:_bucket_default_sse_headers": Hook("the default key of a bucket is known", ("bucket_name",)),
     "services.kms:_resolve_key": Hook("keys are found by id, ARN and alias", ("key_id_or_arn",)),
+    # Lambda
+    "core.lambda_runtime:execution_credentials": Hook("functions act under their role", ("config",)),
+    "services.lambda_svc:execution_credentials": Hook("functions act under their role", ("config",)),
+    "core.lambda_runtime:_PYTHON_WORKER_SCRIPT": Hook("exceptions of functions keep their type's name"),
+    "services.lambda_svc:_execute_function_warm": Hook(
+        "exceptions of functions keep their type's name", ("func", "event", "request_id")
+    ),
+    "core.lambda_runtime:subprocess": Hook("processes of functions end with the server"),
     # Step Functions
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
     "services.stepfunctions:_executions": Hook("executions are found by their ARN"),

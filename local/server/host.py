@@ -299,6 +299,10 @@ class Host:
         """
         return self._children.spawn([str(part) for part in argv], env=env, cwd=cwd, stdout=stdout, stderr=stderr)
 
+    def adopt(self, process: subprocess.Popen[Any]) -> None:
+        """Take charge of a child that was started elsewhere and leads a process group of its own."""
+        self._children.track(process)
+
     def kill(self, process: subprocess.Popen[bytes], grace_seconds: float = 2.0) -> None:
         """End a child and everything it started: SIGTERM to its group, SIGKILL after ``grace_seconds``."""
         self._children.kill(process, grace_seconds)

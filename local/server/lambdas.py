@@ -1,0 +1,78 @@
+"""Lambda functions: under their own role, errors by name, and no process left behind.
+
+ministack runs Python functions in warm processes of the interpreter that runs the server.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from local.server import hooks
+from local.server.host import Denied, Host
+
+_WORKER_SCRIPT = "core.lambda_runtime:_PYTHON_WORKER_SCRIPT"
+_REPORTED = '"error": str(e), "trace": traceback.format_exc()'
+_REPORTED_WITH_TYPE = '"error": type(e).__name__ + "\\x00" + str(e), "trace": traceback.format_exc()'
+
+Document = dict[str, Any]
+
+
+def register(host: Host) -> None:
+    """Change how ministack runs functions."""
+    _act_under_role(host)
+    _keep_error_types()
+    hooks.replace("core.lambda_runtime:subprocess", _TiedSubprocess(host))
+
+
+def _act_under_role(host: Host) -> None:
+    def credentials(config: Mapping[str, Any]) -> dict[str, str]:
+        name = config["FunctionName"]
+        try:
+            minted = host.mint(config.get("Role", ""), "lambda.amazonaws.com", name, config.get("FunctionArn"))
+        except Denied as error:
+            raise PermissionError(f"The role defined for the function cannot be assumed by Lambda: {error}") from error
+        return {
+            "AWS_ACCESS_KEY_ID": minted.access_key,
+            "AWS_SECRET_ACCESS_KEY": minted.secret_key,
+            "AWS_SESSION_TOKEN": minted.session_token or "",
+        }
+
+    for module in ("core.lambda_runtime", "services.lambda_svc"):
+        hooks.replace(f"{module}:execution_credentials", credentials)
+
+
+def _keep_error_types() -> None:
+    """An exception keeps its type's name, which state machines retry and catch by."""
+    script = hooks.get(_WORKER_SCRIPT)
+    if _REPORTED not in script:
+        raise RuntimeError(f"{_WORKER_SCRIPT} no longer reports errors as expected")
+    hooks.replace(_WORKER_SCRIPT, script.replace(_REPORTED, _REPORTED_WITH_TYPE))
+    original = hooks.get("services.lambda_svc:_execute_function_warm")
+
+    def execute(func: Document, event: Any, request_id: str) -> Document:
+        result: Document = original(func, event, request_id)
+        body = result.get("body")
+        if result.get("error") and isinstance(body, dict):
+            name, separator, message = str(body.get("errorMessage", "")).partition("\x00")
+            if separator:
+                body.update(errorType=name, errorMessage=message, requestId=request_id)
+        return result
+
+    hooks.replace("services.lambda_svc:_execute_function_warm", execute)
+
+
+class _TiedSubprocess:
+    """The ``subprocess`` module for ministack's workers, whose processes the host takes charge of."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+    def Popen(self, *arguments: Any, **options: Any) -> subprocess.Popen[Any]:
+        process = subprocess.Popen(*arguments, **{**options, "start_new_session": True})
+        self._host.adopt(process)
+        return process
