@@ -57,6 +57,16 @@ def grant_pass_role(grantee: iam.IGrantable, role: iam.IRole, service: str) -> N
     )
 
 
+def grant_metrics(grantee: iam.IGrantable, *namespaces: str) -> None:
+    """Lets somebody publish metrics of these namespaces, which may end in ``*``; CloudWatch knows no resources."""
+    grant(
+        grantee,
+        ["cloudwatch:PutMetricData"],
+        "*",
+        conditions={"StringLike": {"cloudwatch:namespace": list(namespaces)}},
+    )
+
+
 def acknowledge(scope: Construct, findings: Mapping[str, str]) -> None:
     """Accepts single findings of the AwsSolutions pack.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
+
+from constructs_lib.grants import grant
 
 
 class ModelRegistry(Construct):
@@ -42,3 +45,17 @@ class ModelRegistry(Construct):
         self.group_name = name
         self.group_arn = f"{arn}:model-package-group/{name}"
         self.package_arns = f"{arn}:model-package/{name}/*"
+
+    def grant_describe(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody read what is registered about a version."""
+        grant(grantee, ["sagemaker:DescribeModelPackage"], self.package_arns)
+
+    def grant_register(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody list, register and approve versions."""
+        self.grant_describe(grantee)
+        grant(
+            grantee,
+            ["sagemaker:CreateModelPackage", "sagemaker:ListModelPackages", "sagemaker:UpdateModelPackage"],
+            self.group_arn,
+            self.package_arns,
+        )

@@ -12,7 +12,7 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from constructs_lib.asset_path import asset_path
-from constructs_lib.grants import ServiceRole, arn, grant, grant_pass_role
+from constructs_lib.grants import ServiceRole, arn, grant, grant_metrics, grant_pass_role
 from constructs_lib.images import FrameworkImage
 from constructs_lib.network import Network
 
@@ -76,12 +76,7 @@ class SageMakerRole(ServiceRole):
             ],
             "*",
         )
-        grant(
-            self,
-            ["cloudwatch:PutMetricData"],
-            "*",
-            conditions={"StringLike": {"cloudwatch:namespace": ["/aws/sagemaker/*", "AWS/SageMaker"]}},
-        )
+        grant_metrics(self, "/aws/sagemaker/*", "AWS/SageMaker")
         groups = arn("logs", f"log-group:/aws/sagemaker/{logs}")
         grant(
             self,
@@ -184,6 +179,10 @@ class JobCode(assets.Asset):
         )
 
     @property
-    def object_arn(self) -> str:
-        """ARN of the zip, for policies."""
-        return f"arn:{Aws.PARTITION}:s3:::{self.s3_bucket_name}/{self.s3_object_key}"
+    def uri(self) -> str:
+        """Address of the zip, ``s3://bucket/key``."""
+        return f"s3://{self.s3_bucket_name}/{self.s3_object_key}"
+
+    def grant_read_object(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody read exactly this zip."""
+        grant(grantee, ["s3:GetObject"], f"arn:{Aws.PARTITION}:s3:::{self.s3_bucket_name}/{self.s3_object_key}")

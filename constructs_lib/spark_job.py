@@ -20,7 +20,7 @@ from constructs import Construct
 from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.asset_path import asset_path
 from constructs_lib.failure_alarm import watch
-from constructs_lib.grants import ServiceRole, arn, grant
+from constructs_lib.grants import ServiceRole, arn, grant, grant_metrics
 
 GLUE_VERSION = "5.1"
 SHARED = "gapless_glue"
@@ -169,12 +169,7 @@ class SparkJob(Construct):
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents", "logs:AssociateKmsKey"],
             logs,
         )
-        grant(
-            self.role,
-            ["cloudwatch:PutMetricData"],
-            "*",
-            conditions={"StringEquals": {"cloudwatch:namespace": "Glue"}},
-        )
+        grant_metrics(self.role, "Glue")
         grant(self.role, ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key.key_arn)
 
 
