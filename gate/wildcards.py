@@ -39,12 +39,13 @@ WITHOUT_RESOURCE = frozenset(
 """Actions that IAM knows no resource for, or none that exists before the call."""
 
 
-LOG_GROUPS_OF_SERVICES = (
-    ":log-group:/aws-glue/",
-    ":log-group:/aws/sagemaker/TrainingJobs",
-    ":log-group:/aws/sagemaker/ProcessingJobs",
-)
-"""Starts of log groups that a service names by itself, the same for all jobs of an account."""
+NAMED_BY_SERVICES = {
+    ":log-group:/aws-glue/": "A log group that Glue names by itself, the same for all jobs and crawlers of an account",
+    ":log-group:/aws/sagemaker/TrainingJobs": "A log group that SageMaker names by itself, the same for all jobs",
+    ":log-group:/aws/sagemaker/ProcessingJobs": "A log group that SageMaker names by itself, the same for all jobs",
+    ":network-interface/": "Network interfaces are made by EC2 when a job starts; the subnets and groups are named",
+}
+"""Starts of resources that a service names by itself, each with the reason for a wildcard after it."""
 
 
 def follows_naming_prefix(resource: str, stages: Iterable[str], workloads: Iterable[str]) -> bool:
@@ -64,19 +65,12 @@ def follows_naming_prefix(resource: str, stages: Iterable[str], workloads: Itera
     return any(prefix in start for prefix in (*prefixes, *objects, *tables))
 
 
-def is_log_group_of_service(resource: str) -> bool:
-    """Says whether a resource is a log group that its service names."""
-    start = resource.partition("*")[0]
-    return any(group in start for group in LOG_GROUPS_OF_SERVICES)
-
-
 def reason_for(resource: str, stages: Iterable[str], workloads: Iterable[str]) -> str | None:
     """Returns why a resource may hold a wildcard, or nothing where it may not."""
     if follows_naming_prefix(resource, stages, workloads):
         return "The naming prefix of one workload: what comes after it is made at run time, so no template knows it"
-    if is_log_group_of_service(resource):
-        return "A log group that the service names by itself, the same for all of its jobs in the account"
-    return None
+    start = resource.partition("*")[0]
+    return next((reason for name, reason in NAMED_BY_SERVICES.items() if name in start), None)
 
 
 def as_text(value: Any) -> str:

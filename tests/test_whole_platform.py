@@ -412,7 +412,7 @@ def test_actions_without_a_resource_are_limited_where_they_can_be(stacks: list[S
         place
         for place, statement in each_statement(stacks)
         if "cloudwatch:PutMetricData" in as_list(statement["Action"])
-        and "cloudwatch:namespace" not in statement.get("Condition", {}).get("StringEquals", {})
+        and not any("cloudwatch:namespace" in limit for limit in statement.get("Condition", {}).values())
     ]
     assert unlimited == []
 

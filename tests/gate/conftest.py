@@ -1,0 +1,3 @@
+from stacks.toolchain import find_node
+
+find_node()
