@@ -39,6 +39,8 @@ PLUGINS = (
 
 _OPEN_PATHS = ("/_ministack/health", "/_ministack/cfn-response/", "/_ministack/cfn-signal/")
 _CALLBACK_SECONDS = 5.0
+_GOODBYE_SECONDS = 0.5
+"""How long a client that keeps its connection open may take to answer the end of TLS when the server stops."""
 
 Scope = dict[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -80,6 +82,7 @@ async def _serve(host: Host, root: Credentials, children: Children) -> None:
     settings = host.settings
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    asyncio.constants.SSL_SHUTDOWN_TIMEOUT = _GOODBYE_SECONDS  # type: ignore[assignment, misc]
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     application = _with_lifecycle(_guarded(hooks.get("app:app")), host, root)
