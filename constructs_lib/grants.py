@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from aws_cdk import Acknowledgment, Aws, Validations
+from aws_cdk import Acknowledgment, Aws, CfnResource, Validations
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
@@ -28,6 +28,17 @@ class ServiceRole(iam.Role):
                 service, conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
             ),
         )
+
+    def come_before(self, resource: CfnResource) -> None:
+        """Lets a resource be made after the role has its permissions; the role must have some already."""
+        resource.node.add_dependency(self.node.find_child("DefaultPolicy"))
+
+
+METRICS_WITHOUT_RESOURCE = {
+    "AwsSolutions-IAM5[Resource::*]": "CloudWatch knows no resources for metrics; the namespace is fixed by a condition"
+}
+_BY_NAME = "The security configuration is another stack's; it is named here and encrypts output, logs and bookmarks"
+GLUE_ENCRYPTION = {"AwsSolutions-GL1": _BY_NAME, "AwsSolutions-GL3": _BY_NAME}
 
 
 def arn(service: str, resource: str) -> str:

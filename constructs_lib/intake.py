@@ -124,7 +124,7 @@ class EventIntake(Construct):
             function_response_types=["ReportBatchItemFailures"],
             scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=2),
         )
-        mapping.node.add_dependency(starter.role)
+        starter.role.come_before(mapping)
 
 
 def _metric(queue: sqs.CfnQueue, name: str) -> Metric:

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.failure_alarm import watch
-from constructs_lib.grants import ServiceRole, arn, grant
+from constructs_lib.grants import GLUE_ENCRYPTION, ServiceRole, acknowledge, arn, grant
 
 
 @jsii.implements(iam.IGrantable)
@@ -82,7 +82,8 @@ class LandingCrawler(Construct):
             ),
             crawler_security_configuration=security_configuration,
         )
-        crawler.node.add_dependency(self.role)
+        self.role.come_before(crawler)
+        acknowledge(crawler, GLUE_ENCRYPTION)
         self.alarms: list[cloudwatch.CfnAlarm] = watch(
             self,
             "CrawlFailed",

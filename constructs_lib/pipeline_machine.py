@@ -74,7 +74,7 @@ class PipelineMachine(Construct):
         grant(self.role, [*_LOG_DELIVERY, *_TRACING], "*")
         acknowledge(
             self.role,
-            {"AwsSolutions-IAM5[Resource::*]": "Log delivery and tracing of state machines know no resources"},
+            {"AwsSolutions-IAM5[Resource::*]": "Log delivery, tracing and metrics know no resources"},
         )
         log = logs.CfnLogGroup(
             self,
@@ -103,7 +103,7 @@ class PipelineMachine(Construct):
             ),
             tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
         )
-        machine.node.add_dependency(self.role)
+        self.role.come_before(machine)
         self.alarms: list[cloudwatch.CfnAlarm] = [
             made
             for what, happened in (("ExecutionsFailed", "failed"), ("ExecutionsTimedOut", "ran out of time"))

@@ -89,7 +89,7 @@ class PythonFunction(Construct):
             logging_config=lambda_.CfnFunction.LoggingConfigProperty(log_group=log.ref),
             environment=lambda_.CfnFunction.EnvironmentProperty(variables=dict(environment or {})),
         )
-        function.node.add_dependency(self.role)
+        self.role.come_before(function)
         self.function_name: str = function.ref
         self.function_arn: str = function.attr_arn
         self.alarms: list[cloudwatch.CfnAlarm] = watch(

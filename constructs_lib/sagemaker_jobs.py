@@ -12,7 +12,7 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from constructs_lib.asset_path import asset_path
-from constructs_lib.grants import ServiceRole, arn, grant, grant_metrics, grant_pass_role
+from constructs_lib.grants import ServiceRole, acknowledge, arn, grant, grant_metrics, grant_pass_role
 from constructs_lib.images import FrameworkImage
 from constructs_lib.network import Network
 
@@ -77,6 +77,13 @@ class SageMakerRole(ServiceRole):
             "*",
         )
         grant_metrics(self, "/aws/sagemaker/*", "AWS/SageMaker")
+        acknowledge(
+            self,
+            {
+                "AwsSolutions-IAM5[Resource::*]": "Metrics, ECR's login and EC2's descriptions know no resources; "
+                "metrics are limited to SageMaker's namespaces"
+            },
+        )
         groups = arn("logs", f"log-group:/aws/sagemaker/{logs}")
         grant(
             self,

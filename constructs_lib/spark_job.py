@@ -20,7 +20,15 @@ from constructs import Construct
 from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.asset_path import asset_path
 from constructs_lib.failure_alarm import watch
-from constructs_lib.grants import ServiceRole, arn, grant, grant_metrics
+from constructs_lib.grants import (
+    GLUE_ENCRYPTION,
+    METRICS_WITHOUT_RESOURCE,
+    ServiceRole,
+    acknowledge,
+    arn,
+    grant,
+    grant_metrics,
+)
 
 GLUE_VERSION = "5.1"
 SHARED = "gapless_glue"
@@ -134,7 +142,9 @@ class SparkJob(Construct):
             number_of_workers=capacity.workers,
             security_configuration=security_configuration,
         )
-        job.node.add_dependency(self.role)
+        self.role.come_before(job)
+        acknowledge(job, GLUE_ENCRYPTION)
+        acknowledge(self.role, METRICS_WITHOUT_RESOURCE)
         self.alarms: list[cloudwatch.CfnAlarm] = watch(
             self,
             "Failed",
