@@ -65,7 +65,20 @@ HOOKS: Mapping[str, Hook] = {
     ),
     "services.iam:_roles": Hook("roles are found for services that assume them"),
     "services.sts:register_session": Hook("services act with temporary credentials", ("access_key", "session")),
-    # events
+    # alarms and events
+    "services.cloudwatch:_evaluate_alarm": Hook("alarms are evaluated by dimension and period", ("alarm",)),
+    "services.cloudwatch:_alarms": Hook("alarms are looked at although no metric is published"),
+    "services.cloudwatch:_metrics": Hook("alarms find their metric's values"),
+    "services.cloudwatch:_calc_stats": Hook("alarms compute statistics", ("points",)),
+    "services.cloudwatch:_stat_value": Hook("alarms compute percentiles", ("stats", "stat_name", "points")),
+    "services.cloudwatch:_record_history": Hook(
+        "changes of alarms are kept",
+        ("alarm_name", "old_state", "new_state", "reason", "alarm_type", "reason_data"),
+    ),
+    "services.cloudwatch:_dispatch_alarm_actions": Hook(
+        "changes of alarms reach topics and the event bus", ("alarm", "old_state", "new_state", "reason")
+    ),
+    "services.cloudwatch:_evaluate_parent_alarms": Hook("composite alarms follow their children", None),
     "services.eventbridge:_put_events": Hook("events come from aws.* sources", ("data", "allow_aws_source")),
     # S3 and KMS
     "services.s3:handle_request": Hook(
@@ -93,6 +106,9 @@ HOOKS: Mapping[str, Hook] = {
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
     "services.stepfunctions:_executions": Hook("executions are found by their ARN"),
     "services.stepfunctions:_state_machines": Hook("machines are found by their ARN"),
+    "core.iam_actions:request_tag_context": Hook(
+        "policies with cloudwatch:namespace allow metrics", ("service", "iam_action", "body", "params")
+    ),
     # Glue and Athena
     "core.iam_actions:extract_resource_arn": Hook(
         "Glue calls are checked on the resources that AWS checks them on",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.constants
 import importlib
 import json
 import logging
@@ -26,10 +27,11 @@ from local.server.host import Credentials, Host, Settings
 log = logging.getLogger("gapless.launcher")
 
 PLUGINS = (
+    "local.server.conditions",
     "local.server.s3",
     "local.server.lambdas",
     "local.server.cloudformation",
-    "local.server.events",
+    "local.server.alarms",
     "local.server.step_functions",
     "local.server.glue",
     "local.server.athena",
@@ -82,7 +84,7 @@ async def _serve(host: Host, root: Credentials, children: Children) -> None:
     settings = host.settings
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    asyncio.constants.SSL_SHUTDOWN_TIMEOUT = _GOODBYE_SECONDS  # type: ignore[assignment, misc]
+    asyncio.constants.SSL_SHUTDOWN_TIMEOUT = _GOODBYE_SECONDS
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     application = _with_lifecycle(_guarded(hooks.get("app:app")), host, root)
