@@ -171,6 +171,26 @@ class Ministack:
         )
         return credentials
 
+    def service_may(self, service: str, action: str, resource: str, context: Mapping[str, str]) -> bool:
+        """Whether a resource's own policy lets an AWS service perform an action on it."""
+        found = _apart_from_any_request(
+            hooks.get("core.iam_evaluator:_resource_policy"), action.partition(":")[0], resource
+        )
+        if found is None:
+            return False
+        evaluation = hooks.get("core.iam_evaluator:EvalContext")(
+            principal_arn="*",
+            principal_type="Service",
+            principal_account="",
+            action=action,
+            resource_arn=resource,
+            region=REGION,
+            secure_transport=True,
+            service_context={key.lower(): value for key, value in context.items()},
+        )
+        verdict = hooks.get("core.iam_evaluator:evaluate_resource_policy")(found[0], evaluation, service)
+        return bool(verdict.decision == "Allow")
+
     # -- events
 
     def put_event(self, source: str, detail_type: str, detail: str, resources: list[str]) -> None:

@@ -66,6 +66,16 @@ HOOKS: Mapping[str, Hook] = {
     "services.iam:_roles": Hook("roles are found for services that assume them"),
     "services.sts:register_session": Hook("services act with temporary credentials", ("access_key", "session")),
     # alarms and events
+    "services.eventbridge:_invoke_target": Hook(
+        "rules deliver only where a policy lets them", ("target", "event", "rule", "view")
+    ),
+    "core.iam_evaluator:_resource_policy": Hook(
+        "policies of queues, topics, functions and keys are found", ("service", "resource_arn")
+    ),
+    "core.iam_evaluator:evaluate_resource_policy": Hook(
+        "policies of queues, topics, functions and keys are evaluated",
+        ("doc", "ctx", "service", "named_only", "direct_only"),
+    ),
     "services.cloudwatch:_evaluate_alarm": Hook("alarms are evaluated by dimension and period", ("alarm",)),
     "services.cloudwatch:_alarms": Hook("alarms are looked at although no metric is published"),
     "services.cloudwatch:_metrics": Hook("alarms find their metric's values"),
@@ -78,6 +88,7 @@ HOOKS: Mapping[str, Hook] = {
     "services.cloudwatch:_dispatch_alarm_actions": Hook(
         "changes of alarms reach topics and the event bus", ("alarm", "old_state", "new_state", "reason")
     ),
+    "services.sns:_topics": Hook("the key of an alarm's topic is known"),
     "services.cloudwatch:_evaluate_parent_alarms": Hook("composite alarms follow their children", None),
     "services.eventbridge:_put_events": Hook("events come from aws.* sources", ("data", "allow_aws_source")),
     # S3 and KMS

@@ -234,6 +234,12 @@ class Host:
         """Raise ``Denied`` unless ``caller`` may pass the role to the service (``iam:PassRole``)."""
         self.check(caller, "iam:PassRole", role_arn, {"iam:PassedToService": service})
 
+    def service_may(self, service: str, action: str, resource: str, source_arn: str) -> bool:
+        """Whether the policy of a queue, topic, function or key lets an AWS service in, acting for ``source_arn``."""
+        account = self.settings.account
+        context = {"aws:SourceAccount": account, "aws:SourceOwner": account, "aws:SourceArn": source_arn}
+        return self._ministack.service_may(service, action, resource, context)
+
     def client(self, service: str, credentials: Credentials | None = None) -> Any:
         """A boto3 client of this server, as the root user unless credentials are given. Clients are kept and shared."""
         who = credentials or self._root

@@ -31,6 +31,7 @@ PLUGINS = (
     "local.server.s3",
     "local.server.lambdas",
     "local.server.cloudformation",
+    "local.server.events",
     "local.server.alarms",
     "local.server.step_functions",
     "local.server.glue",

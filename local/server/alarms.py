@@ -1,0 +1,192 @@
+"""CloudWatch alarms as AWS evaluates them: by dimension, period by period, with missing data treated as told.
+
+ministack mixes all series of a metric and looks at alarms only when a metric is published. Here every alarm is also
+looked at every second, so one goes off, and goes quiet again, although nothing is published.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from local.server import hooks
+from local.server.host import Host
+
+log = logging.getLogger("gapless.alarms")
+
+_LOOK_EVERY_SECONDS = 1.0
+_HOLD_SECONDS = 60
+"""How long a state that was set by hand lasts, as on AWS until the next evaluation."""
+
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    "GreaterThanOrEqualToThreshold": operator.ge,
+    "GreaterThanThreshold": operator.gt,
+    "LessThanThreshold": operator.lt,
+    "LessThanOrEqualToThreshold": operator.le,
+}
+
+_ACTION_FIELDS = ("AlarmActions", "OKActions", "InsufficientDataActions")
+_CLOUDWATCH = "cloudwatch.amazonaws.com"
+
+Alarm = dict[str, Any]
+
+
+def register(host: Host) -> None:
+    """Take over the evaluation of alarms, and tell the default event bus of every change."""
+    watch = AlarmWatch()
+    hooks.replace("services.cloudwatch:_evaluate_alarm", watch.evaluate)
+    _announce_changes(host)
+    host.on_ready(watch.start)
+    host.on_shutdown(watch.stop)
+
+
+def judge(values: Sequence[float | None], alarm: Mapping[str, Any]) -> str | None:
+    """The state of an alarm, given one value for each of its periods (``None`` where there is no data).
+
+    Returns:
+        ``OK``, ``ALARM`` or ``INSUFFICIENT_DATA``; ``None`` when the state stays as it is.
+    """
+    missing = alarm.get("TreatMissingData") or "missing"
+    compare, threshold = _COMPARE[alarm["ComparisonOperator"]], float(alarm["Threshold"])
+    breaching = sum(missing == "breaching" if value is None else compare(value, threshold) for value in values)
+    if breaching >= int(alarm.get("DatapointsToAlarm") or len(values)):
+        return "ALARM"
+    if all(value is None for value in values):
+        return {"missing": "INSUFFICIENT_DATA", "ignore": None}.get(missing, "OK")
+    return "OK"
+
+
+class AlarmWatch:
+    """Evaluates alarms whenever ministack asks and once a second besides."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._reasons: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Look at all alarms from now on."""
+        threading.Thread(target=self._run, name="alarms", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        alarms = hooks.get("services.cloudwatch:_alarms")
+        while not self._stopped.wait(_LOOK_EVERY_SECONDS):
+            for alarm in list(alarms.values()):
+                self.evaluate(alarm)
+
+    def evaluate(self, alarm: Alarm) -> None:
+        """Bring one alarm's state up to date."""
+        with self._lock:
+            if not alarm.get("MetricName") or alarm["ComparisonOperator"] not in _COMPARE or self._is_held(alarm):
+                return
+            periods = int(alarm.get("EvaluationPeriods") or 1)
+            values = _values(alarm, periods, time.time())
+            state = judge(values, alarm)
+            if state is not None and state != alarm["StateValue"]:
+                self._change(alarm, state, _reason(alarm, values, state))
+
+    def _is_held(self, alarm: Alarm) -> bool:
+        """Whether somebody set the state by hand a short while ago."""
+        own = alarm["StateReason"] == self._reasons.get(alarm["AlarmName"])
+        return (
+            not own
+            and alarm["StateValue"] != "INSUFFICIENT_DATA"
+            and (time.time() - float(alarm.get("StateUpdatedTimestamp") or 0) < _HOLD_SECONDS)
+        )
+
+    def _change(self, alarm: Alarm, state: str, reason: str) -> None:
+        old = alarm["StateValue"]
+        self._reasons[alarm["AlarmName"]] = reason
+        alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+        hooks.get("services.cloudwatch:_record_history")(alarm["AlarmName"], old, state, reason)
+        hooks.get("services.cloudwatch:_dispatch_alarm_actions")(alarm, old, state, reason)
+        hooks.get("services.cloudwatch:_evaluate_parent_alarms")(alarm)
+
+
+def _values(alarm: Alarm, periods: int, now: float) -> list[float | None]:
+    """One value for each of the last periods, the newest first; the newest one ends now."""
+    seconds = int(alarm.get("Period") or 60)
+    points = _points(alarm)
+    values = []
+    for number in range(periods):
+        end = now - number * seconds
+        inside = [point for point in points if end - seconds < point["Timestamp"] <= end]
+        values.append(_statistic(alarm, inside))
+    return values
+
+
+def _points(alarm: Alarm) -> list[dict[str, Any]]:
+    wanted = {item["Name"]: item["Value"] for item in alarm.get("Dimensions") or []}
+    metrics = hooks.get("services.cloudwatch:_metrics")
+    return [
+        point
+        for (namespace, name, _dimensions), points in list(metrics.items())
+        if (namespace, name) == (alarm["Namespace"], alarm["MetricName"])
+        for point in list(points)
+        if point["Dimensions"] == wanted
+    ]
+
+
+def _statistic(alarm: Alarm, points: list[dict[str, Any]]) -> float | None:
+    if not points:
+        return None
+    stats = hooks.get("services.cloudwatch:_calc_stats")(points)
+    name = alarm.get("ExtendedStatistic") or alarm.get("Statistic") or "Average"
+    value = hooks.get("services.cloudwatch:_stat_value")(stats, name, points)
+    return None if value is None else float(value)
+
+
+def _reason(alarm: Alarm, values: Sequence[float | None], state: str) -> str:
+    seen = ", ".join("no data" if value is None else f"{value:g}" for value in values)
+    what = alarm.get("ExtendedStatistic") or alarm.get("Statistic")
+    limit = f"{alarm['ComparisonOperator']} {float(alarm['Threshold']):g}"
+    return f"{state}: {what} of {alarm['MetricName']} per period was {seen} (newest first); limit: {limit}"
+
+
+def _announce_changes(host: Host) -> None:
+    dispatch = hooks.get("services.cloudwatch:_dispatch_alarm_actions")
+
+    def announce(alarm: Alarm, old_state: str, new_state: str, reason: str) -> None:
+        reachable = {field: _reachable(host, alarm, alarm.get(field) or []) for field in _ACTION_FIELDS}
+        dispatch({**alarm, **reachable}, old_state, new_state, reason)
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        detail = {
+            "alarmName": alarm["AlarmName"],
+            "state": {"value": new_state, "reason": reason, "timestamp": stamp},
+            "previousState": {"value": old_state},
+            "configuration": {"description": alarm.get("AlarmDescription") or ""},
+        }
+        host.emit("aws.cloudwatch", "CloudWatch Alarm State Change", detail, [alarm["AlarmArn"]])
+
+    hooks.replace("services.cloudwatch:_dispatch_alarm_actions", announce)
+
+
+def _reachable(host: Host, alarm: Alarm, topics: Sequence[str]) -> list[str]:
+    """The topics that let CloudWatch publish, and whose key, if they have one, lets it encrypt."""
+    allowed = []
+    for topic in topics:
+        reason = _refusal(host, alarm, topic)
+        if reason is None:
+            allowed.append(topic)
+        else:
+            log.warning("the alarm %s did not reach %s: %s", alarm["AlarmName"], topic, reason)
+    return allowed
+
+
+def _refusal(host: Host, alarm: Alarm, topic: str) -> str | None:
+    if not host.service_may(_CLOUDWATCH, "sns:Publish", topic, alarm["AlarmArn"]):
+        return f"its policy does not allow sns:Publish to {_CLOUDWATCH}"
+    attributes = hooks.get("services.sns:_topics").get(topic, {}).get("attributes", {})
+    key = hooks.get("services.kms:_resolve_key")(attributes.get("KmsMasterKeyId"))
+    if key is not None and not host.service_may(_CLOUDWATCH, "kms:GenerateDataKey", key["Arn"], alarm["AlarmArn"]):
+        return f"the policy of its key {key['Arn']} does not allow kms:GenerateDataKey to {_CLOUDWATCH}"
+    return None
