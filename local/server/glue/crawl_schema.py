@@ -86,8 +86,7 @@ def schema_of(content: bytes, whole: bool) -> Schema:
     if content.startswith(_PARQUET):
         return _parquet(content)
     if content.startswith(_GZIP):
-        text, whole = _unzipped(content)
-        return _csv(text, whole, "gzip")
+        return _csv(*_unzipped(content, whole), "gzip")
     return _csv(content, whole, "none")
 
 
@@ -103,12 +102,14 @@ def _parquet(content: bytes) -> Schema:
         return Schema("parquet", tuple(zip(_unique(relation.columns), types, strict=True)))
 
 
-def _unzipped(content: bytes) -> tuple[bytes, bool]:
+def _unzipped(content: bytes, whole: bool) -> tuple[bytes, bool]:
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         text = stream.decompress(content, SAMPLE_BYTES)
     except zlib.error as error:
         raise NoSchema(f"damaged gzip: {error}") from error
+    if whole and not stream.eof and not stream.unconsumed_tail:
+        raise NoSchema("damaged gzip: it ends early")
     return text, stream.eof
 
 
