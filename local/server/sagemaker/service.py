@@ -87,9 +87,11 @@ class SageMaker:
             if member in params:
                 return str(params[member])
         kind = next((kind for kind in KINDS if operation.endswith(kind.name)), None)
+        if operation == "ListModelPackages":  # the one list that IAM allows by resource
+            kind = MODEL_PACKAGE
         if operation.startswith("UpdateEndpointWeights"):
             kind = ENDPOINT
-        if kind is None or operation.startswith("List"):
+        if kind is None:
             return "*"
         name = str(params.get(kind.name_member, "*"))
         if kind is MODEL_PACKAGE and kind.name_member not in params:
