@@ -99,7 +99,7 @@ def _bin_label(column: ContractColumn, moments: Mapping[str, float]) -> Column:
     if low is None or high is None or low == high:
         return F.when(value.isNotNull(), F.lit("0"))
     position = F.floor((value.cast("double") - F.lit(low)) / F.lit((high - low) / BINS))
-    return F.least(position, F.lit(BINS - 1)).cast("string")
+    return F.when(value.isNotNull(), F.least(position, F.lit(BINS - 1)).cast("string"))
 
 
 def _column(column: ContractColumn, moments: Mapping[str, float], bins: Sequence[Bin], total: int) -> dict[str, Any]:

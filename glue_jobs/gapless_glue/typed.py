@@ -20,6 +20,7 @@ REASONS = "_reasons"
 BETWEEN_REASONS = "; "
 OFFSET = "(Z|[+-][0-9]{2}:[0-9]{2})$"
 TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
+NO_SECONDS = "^.{16}(Z|[+-][0-9]{2}:[0-9]{2})$"
 MIDNIGHT_24 = "^.{10}[T ]24:00(:00([.]0+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 
 
@@ -106,7 +107,9 @@ def _instant(text: str, time_zone: str) -> str:
     """
     at_24 = f"{text} rlike '{MIDNIGHT_24}'"
     shown = f"case when {at_24} then concat(substring({text}, 1, 11), '00', substring({text}, 14)) else {text} end"
-    formed = f"case when {text} rlike '{TIME}' then {shown} end"
+    filled = f"concat(substring({shown}, 1, 16), ':00', substring({shown}, 17))"
+    full = f"case when {text} rlike '{NO_SECONDS}' then {filled} else {shown} end"
+    formed = f"case when {text} rlike '{TIME}' then {full} end"
     wall = f"try_cast({formed} as timestamp) + case when {at_24} then interval '1' day else interval '0' day end"
     return f"case when {text} rlike '{OFFSET}' then {wall} else to_utc_timestamp({wall}, '{time_zone}') end"
 
@@ -149,7 +152,7 @@ def _refuse_repeats(judged: DataFrame, columns: Sequence[str], reason: str) -> D
     """Refuses all valid rows but the first among those with equal values; rows without a value are not compared."""
     compared = [F.col(f"t_{name}") for name in columns]
     valid = reduce(lambda left, right: left & right, [F.col(REASONS).isNull(), *[c.isNotNull() for c in compared]])
-    order = Window.partitionBy(valid, *compared).orderBy(FILE, ROW)
-    numbered = judged.withColumn("_repeat", F.when(valid, F.row_number().over(order)).otherwise(F.lit(1)))
-    refused = F.when(F.col("_repeat") > 1, F.lit(reason)).otherwise(F.col(REASONS))
-    return numbered.withColumn(REASONS, refused).drop("_repeat")
+    valid_first = Window.partitionBy(*compared).orderBy(F.when(valid, F.lit(0)).otherwise(F.lit(1)), FILE, ROW)
+    numbered = judged.withColumn("_place", F.row_number().over(valid_first))
+    refused = F.when(valid & (F.col("_place") > 1), F.lit(reason)).otherwise(F.col(REASONS))
+    return numbered.withColumn(REASONS, refused).drop("_place")

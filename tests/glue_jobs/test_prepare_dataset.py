@@ -260,6 +260,12 @@ def test_quarantines_rows_with_the_reason_and_the_place(shop: Shop) -> None:
     assert {row["_source_key"] for row in refused.values()} == {"orders.csv"}
 
 
+def test_a_key_column_that_is_the_same_in_every_row_still_finds_repeats(shop: Shop) -> None:
+    shop.contract["sources"]["orders"]["key"] = ["country", "order"]
+    shop.land_orders([shop.order(n, country="DE") for n in range(48)] + [shop.order(7, country="DE")])
+    assert counts(shop.run())["reasons"] == {"duplicate key (country, order)": 1}
+
+
 def test_makes_no_dataset_when_too_many_rows_are_refused(shop: Shop) -> None:
     shop.land_orders([shop.order(n, amount="many") for n in range(24)] + shop.orders(48)[24:])
     report = shop.run()
@@ -340,10 +346,6 @@ def features(sources):
         ("def features(sources):\n    return sources['orders']\n", "the result of features has no column premium"),
         ("def features(sources):\n    return sources['nothing']\n", "features failed: KeyError: 'nothing'"),
         ("import nothing_at_all\n", "features.py cannot be loaded: ModuleNotFoundError"),
-        (
-            "def features(sources):\n    orders = sources['orders']\n    return orders.withColumn('premium', orders['returned'])\n",
-            "features failed",
-        ),
     ],
 )
 def test_refuses_features_that_do_not_do_what_the_contract_says(shop: Shop, script: str, message: str) -> None:
@@ -351,6 +353,15 @@ def test_refuses_features_that_do_not_do_what_the_contract_says(shop: Shop, scri
     with pytest.raises(BadBundle) as error:
         shop.run()
     assert message in str(error.value)
+
+
+def test_features_cannot_use_what_is_known_only_later(shop: Shop) -> None:
+    shop.scripts["features.py"] = b"""
+def features(sources):
+    return sources["orders"].selectExpr("*", "not returned as premium")
+"""
+    with pytest.raises(BadBundle, match=r"features failed: AnalysisException: .*returned"):
+        shop.run()
 
 
 def test_refuses_rules_that_it_does_not_know(shop: Shop) -> None:

@@ -185,7 +185,7 @@ def test_refuses_a_key_that_is_given_twice(landing: Landing) -> None:
 
 def test_refuses_what_is_not_json_or_not_there(landing: Landing) -> None:
     event = {"batch_uri": "s3://landing/flight_delays/_batch.json", "as_of": "x", "bundle": {"bundle": BUNDLE}}
-    with pytest.raises(BadBatch, match="there is no batch at s3://landing/flight_delays/_batch.json"):
+    with pytest.raises(BadBatch, match=r"there is no batch at s3://landing/flight_delays/_batch\.json"):
         handler(event, None)
     landing.s3.put_object(Bucket="landing", Key="flight_delays/_batch.json", Body=b"{")
     with pytest.raises(BadBatch, match="is not JSON"):
