@@ -51,11 +51,12 @@ class ModelRegistry(Construct):
         grant(grantee, ["sagemaker:DescribeModelPackage"], self.package_arns)
 
     def grant_register(self, grantee: iam.IGrantable) -> None:
-        """Lets somebody list, register and approve versions."""
+        """Lets somebody list, register and approve versions; IAM knows no resource for listing."""
         self.grant_describe(grantee)
         grant(
             grantee,
-            ["sagemaker:CreateModelPackage", "sagemaker:ListModelPackages", "sagemaker:UpdateModelPackage"],
+            ["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"],
             self.group_arn,
             self.package_arns,
         )
+        grant(grantee, ["sagemaker:ListModelPackages"], "*")

@@ -198,7 +198,7 @@ def deployment_machine(s: Surroundings, p: DeploymentParts) -> State:
             "RestoreOver": restore_over(),
             **failure_states(
                 s,
-                "deploy",
+                "deployment",
                 final=FINAL_ERRORS,
                 resume_at="DescribePackage",
                 release={
@@ -515,7 +515,7 @@ def record_run(s: Surroundings, p: DeploymentParts) -> State:
     """Completes the run's record."""
     return run_record(
         s,
-        "deploy",
+        "deployment",
         {
             "status": "'succeeded'",
             "model_package_arn": "$states.input.model_package_arn",

@@ -97,7 +97,7 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
     return machine(
         f"Turns a dataset of {s.workload} into a registered model, or rejects it",
         {
-            "Begin": remember({"model_uri": "none", "champion": None}),
+            "Begin": remember({"model_uri": "none", "champion_uri": "none"}),
             "FindEarlierRun": find_earlier_run(s),
             "AlreadyDone": already_done(),
             "FindChampion": find_champion(p),
@@ -168,12 +168,7 @@ def describe_champion() -> State:
         "aws-sdk:sagemaker:describeModelPackage",
         {"ModelPackageName": jsonata("$champion_arn")},
         timeout=CALL_SECONDS,
-        assign={
-            "champion": {
-                "arn": jsonata("$champion_arn"),
-                "model_uri": jsonata("$states.result.InferenceSpecification.Containers[0].ModelDataUrl"),
-            }
-        },
+        assign={"champion_uri": jsonata("$states.result.InferenceSpecification.Containers[0].ModelDataUrl")},
     )
 
 
@@ -213,7 +208,7 @@ def evaluate(s: Surroundings, p: ModelParts) -> State:
         input_files("model", jsonata("$model_uri")),
         input_files("test", jsonata("$states.input.dataset.splits.test.manifest_uri"), manifest=True),
     ]
-    champion = [input_files("champion", jsonata("$champion.model_uri"))]
+    champion = [input_files("champion", jsonata("$champion_uri"))]
     return processing_job(
         s,
         p.place,
@@ -230,7 +225,7 @@ def evaluate(s: Surroundings, p: ModelParts) -> State:
 
 def with_champion(always: JSON, more: JSON) -> str:
     """The JSONata of a list that is longer when there is a champion."""
-    return f"$champion = null ? {expression(always)} : $append({expression(always)}, {expression(more)})"
+    return f"$champion_uri = 'none' ? {expression(always)} : $append({expression(always)}, {expression(more)})"
 
 
 def read_evaluation(s: Surroundings, p: ModelParts) -> State:
@@ -347,7 +342,7 @@ def made_of(p: ModelParts) -> dict[str, str]:
         "metrics": "$string($evaluation.metrics)",
         "evaluation_uri": "$evaluation_uri",
         "rules": "$string($verdict.rules)",
-        "champion": "$champion = null ? 'none' : $champion.arn",
+        "champion": "$champion_arn",
     }
 
 
