@@ -45,8 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _FILE_LOGS = ("server", "synth", "bootstrap", "deploy")
 
@@ -127,7 +127,7 @@ def predict_command(
     console.print(json.dumps(answer.response), markup=False)
     console.print(f"{answer.milliseconds:.1f} ms from {target.outputs.endpoint_name}/{answer.variant}", style="dim")
     console.print("the same from a shell:", style="dim")
-    console.print(curl_command(target.aws, target.outputs, request), markup=False, soft_wrap=True)
+    console.print(curl_command(target.aws, target.outputs, request), markup=False)
 
 
 @app.command()
@@ -165,11 +165,11 @@ def logs(
     """Show the log of something."""
     settings: Settings = context.obj
     if name in _FILE_LOGS:
-        console.print(log_tail(settings.log_dir / f"{name}.log", lines=1000), markup=False, soft_wrap=True)
+        console.print(log_tail(settings.log_dir / f"{name}.log", lines=1000), markup=False)
         return
     target = platform(settings)
     for line in log_lines(target.aws, target.outputs, name, follow=follow):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, markup=False)
 
 
 @app.command()
@@ -239,5 +239,5 @@ def main() -> None:
 
 
 def _tell(message: str, code: int) -> None:
-    errors.print(Text("error: ", style="bold red") + Text(message), soft_wrap=True)
+    errors.print(Text("error: ", style="bold red") + Text(message))
     sys.exit(code)

@@ -27,29 +27,39 @@ _FOLLOW_SECONDS = 0.5
 
 @dataclass
 class LogSource:
-    """Streams of one log group that start with a prefix; remembers what it has given."""
+    """Streams of one log group that start with a prefix; remembers how far it has read each."""
 
     group: str
     prefix: str
-    _given: set[str] = field(default_factory=set)
-    _since: int = 0
+    _tokens: dict[str, str] = field(default_factory=dict)
 
     def new_lines(self, aws: Aws) -> list[str]:
         """Lines that have not been given yet, oldest first; none if the group does not exist."""
-        asked: dict[str, Any] = {"logGroupName": self.group, "startTime": self._since}
-        if self.prefix:
-            asked["logStreamNamePrefix"] = self.prefix
         try:
-            pages = list(aws.client("logs").get_paginator("filter_log_events").paginate(**asked))
+            streams = _stream_names(aws, self.group, self.prefix)
         except ClientError as error:
             if error.response["Error"]["Code"] == "ResourceNotFoundException":
                 return []
             raise
-        events = [event for page in pages for event in page["events"] if event["eventId"] not in self._given]
-        self._given.update(event["eventId"] for event in events)
-        self._since = max([self._since, *(event["timestamp"] for event in events)])
+        events = [event for stream in streams for event in self._new_events(aws, stream)]
         ordered = sorted(events, key=lambda event: event["timestamp"])
         return [f"{_clock(event['timestamp'])} {event['message'].rstrip()}" for event in ordered]
+
+    def _new_events(self, aws: Aws, stream: str) -> Iterator[dict[str, Any]]:
+        asked: dict[str, Any] = {"logGroupName": self.group, "logStreamName": stream, "startFromHead": True}
+        while True:
+            token = self._tokens.get(stream)
+            page = aws.client("logs").get_log_events(**asked, **({"nextToken": token} if token else {}))
+            yield from page["events"]
+            self._tokens[stream] = page["nextForwardToken"]
+            if self._tokens[stream] == token:
+                return
+
+
+def _stream_names(aws: Aws, group: str, prefix: str) -> list[str]:
+    asked = {"logGroupName": group} | ({"logStreamNamePrefix": prefix} if prefix else {})
+    pages = aws.client("logs").get_paginator("describe_log_streams").paginate(**asked)
+    return [str(name) for name in pages.search("logStreams[].logStreamName")]
 
 
 def sources(name: str) -> list[LogSource]:
@@ -95,8 +105,7 @@ def known_names(aws: Aws, outputs: Outputs) -> list[str]:
 
 
 def _jobs(aws: Aws, group: str) -> list[str]:
-    streams = aws.client("logs").get_paginator("describe_log_streams").paginate(logGroupName=group)
-    return [str(name).partition("/")[0] for name in streams.search("logStreams[].logStreamName")]
+    return [name.partition("/")[0] for name in _stream_names(aws, group, "")]
 
 
 def _execution_lines(aws: Aws, outputs: Outputs, name: str) -> Iterator[str]:

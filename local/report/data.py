@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from local.report.content import Content, Document
-from local.report.html import Cell, Html, Share, badge, paragraph, section, table
+from local.report.html import Cell, Html, Share, badge, details, join, paragraph, section, table
 
 _BAR_WIDTH, _BAR_HEIGHT = 5, 26
 
@@ -51,17 +51,18 @@ def _reasons(sources: Mapping[str, Document]) -> Html:
 
 
 def _rules(rules: Sequence[Document]) -> Html:
-    rows: list[list[Cell]] = [
-        [
-            item["rule"],
-            item["source"],
-            badge("kept" if item["passed"] else "broken", good=bool(item["passed"])),
-            item.get("value"),
-            item.get("refused_rows"),
-        ]
-        for item in rules
-    ]
-    return table("Rules", ["Rule", "Source", "Result", "Value", "Rows refused"], rows)
+    """The rules that did not hold for every row, and on demand the others."""
+    header = ["Rule", "Source", "Result", "Value", "Rows refused"]
+    kept = [_rule_row(item) for item in rules if item["passed"]]
+    broken = [_rule_row(item) for item in rules if not item["passed"]]
+    told = table(f"Rules that did not hold everywhere ({len(broken)} of {len(rules)})", header, broken)
+    return join([told, details(f"Rules that held ({len(kept)})", table("Rules that held", header, kept))])
+
+
+def _rule_row(item: Document) -> list[Cell]:
+    refused = int(item["refused_rows"])
+    word = "held" if item["passed"] else "rows refused" if refused else "broken"
+    return [item["rule"], item["source"], badge(word, good=bool(item["passed"])), item["value"], refused]
 
 
 def _cleaning(cleaning: Document) -> Html:
@@ -80,7 +81,7 @@ def _splits(splits: Mapping[str, Document]) -> Html:
             item["to"],
             str(item["digest"])[:12],
         ]
-        for name, item in splits.items()
+        for name, item in sorted(splits.items(), key=lambda pair: str(pair[1]["from"]))
     ]
     return table("Splits by time", ["Split", "Rows", "Share positive", "From", "To", "Row digest"], rows)
 
