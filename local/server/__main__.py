@@ -103,7 +103,7 @@ def _environment(settings: Settings, root: Credentials) -> dict[str, str]:
         "AWS_ENDPOINT_URL": settings.endpoint,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
-        "MINISTACK_HOST": "localhost",
+        "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(settings.port),
         "BIND_HOST": "127.0.0.1",
         "AUTH": "true",

@@ -12,7 +12,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
-from local.server import bucket_properties, hooks
+from local.server import bucket_properties, dropped_properties, hooks
 from local.server.host import Host
 from local.server.without_effect import WITHOUT_EFFECT
 
@@ -101,7 +101,7 @@ def register(host: Host) -> None:
             type_name, create=_accept, update=_keep, delete=lambda _physical_id, _props: None, worker_thread=False
         )
     bucket_properties.register(host)
-    _add_topic_properties(host)
+    dropped_properties.register(host)
     _limit_custom_resources()
 
 
@@ -184,19 +184,6 @@ def _accept(logical_id: str, _props: Document, stack_name: str, /) -> tuple[str,
 
 def _keep(physical_id: str, _old: Document, _props: Document, _stack_name: str, /) -> tuple[str, Document]:
     return physical_id, {"Id": physical_id, "AllocationId": physical_id, "NatGatewayId": physical_id}
-
-
-# -- properties that ministack drops
-
-
-def _add_topic_properties(host: Host) -> None:
-    """Apply the KMS key of a topic, which ministack's provisioner leaves out."""
-
-    def apply(topic_arn: str, props: Document) -> None:
-        key = props.get("KmsMasterKeyId", "")
-        host.client("sns").set_topic_attributes(TopicArn=topic_arn, AttributeName="KmsMasterKeyId", AttributeValue=key)
-
-    host.extend_resource_type("AWS::SNS::Topic", apply)
 
 
 # -- custom resources

@@ -45,6 +45,9 @@ HOOKS: Mapping[str, Hook] = {
     "core.iam_evaluator:resolve_principal": Hook(
         "the caller of a request is known", ("access_key_id", "account_id", "credential")
     ),
+    "core.iam_evaluator:pin_request_origin": Hook(
+        "what services do counts as done over TLS", ("source_ip", "secure_transport")
+    ),
     "core.iam_evaluator:AuthError": Hook("bad credentials are told from missing grants"),
     "core.iam_evaluator:EvalContext": Hook("conditions of trust policies are evaluated"),
     "core.iam_evaluator:_conditions_met": Hook("conditions of trust policies are evaluated", ("conditions", "ctx")),
@@ -125,6 +128,11 @@ HOOKS: Mapping[str, Hook] = {
         "Glue calls are checked on the resources that AWS checks them on",
         ("service", "method", "path", "headers", "body", "query_params", "region", "account_id"),
     ),
+    "core.iam_evaluator:resolve_credential": Hook(
+        "Athena reads with the rights of the caller", ("access_key_id", "account_id", "session_token")
+    ),
+    "services.athena:_executions": Hook("Athena's queries are kept"),
+    "services.athena:_workgroups": Hook("Athena's queries keep to their workgroup"),
     "services.glue:_handle_request_sync": Hook("the rest of Glue is answered", _REQUEST),
     "services.glue:_jobs": Hook("Glue jobs run"),
     "services.glue:_job_runs": Hook("runs of Glue jobs are kept"),

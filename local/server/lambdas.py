@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from local.server import hooks
-from local.server.host import Denied, Host
+from local.server.host import Caller, Denied, Host
 
 _WORKER_SCRIPT = "core.lambda_runtime:_PYTHON_WORKER_SCRIPT"
+_POLLING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _REPORTED = '"error": str(e), "trace": traceback.format_exc()'
 _REPORTED_WITH_TYPE = '"error": type(e).__name__ + "\\x00" + str(e), "trace": traceback.format_exc()'
 
@@ -24,6 +25,7 @@ def register(host: Host) -> None:
     _act_under_role(host)
     _keep_error_types()
     hooks.replace("core.lambda_runtime:subprocess", _TiedSubprocess(host))
+    host.extend_resource_type("AWS::Lambda::EventSourceMapping", lambda _id, props: _check_poller(host, props))
 
 
 def _act_under_role(host: Host) -> None:
@@ -61,6 +63,18 @@ def _keep_error_types() -> None:
         return result
 
     hooks.replace("services.lambda_svc:_execute_function_warm", execute)
+
+
+def _check_poller(host: Host, props: Document) -> None:
+    """Lambda polls a queue under the function's role, and refuses a mapping that the role cannot serve."""
+    source = props.get("EventSourceArn", "")
+    if not source.startswith("arn:aws:sqs:"):
+        return
+    function = props["FunctionName"]
+    config = host.client("lambda").get_function_configuration(FunctionName=function)
+    credentials = host.mint(config["Role"], "lambda.amazonaws.com", config["FunctionName"], config["FunctionArn"])
+    for action in _POLLING:
+        host.check(Caller(credentials.access_key, config["Role"]), action, source)
 
 
 class _TiedSubprocess:

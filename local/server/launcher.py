@@ -108,7 +108,13 @@ def _config(settings: Settings) -> Config:
     config.shutdown_timeout = 30
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
+    config.errorlog.addFilter(_is_worth_a_line)
     return config
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """A client that is gone before TLS has ended is nobody's trouble."""
+    return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError | ConnectionError))
 
 
 def _guarded(app: App) -> App:
