@@ -29,7 +29,6 @@ WITHOUT_RESOURCE = frozenset(
         "logs:ListLogDeliveries",
         "logs:PutResourcePolicy",
         "logs:UpdateLogDelivery",
-        "sagemaker:ListModelPackages",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
         "xray:PutTelemetryRecords",
@@ -44,6 +43,7 @@ NAMED_BY_SERVICES = {
     ":log-group:/aws/sagemaker/TrainingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":log-group:/aws/sagemaker/ProcessingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":network-interface/": "Network interfaces are made by EC2 when a job starts; the subnets and groups are named",
+    ":alarm:": "CloudWatch asks for leave to describe all alarms of the account, whichever of them are named",
 }
 """Starts of resources that a service names by itself, each with the reason for a wildcard after it."""
 
@@ -71,6 +71,17 @@ def reason_for(resource: str, stages: Iterable[str], workloads: Iterable[str]) -
         return "The naming prefix of one workload: what comes after it is made at run time, so no template knows it"
     start = resource.partition("*")[0]
     return next((reason for name, reason in NAMED_BY_SERVICES.items() if name in start), None)
+
+
+def needs_every_resource(statements: Iterable[Mapping[str, Any]]) -> list[str] | None:
+    """Returns the actions that statements allow on every resource, or nothing if one of them could be narrower."""
+    actions = [
+        str(action)
+        for statement in statements
+        if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"])
+        for action in as_list(statement["Action"])
+    ]
+    return sorted(actions) if WITHOUT_RESOURCE.issuperset(actions) else None
 
 
 def as_text(value: Any) -> str:
