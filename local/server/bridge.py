@@ -51,6 +51,11 @@ class Ministack:
             "services.cloudformation.stacks:_runs_on_worker_thread",
             lambda resource_type: resource_type in self._on_worker_thread or original(resource_type),
         )
+        is_aws_service = hooks.get("core.router:_is_aws_service_name")
+        hooks.replace(
+            "core.router:_is_aws_service_name",
+            lambda scope_name: scope_name in hooks.get("app:SERVICE_HANDLERS") or is_aws_service(scope_name),
+        )
 
     # -- services
 

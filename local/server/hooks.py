@@ -38,6 +38,9 @@ HOOKS: Mapping[str, Hook] = {
     "app:AUTH": Hook("IAM is enforced"),
     # identity
     "core.router:extract_access_key_id": Hook("the caller of a request is known", ("headers", "query_params")),
+    "core.router:_is_aws_service_name": Hook(
+        "the first request to a service of ours does not load the models of all of AWS", ("scope_name",)
+    ),
     "core.iam_evaluator:enforce": Hook(
         "plug-ins check policies",
         ("access_key_id", "iam_action", "service", "region", "resource_arn", "service_context"),

@@ -109,7 +109,8 @@ class Runtime:
         if variant.capture is not None:
             variant.capture.add(_exchange(request, reply))
         headers = {
-            "Content-Type": reply.headers.get("content-type", "application/octet-stream"),
+            # in lower case: ministack gives every "Content-Type" of JSON the type of the control plane's answers
+            "content-type": reply.headers.get("content-type", "application/octet-stream"),
             "x-Amzn-Invoked-Production-Variant": variant.name,
             "x-amzn-RequestId": str(uuid.uuid4()),
         }

@@ -1,0 +1,342 @@
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import Any
+
+import pytest
+
+from tests.local.sagemaker.conftest import XGBOOST, Lab, allow, archive, error_of, wait_for
+
+GROUP = "/aws/sagemaker/TrainingJobs"
+
+
+def script(text: str) -> str:
+    return textwrap.dedent(text)
+
+
+DESCRIBE = script(
+    """
+    import json, os, pathlib, sys
+    model = pathlib.Path(os.environ["SM_MODEL_DIR"])
+    root = model.parent
+    config = root / "input" / "config"
+    (model / "seen.json").write_text(json.dumps({
+        "argv": sys.argv[1:],
+        "env": dict(os.environ),
+        "root": str(root),
+        "config": {path.stem: json.loads(path.read_text()) for path in config.iterdir()},
+        "files": sorted(p.relative_to(root / "input/data").as_posix() for p in (root / "input/data").rglob("*.csv")),
+    }))
+    """
+)
+
+
+def seen_by(lab: Lab, job: dict[str, Any]) -> dict[str, Any]:
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    seen: dict[str, Any] = json.loads(lab.members(job["ModelArtifacts"]["S3ModelArtifacts"])["seen.json"])
+    return seen
+
+
+def test_gives_the_script_what_the_training_toolkit_gives_it(lab: Lab) -> None:
+    lab.put("train/part-0.csv", "1")
+    lab.put("train/deep/part 1+ä.csv", "2")
+    channel = lab.channel("train", f"s3://{lab.bucket}/train/")
+
+    job = lab.train(
+        DESCRIBE, InputDataConfig=[channel], HyperParameters={"max_depth": "3", "eta": "0.1", "name": '"quoted"'}
+    )
+
+    seen = seen_by(lab, job)
+    assert seen["argv"] == ["--eta", "0.1", "--max_depth", "3", "--name", "quoted"]
+    assert seen["files"] == ["train/deep/part 1+ä.csv", "train/part-0.csv"]
+    assert seen["config"]["hyperparameters"]["max_depth"] == "3"
+    assert seen["config"]["inputdataconfig"]["train"]["TrainingInputMode"] == "File"
+    assert seen["config"]["resourceconfig"]["hosts"] == ["algo-1"]
+    env = seen["env"]
+    assert env["SM_CHANNEL_TRAIN"] == f"{seen['root']}/input/data/train"
+    assert json.loads(env["SM_HPS"]) == {"max_depth": 3, "eta": 0.1, "name": "quoted"}
+    assert env["SM_HP_MAX_DEPTH"] == "3"
+    assert json.loads(env["SM_CHANNELS"]) == ["code", "train"]
+    assert json.loads(env["SM_TRAINING_ENV"])["hyperparameters"] == {"max_depth": 3, "eta": 0.1, "name": "quoted"}
+    assert env["SM_CURRENT_HOST"] == "algo-1"
+
+
+def test_an_isolated_job_has_neither_credentials_nor_an_endpoint(lab: Lab) -> None:
+    env = seen_by(lab, lab.train(DESCRIBE))["env"]
+
+    assert [name for name in env if name.startswith("AWS_")] == ["AWS_REGION"]
+
+
+def test_a_job_with_network_acts_under_its_role(lab: Lab) -> None:
+    text = script(
+        """
+        import boto3, os, pathlib
+        who = boto3.client("sts").get_caller_identity()["Arn"]
+        pathlib.Path(os.environ["SM_MODEL_DIR"], "who").write_text(who)
+        """
+    )
+
+    job = lab.train(text, EnableNetworkIsolation=False)
+
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    who = lab.members(job["ModelArtifacts"]["S3ModelArtifacts"])["who"].decode()
+    assert f":assumed-role/{lab.role.rpartition('/')[2]}/" in who
+
+
+def test_reads_manifests_and_both_spellings_of_addresses(lab: Lab) -> None:
+    lab.put("data/a/part-0.csv", "1")
+    lab.put("data/a/part-1.csv", "2")
+    lab.put("data/b/part-0.csv", "3")
+    manifest = lab.put("data/m.manifest", json.dumps([{"prefix": f"s3://{lab.bucket}/data/"}, "a/part-1.csv"]))
+    channels = [
+        lab.channel("listed", manifest, "ManifestFile"),
+        lab.channel("other", f"https://s3.us-east-1.amazonaws.com/{lab.bucket}/data/b/"),
+    ]
+
+    job = lab.train(DESCRIBE, InputDataConfig=channels)
+
+    assert seen_by(lab, job)["files"] == ["listed/a/part-1.csv", "other/part-0.csv"]
+
+
+def test_uploads_model_and_output_and_keeps_the_way_there(lab: Lab) -> None:
+    text = script(
+        """
+        import os, pathlib
+        pathlib.Path(os.environ["SM_MODEL_DIR"], "code").mkdir()
+        pathlib.Path(os.environ["SM_MODEL_DIR"], "code", "inference.py").write_text("pass")
+        pathlib.Path(os.environ["SM_OUTPUT_DATA_DIR"], "notes.txt").write_text("hello")
+        print("epoch 1 auc=0.5"); print("epoch 2 auc=0.75")
+        """
+    )
+    algorithm = {
+        "TrainingImage": XGBOOST,
+        "TrainingInputMode": "File",
+        "MetricDefinitions": [{"Name": "validation:auc", "Regex": r"auc=([0-9.]+)"}],
+    }
+
+    job = lab.train(text, AlgorithmSpecification=algorithm)
+
+    name = job["TrainingJobName"]
+    assert job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://{lab.bucket}/out/{name}/output/model.tar.gz"
+    assert list(lab.members(job["ModelArtifacts"]["S3ModelArtifacts"])) == ["code/inference.py"]
+    assert lab.members(f"s3://{lab.bucket}/out/{name}/output/output.tar.gz") == {"notes.txt": b"hello"}
+    assert [(each["MetricName"], each["Value"]) for each in job["FinalMetricDataList"]] == [("validation:auc", 0.75)]
+    statuses = [transition["Status"] for transition in job["SecondaryStatusTransitions"]]
+    assert statuses == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert "epoch 2 auc=0.75" in lab.log(GROUP, f"{name}/algo-1-")
+
+
+def test_a_script_that_raises_fails_the_job_with_its_last_words_and_its_log(lab: Lab) -> None:
+    job = lab.train("raise KeyError('no such column: tailnum')")
+
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
+    assert job["FailureReason"].startswith("AlgorithmError: ExecuteUserScriptError:\nExitCode 1")
+    assert "no such column: tailnum" in job["FailureReason"]
+    assert job["FailureReason"].endswith(", exit code: 1")
+    assert "no such column: tailnum" in lab.log(GROUP, f"{job['TrainingJobName']}/")
+
+
+def test_the_failure_file_is_the_reason(lab: Lab) -> None:
+    text = script(
+        """
+        import os, pathlib, sys
+        pathlib.Path(os.environ["SM_OUTPUT_DIR"], "failure").write_text("labels have one class only")
+        sys.exit(7)
+        """
+    )
+
+    job = lab.train(text)
+
+    assert job["FailureReason"] == "AlgorithmError: labels have one class only, exit code: 7"
+
+
+def test_a_script_that_hangs_is_ended_at_its_limit(lab: Lab) -> None:
+    text = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('waiting'); time.sleep(600)"
+
+    job = lab.train(text, StoppingCondition={"MaxRuntimeInSeconds": 1})
+
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert "ModelArtifacts" not in job
+
+
+def test_a_stopped_job_keeps_the_model_that_it_saves_on_sigterm(lab: Lab) -> None:
+    text = script(
+        """
+        import os, pathlib, signal, sys, time
+        def save(*_):
+            pathlib.Path(os.environ["SM_MODEL_DIR"], "model.ubj").write_text("half")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, save)
+        print("ready")
+        time.sleep(600)
+        """
+    )
+    request = lab.training_request(text)
+    name = request["TrainingJobName"]
+    lab.sagemaker.create_training_job(**request)
+    wait_for(lambda: "ready" in lab.log(GROUP, f"{name}/"))
+
+    lab.sagemaker.stop_training_job(TrainingJobName=name)
+
+    job = lab.trained(name)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert lab.members(job["ModelArtifacts"]["S3ModelArtifacts"]) == {"model.ubj": b"half"}
+
+
+def test_a_script_that_writes_no_model_leaves_an_empty_archive(lab: Lab) -> None:
+    job = lab.train("print('done')")
+
+    assert job["TrainingJobStatus"] == "Completed"
+    assert lab.members(job["ModelArtifacts"]["S3ModelArtifacts"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("granted", "denied"),
+    [
+        ((allow("s3:ListBucket", "s3:PutObject"),), "s3:GetObject"),
+        ((allow("s3:GetObject", "s3:PutObject"),), "s3:ListBucket"),
+        ((allow("s3:GetObject", "s3:ListBucket"),), "s3:PutObject"),
+    ],
+    ids=["read", "list", "write"],
+)
+def test_a_role_without_a_grant_fails_the_job_with_the_denial(
+    lab: Lab, granted: tuple[dict[str, Any], ...], denied: str
+) -> None:
+    job = lab.train("print('done')", RoleArn=lab.role_with(*granted))
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "AccessDenied" in job["FailureReason"]
+    assert denied in job["FailureReason"]
+
+
+def test_a_role_that_does_not_trust_sagemaker_is_refused(lab: Lab) -> None:
+    role = lab.server.role("glue.amazonaws.com", allow("s3:*"))
+    request = lab.training_request("pass", RoleArn=role)
+
+    code, message = error_of(lambda: lab.sagemaker.create_training_job(**request))
+
+    assert code == "ValidationException"
+    assert message.startswith(f"Could not assume role {role}")
+
+
+def test_a_caller_that_may_not_pass_the_role_is_denied(lab: Lab) -> None:
+    key, secret = lab.server.user(allow("sagemaker:CreateTrainingJob"))
+    client = lab.server.client_as("sagemaker", key, secret)
+    request = lab.training_request("pass")
+
+    code, message = error_of(lambda: client.create_training_job(**request))
+
+    assert code == "AccessDeniedException"
+    assert "iam:PassRole" in message
+
+
+def test_tags_of_a_new_job_need_their_own_permission(lab: Lab) -> None:
+    key, secret = lab.server.user(allow("sagemaker:CreateTrainingJob"), allow("iam:PassRole"))
+    client = lab.server.client_as("sagemaker", key, secret)
+    request = lab.training_request("pass", Tags=[{"Key": "a", "Value": "b"}])
+
+    code, message = error_of(lambda: client.create_training_job(**request))
+
+    assert (code, "sagemaker:AddTags" in message) == ("AccessDeniedException", True)
+
+
+def test_a_channel_without_objects_fails_the_job(lab: Lab) -> None:
+    job = lab.train("pass", InputDataConfig=[lab.channel("train", f"s3://{lab.bucket}/nothing/")])
+
+    assert "No S3 objects found" in job["FailureReason"]
+
+
+def test_a_manifest_cannot_lead_out_of_its_channel(lab: Lab) -> None:
+    manifest = lab.put("m.manifest", json.dumps([{"prefix": f"s3://{lab.bucket}/"}, "../../config/evil.json"]))
+
+    job = lab.train("pass", InputDataConfig=[lab.channel("train", manifest, "ManifestFile")])
+
+    assert "leads out of the folder of its channel" in job["FailureReason"]
+
+
+def test_code_that_leads_out_of_its_folder_fails_the_job(lab: Lab) -> None:
+    request = lab.training_request("pass")
+    lab.put(f"{request['TrainingJobName']}/code/sourcedir.tar.gz", archive({"../train.py": "pass"}))
+    lab.sagemaker.create_training_job(**request)
+
+    job = lab.trained(request["TrainingJobName"])
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "cannot unpack sourcedir.tar.gz" in job["FailureReason"]
+
+
+def test_a_name_is_used_once_only(lab: Lab) -> None:
+    request = lab.training_request("pass")
+    lab.sagemaker.create_training_job(**request)
+
+    code, message = error_of(lambda: lab.sagemaker.create_training_job(**request))
+
+    assert code == "ResourceInUse"
+    assert "already exists" in message
+
+
+def test_a_job_that_is_not_there_is_not_found_as_aws_says_it(lab: Lab) -> None:
+    call = lab.sagemaker.describe_training_job
+
+    assert error_of(lambda: call(TrainingJobName="missing")) == ("ValidationException", "Requested resource not found.")
+
+
+def test_what_the_local_server_cannot_do_is_refused(lab: Lab) -> None:
+    resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}
+    request = lab.training_request("pass", ResourceConfig=resources)
+
+    code, message = error_of(lambda: lab.sagemaker.create_training_job(**request))
+
+    assert (code, message) == (
+        "ValidationException",
+        "a training job on 2 instances (one is) is not available on the local server",
+    )
+
+
+def test_requests_are_checked_against_the_service_model(lab: Lab) -> None:
+    request = lab.training_request("pass", TrainingJobName="under_score")
+    request["ResourceConfig"]["InstanceType"] = "ml.huge"
+
+    code, message = error_of(lambda: lab.sagemaker.create_training_job(**request))
+
+    assert code == "ValidationException"
+    assert message.startswith("2 validation errors detected: Value 'under_score' at 'trainingJobName' failed")
+    assert "Member must satisfy enum value set" in message
+
+
+def test_changes_of_state_are_events(lab: Lab) -> None:
+    queue = lab.client("sqs").create_queue(QueueName=lab.unique("events"))["QueueUrl"]
+    attributes = lab.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "events.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": attributes["QueueArn"],
+            }
+        ],
+    }
+    lab.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+    request = lab.training_request("pass")
+    rule = lab.unique("rule")
+    pattern = {
+        "source": ["aws.sagemaker"],
+        "detail-type": ["SageMaker Training Job State Change"],
+        "detail": {"TrainingJobName": [request["TrainingJobName"]], "TrainingJobStatus": ["Completed"]},
+    }
+    lab.client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
+    lab.client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+
+    lab.sagemaker.create_training_job(**request)
+
+    def received() -> list[Any]:
+        messages: list[Any] = lab.client("sqs").receive_message(QueueUrl=queue).get("Messages", [])
+        return messages
+
+    event = json.loads(wait_for(received)[0]["Body"])
+    assert event["resources"] == [lab.trained(request["TrainingJobName"])["TrainingJobArn"]]
+    assert event["detail"]["SecondaryStatus"] == "Completed"
+    assert event["detail"]["CreationTime"] > 1_000_000_000_000
