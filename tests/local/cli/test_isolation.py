@@ -59,6 +59,15 @@ def test_commands_reach_the_local_aws_only(
     assert not hostile.process_marker.exists()
 
 
+def test_broken_settings_do_not_stop_a_command(
+    settings: Settings, stack: str, hostile: Hostile, run_command: Run
+) -> None:
+    (hostile.home / ".aws" / "config").write_text("[profile hostile\nthis is no configuration file")
+    broken = {"AWS_PROFILE": "no-such-profile", "AWS_RETRY_MODE": "nonsense", "AWS_MAX_ATTEMPTS": "many"}
+    done = run_command(settings.state_dir, "land", "--months", "1", "--sample", "5", env=hostile.env | broken)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_server_started_under_hostile_settings_does_not_visit_the_trap(
     tmp_path: Path, hostile: Hostile, run_command: Run
 ) -> None:
