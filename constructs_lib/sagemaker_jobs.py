@@ -191,5 +191,7 @@ class JobCode(assets.Asset):
         return f"s3://{self.s3_bucket_name}/{self.s3_object_key}"
 
     def grant_read_object(self, grantee: iam.IGrantable) -> None:
-        """Lets somebody read exactly this zip."""
-        grant(grantee, ["s3:GetObject"], f"arn:{Aws.PARTITION}:s3:::{self.s3_bucket_name}/{self.s3_object_key}")
+        """Lets somebody find and read exactly this zip; SageMaker lists what starts like an input before it reads."""
+        bucket = f"arn:{Aws.PARTITION}:s3:::{self.s3_bucket_name}"
+        grant(grantee, ["s3:GetObject"], f"{bucket}/{self.s3_object_key}")
+        grant(grantee, ["s3:ListBucket"], bucket, conditions={"StringEquals": {"s3:prefix": self.s3_object_key}})

@@ -1,7 +1,7 @@
 """The data machine: turns a landed batch into a published dataset.
 
 Input: ``{"run_id", "workload", "batch_uri", "as_of", "bundle": {"bundle", "uri", "commit"}}``.
-Output: ``{"dataset": <the published manifest>, "phases": <each phase's figures, null when it was published before>}``.
+Output: ``{"dataset": <the published manifest>, "phases": <each phase's figures, empty when it was published before>}``.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def check_batch(p: DataParts) -> State:
         assign={
             "version": jsonata("$states.result.Payload.version"),
             "as_of": jsonata("$states.result.Payload.as_of"),
-            "phases": None,
+            "phases": {},
         },
     )
 
