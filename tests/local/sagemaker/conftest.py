@@ -99,13 +99,14 @@ class Lab:
 
     @property
     def role(self) -> str:
-        """A role that may do with S3 what it likes."""
+        """A role that may pull images and do with S3 what it likes."""
         if self._role is None:
             self._role = self.role_with(allow("s3:*"))
         return self._role
 
     def role_with(self, *statements: Document) -> str:
-        role: str = self.server.role("sagemaker.amazonaws.com", *statements)
+        """A role that may pull images, and what the statements say."""
+        role: str = self.server.role("sagemaker.amazonaws.com", allow("ecr:*"), *statements)
         return role
 
     def unique(self, word: str = "x") -> str:

@@ -210,6 +210,27 @@ def test_a_role_without_a_grant_fails_the_job_with_the_denial(
     assert denied in job["FailureReason"]
 
 
+def test_a_role_that_cannot_pull_the_image_fails_the_job(lab: Lab) -> None:
+    role = lab.server.role("sagemaker.amazonaws.com", allow("s3:*"), allow("ecr:GetAuthorizationToken"))
+
+    job = lab.train("pass", RoleArn=role)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ecr:BatchCheckLayerAvailability" in job["FailureReason"]
+    assert "repository/sagemaker-xgboost" in job["FailureReason"]
+
+
+def test_a_role_that_cannot_enter_the_vpc_fails_the_job(lab: Lab) -> None:
+    interfaces = "arn:aws:ec2:us-east-1:000000000000:network-interface/*"
+    role = lab.role_with(allow("s3:*"), allow("ec2:*", on=interfaces))
+
+    job = lab.train("pass", RoleArn=role, VpcConfig={"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "ec2:CreateNetworkInterface" in job["FailureReason"]
+    assert "subnet/subnet-1" in job["FailureReason"]
+
+
 def test_a_role_that_does_not_trust_sagemaker_is_refused(lab: Lab) -> None:
     role = lab.server.role("glue.amazonaws.com", allow("s3:*"))
     request = lab.training_request("pass", RoleArn=role)

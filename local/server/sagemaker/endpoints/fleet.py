@@ -17,6 +17,7 @@ from local.server.sagemaker.endpoints.capture import Capture
 from local.server.sagemaker.endpoints.instance import Instance, Launch, NotHealthy
 from local.server.sagemaker.jobs.runner import DATA_ERRORS
 from local.server.sagemaker.platform import Platform, log
+from local.server.sagemaker.role_needs import check_role
 from local.server.sagemaker.store import Document
 
 _DEFAULT_STARTUP_SECONDS = 240.0
@@ -147,8 +148,9 @@ class Fleet:
     def _assume(self, model: Document) -> Credentials:
         try:
             credentials = self._platform.assume(model["ExecutionRoleArn"], "SageMaker", model["ModelArn"])
+            check_role(self._platform.host, credentials, model["_Container"]["image"], model.get("VpcConfig"))
         except Denied as error:
-            raise FleetFailed(f"Could not assume the role of model {model['ModelName']}: {error}") from error
+            raise FleetFailed(f"The role of model {model['ModelName']} lacks a permission: {error}") from error
         self._credentials.append(credentials)
         return credentials
 

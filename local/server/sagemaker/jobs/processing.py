@@ -52,6 +52,10 @@ class ProcessingJobs(Jobs):
             "StoppingCondition": params.get("StoppingCondition", {"MaxRuntimeInSeconds": _DEFAULT_LIMIT_SECONDS}),
         }
 
+    def surroundings(self, document: Document) -> tuple[str, Document | None]:
+        """The processing image and the job's VPC."""
+        return document["AppSpecification"]["ImageUri"], document.get("NetworkConfig", {}).get("VpcConfig")
+
     # -- running
 
     def perform(self, job: RunningJob) -> None:

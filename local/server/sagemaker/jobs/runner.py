@@ -17,6 +17,7 @@ from local.server.sagemaker.archive import BadArchive
 from local.server.sagemaker.children import Child, Sandbox
 from local.server.sagemaker.platform import Operation, Platform, log
 from local.server.sagemaker.resources import Kind
+from local.server.sagemaker.role_needs import check_role
 from local.server.sagemaker.s3_data import DataError
 from local.server.sagemaker.store import AlreadyThere, Document
 
@@ -116,6 +117,10 @@ class Jobs:
 
     def accept(self, params: Document, caller: Caller, arn: str) -> Document:
         """Check a request beyond its shape; returns the members of the new document."""
+        raise NotImplementedError
+
+    def surroundings(self, document: Document) -> tuple[str, Document | None]:
+        """The image that the job's role has to pull, and the VPC it has to reach."""
         raise NotImplementedError
 
     def role_of(self, document: Document) -> str:
@@ -262,7 +267,9 @@ class Jobs:
 
     def _credentials(self, name: str, document: Document) -> Credentials:
         try:
-            return self.platform.assume(self.role_of(document), name, document[self.kind.arn_member])
+            credentials = self.platform.assume(self.role_of(document), name, document[self.kind.arn_member])
+            check_role(self.host, credentials, *self.surroundings(document))
+            return credentials
         except Denied as error:
             raise JobFailed(f"ClientError: {error}") from error
 

@@ -77,6 +77,10 @@ class TrainingJobs(Jobs):
             "SecondaryStatusTransitions": [_transition("Starting")],
         }
 
+    def surroundings(self, document: Document) -> tuple[str, Document | None]:
+        """The training image and the job's VPC."""
+        return document["AlgorithmSpecification"]["TrainingImage"], document.get("VpcConfig")
+
     # -- running
 
     def perform(self, job: RunningJob) -> None:

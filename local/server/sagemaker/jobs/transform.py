@@ -55,6 +55,11 @@ class TransformJobs(Jobs):
         model = self._models.model(params["ModelName"])
         return {**params, "_Model": model}
 
+    def surroundings(self, document: Document) -> tuple[str, Document | None]:
+        """The model's image and VPC."""
+        model = document["_Model"]
+        return model["_Container"]["image"], model.get("VpcConfig")
+
     def role_of(self, document: Document) -> str:
         """A transform job acts under its model's role."""
         return str(document["_Model"]["ExecutionRoleArn"])
