@@ -18,7 +18,7 @@ from gapless_lambda import clients
 from gapless_lambda.s3 import Address
 from gapless_lambda.settings import BadSettings, read_settings
 from start_execution import handler as starter
-from start_execution.record import BadEvent
+from start_execution.record import BadEvent, Start, StartRecord
 
 LANDING, ARTEFACTS, TABLE = "landing", "artefacts", "runs"
 POINTER_KEY = "flight_delays/bundles/current.json"
@@ -29,6 +29,7 @@ FILES = [
 ]
 BATCH = {"workload": "flight_delays", "as_of": "2013-05-01T02:00:00+02:00", "files": FILES}
 TIME = "2026-11-22T13:00:00Z"
+SERVICES = ("s3", "dynamodb", "stepfunctions")
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/dev-flight-delays-models/3"
 
 
@@ -39,10 +40,8 @@ class Died(Exception):
 class World:
     """An account with the starter in it: what lies in S3, and what was started."""
 
-    def __init__(self) -> None:
-        self.s3 = boto3.client("s3", region_name="us-east-1")
-        self.dynamodb = boto3.client("dynamodb", region_name="us-east-1")
-        self.states = boto3.client("stepfunctions", region_name="us-east-1")
+    def __init__(self, aws: dict[str, Any]) -> None:
+        self.s3, self.dynamodb, self.states = (aws[service] for service in SERVICES)
         for bucket in (LANDING, ARTEFACTS):
             self.s3.create_bucket(Bucket=bucket)
         self.dynamodb.create_table(
@@ -51,10 +50,10 @@ class World:
             KeySchema=[{"AttributeName": "run", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        self.machines = {name: self._machine(name) for name in ("loop", "deployment")}
+        self.machines = {name: self.create_machine(name) for name in ("loop", "deployment")}
         self.publish(BUNDLE)
 
-    def _machine(self, name: str) -> str:
+    def create_machine(self, name: str) -> str:
         definition = json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}})
         role = "arn:aws:iam::123456789012:role/machine"
         made = self.states.create_state_machine(name=name, definition=definition, roleArn=role)
@@ -89,14 +88,23 @@ class World:
         return dict(self.dynamodb.get_item(TableName=TABLE, Key={"run": {"S": f"start#{key}"}})["Item"])
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[dict[str, Any]]:
+    """The test's own clients; made once, as are the function's, since that is what takes the time."""
+    clients.client.cache_clear()
+    with mock_aws(), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        for service in SERVICES:
+            clients.client(service)
+        own = {service: boto3.client(service) for service in SERVICES}
+    yield own
+    clients.client.cache_clear()
+
+
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(aws: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with mock_aws():
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "test")
-        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        clients.client.cache_clear()
-        made = World()
+        made = World(aws)
         for name, value in {
             "STAGE": "dev",
             "WORKLOAD": "flight_delays",
@@ -107,7 +115,6 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         }.items():
             monkeypatch.setenv(name, value)
         yield made
-        clients.client.cache_clear()
 
 
 def approval(status: str = "Approved", **event: str) -> Any:
@@ -243,6 +250,15 @@ def test_the_same_batch_elsewhere_and_laid_out_otherwise_is_no_news(world: World
     assert [run["batch_uri"] for run in world.started().values()] == ["s3://landing/flight_delays/2013-05/_batch.json"]
 
 
+def test_an_event_that_comes_when_step_functions_has_forgotten_the_name_starts_nothing(world: World) -> None:
+    event = world.land(BATCH)
+    deliver(event)
+    world.states.delete_state_machine(stateMachineArn=world.machines["loop"])
+    assert world.create_machine("loop") == world.machines["loop"]
+    assert deliver(event) == []
+    assert world.started() == {}
+
+
 def test_another_batch_is_another_run(world: World) -> None:
     changed = {**BATCH, "files": [{**FILES[0], "sha256": "cc"}, FILES[1]]}
     assert deliver(world.land(BATCH), world.land(changed, "flight_delays/2013-06/_batch.json")) == []
@@ -261,16 +277,17 @@ class Calls:
     def __init__(self, at: int, when: str, what: Callable[[], None]) -> None:
         self.count = 0
         self._at, self._when, self._what = at, when, what
-        self._services = ("s3", "dynamodb", "stepfunctions")
 
     def __enter__(self) -> Calls:
-        for service in self._services:
+        for service in SERVICES:
             clients.client(service).meta.events.register("before-call", self._before, unique_id="test-before")
             clients.client(service).meta.events.register("after-call", self._after, unique_id="test-after")
         return self
 
     def __exit__(self, *_: object) -> None:
-        clients.client.cache_clear()
+        for service in SERVICES:
+            clients.client(service).meta.events.unregister("before-call", unique_id="test-before")
+            clients.client(service).meta.events.unregister("after-call", unique_id="test-after")
 
     def _before(self, **_: Any) -> None:
         self.count += 1
@@ -385,6 +402,18 @@ def test_leaves_the_re_runs_of_other_workloads_to_them(world: World) -> None:
     deliver(world.land(BATCH))
     assert deliver(rerun(key_of(BATCH), "r1", workload="other")) == []
     assert len(world.started()) == 1
+
+
+def test_a_re_run_wished_for_during_the_first_start_is_not_taken_for_started(world: World) -> None:
+    event, key = world.land(BATCH), key_of(BATCH)
+    record = StartRecord(world.dynamodb, TABLE)
+    wished: list[Start | None] = []
+    with Calls(5, "before", lambda: wished.append(record.wish_again(key, "r1", BUNDLE))):
+        assert deliver(event) == []
+    assert [start.attempt for start in wished if start] == [2]
+    assert sorted(world.started()) == [f"{key[:16]}-1"]
+    assert deliver(rerun(key, "r1")) == []
+    assert sorted(world.started()) == [f"{key[:16]}-1", f"{key[:16]}-2"]
 
 
 def test_two_re_runs_at_once_both_happen(world: World) -> None:
