@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,21 @@ def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
     server = start_server(tmp_path_factory.mktemp("local-server"))
     yield server
     server.stop()
+
+
+@pytest.fixture
+def start_local_server() -> Iterator[Callable[[Path], LocalServer]]:
+    """Starts servers of the test's own on a state directory; they are stopped after the test."""
+    servers: list[LocalServer] = []
+
+    def start(state_dir: Path) -> LocalServer:
+        servers.append(start_server(state_dir))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.stop()
 
 
 @pytest.fixture
