@@ -38,5 +38,5 @@ def read_json(s3: Any, address: Address) -> Any:
     body = s3.get_object(Bucket=address.bucket, Key=address.key)["Body"].read()
     try:
         return json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{address} is not JSON: {error}") from error

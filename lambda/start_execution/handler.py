@@ -82,7 +82,7 @@ def parse_batch(body: bytes) -> dict[str, Any] | None:
     """Read ``_batch.json``; None when it is not a JSON object with a list of files."""
     try:
         batch = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(batch, dict) or not isinstance(batch.get("files"), list):
         return None
@@ -127,9 +127,10 @@ def _utc(text: Any) -> str | None:
         return None
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        named = instant.astimezone(UTC) if instant.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if instant.tzinfo is not None else None
+    return named.isoformat().replace("+00:00", "Z") if named is not None else None
 
 
 def landing_address(event: Mapping[str, Any], workload: str) -> Address | None:

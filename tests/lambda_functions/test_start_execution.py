@@ -183,7 +183,11 @@ def test_keys_are_used_exactly_as_the_event_gives_them(world: World, folder: str
     assert [run["batch_uri"] for run in world.started().values()] == [f"s3://landing/{key}"]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b'{"files": 3}', b'{"files": [1]}', b"null"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"\xff\xfe", b"[]", b'{"files": 3}', b'{"files": [1]}', b"null", b"[" * 100_000],
+    ids=lambda body: repr(body[:9]),
+)
 def test_a_batch_file_that_does_not_parse_starts_all_the_same(world: World, body: bytes) -> None:
     assert deliver(world.land(body)) == []
     (run,) = world.started().values()
@@ -191,7 +195,10 @@ def test_a_batch_file_that_does_not_parse_starts_all_the_same(world: World, body
     assert run["as_of"] == TIME
 
 
-@pytest.mark.parametrize("given", [None, 3, "", "soon", "2013-05-01", "2013-05-01T00:00:00", "2013-13-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "given",
+    [None, 3, "", "soon", "2013-05-01", "2013-05-01T00:00:00", "2013-13-01T00:00:00Z", "0001-01-01T00:00:00+05:00"],
+)
 def test_an_instant_that_is_not_valid_gives_way_to_the_time_of_the_event(world: World, given: object) -> None:
     assert deliver(world.land({**BATCH, "as_of": given})) == []
     assert [run["as_of"] for run in world.started().values()] == [TIME]
