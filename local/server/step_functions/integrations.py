@@ -141,9 +141,9 @@ class Integrations:
         operation, request = self._prepare(service, action, arguments)
         answer = self._call(operation, request, signal, deadline, None if is_sdk else service)
         if answer.get("FailedEntryCount") and not is_sdk:
-            raise StateError("EventBridge.FailedEntry", json.dumps(from_response(answer)))
+            raise StateError("EventBridge.FailedEntry", json.dumps(from_response(answer, operation.output_shape)))
         if not pattern:
-            return from_response(answer)
+            return from_response(answer, operation.output_shape)
         job = _JOBS.get((service, action))
         if job is None:
             raise StateError("States.Runtime", f"{resource} does not exist: {action} has no {pattern} form")
@@ -225,7 +225,7 @@ class Integrations:
             if isinstance(reason, Interrupted) or reason.error == "States.Timeout":
                 self._stop(service, job, request, answer)
             raise
-        result = job.result(from_response(description))
+        result = job.result(from_response(description, describe.output_shape))
         if status not in job.succeeded:
             raise StateError("States.TaskFailed", json.dumps(result))
         return result

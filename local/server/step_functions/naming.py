@@ -99,12 +99,20 @@ def _structure_to_request(value: Mapping[str, Any], shape: Shape) -> dict[str, A
     return request
 
 
-def from_response(value: Any) -> Any:
-    """The answer of a boto3 call as the result of a task."""
+def from_response(value: Any, shape: Shape | None) -> Any:
+    """The answer of a boto3 call as the result of a task; keys of maps are data and stay as they are."""
     if isinstance(value, Mapping):
-        return {_first_upper(key): from_response(item) for key, item in value.items() if key != "ResponseMetadata"}
+        if shape is not None and shape.type_name == "map":
+            return {key: from_response(item, shape.value) for key, item in value.items()}
+        members = shape.members if shape is not None and shape.type_name == "structure" else {}
+        return {
+            _first_upper(key): from_response(item, members.get(key))
+            for key, item in value.items()
+            if key != "ResponseMetadata"
+        }
     if isinstance(value, (list, tuple)):
-        return [from_response(item) for item in value]
+        member = shape.member if shape is not None and shape.type_name == "list" else None
+        return [from_response(item, member) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
     if isinstance(value, bytes):
