@@ -75,23 +75,62 @@ class Chain:
         return "deployed" if self.package.approval == APPROVED else f"model package is {self.package.approval}"
 
 
-def read_chain(aws: Aws, outputs: Outputs, run_id: str) -> Chain:
-    """Collect what belongs to a run; empty while the loop has not been started."""
-    loop_arn = execution_arn(outputs.loop_machine_arn, run_id)
-    try:
-        loop = read_execution(aws, "loop", loop_arn)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+class ChainReader:
+    """Reads what belongs to a run, again and again; what has ended is read once.
+
+    Args:
+        run_id: Of the loop's execution.
+    """
+
+    def __init__(self, aws: Aws, outputs: Outputs, run_id: str) -> None:
+        self._aws = aws
+        self._outputs = outputs
+        self._run_id = run_id
+        self._ended: dict[str, Execution] = {}
+
+    def read(self) -> Chain:
+        """What the run has done so far; empty while the loop has not been started."""
+        machines = self._outputs.machines
+        loop = self._loop()
+        if loop is None:
+            return Chain(self._run_id, (), None)
+        data = self._newest("data", machines["data"], f"{self._run_id}-d")
+        model = self._newest("model", machines["model"], f"{self._run_id}-m")
+        package = find_package(self._aws, self._outputs, self._run_id) if model and model.status == SUCCEEDED else None
+        found = (loop, data, model, self._deployment(package))
+        return Chain(self._run_id, tuple(item for item in found if item is not None), package)
+
+    def _loop(self) -> Execution | None:
+        try:
+            return self._execution("loop", execution_arn(self._outputs.loop_machine_arn, self._run_id))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
             raise
-        return Chain(run_id, (), None)
-    package = find_package(aws, outputs, run_id)
-    found = [
-        loop,
-        _child(aws, "data", outputs.data_machine_arn, f"{run_id}-d"),
-        _child(aws, "model", outputs.model_machine_arn, f"{run_id}-m"),
-        _deployment(aws, outputs, package),
-    ]
-    return Chain(run_id, tuple(item for item in found if item is not None), package)
+
+    def _newest(self, machine: str, machine_arn: str, prefix: str) -> Execution | None:
+        """The newest execution whose name starts like this (an older one was retried or redriven)."""
+        for arn in execution_arns(self._aws, machine_arn):
+            if arn.rpartition(":")[2].startswith(prefix):
+                return self._execution(machine, arn)
+        return None
+
+    def _deployment(self, package: Package | None) -> Execution | None:
+        if package is None:
+            return None
+        for arn in execution_arns(self._aws, self._outputs.deployment_machine_arn):
+            execution = self._execution("deployment", arn)
+            if execution.input.get("model_package_arn") == package.arn:
+                return execution
+        return None
+
+    def _execution(self, machine: str, arn: str) -> Execution:
+        if arn in self._ended:
+            return self._ended[arn]
+        execution = read_execution(self._aws, machine, arn)
+        if execution.status != RUNNING:
+            self._ended[arn] = execution
+        return execution
 
 
 def find_package(aws: Aws, outputs: Outputs, run_id: str) -> Package | None:
@@ -104,22 +143,4 @@ def find_package(aws: Aws, outputs: Outputs, run_id: str) -> Package | None:
         package = client.describe_model_package(ModelPackageName=summary["ModelPackageArn"])
         if package.get("CustomerMetadataProperties", {}).get("run_id") == run_id:
             return Package(package["ModelPackageArn"], package["ModelApprovalStatus"])
-    return None
-
-
-def _child(aws: Aws, machine: str, machine_arn: str, prefix: str) -> Execution | None:
-    """The newest execution whose name starts like this (an older one was retried or redriven)."""
-    for arn in execution_arns(aws, machine_arn):
-        if arn.rpartition(":")[2].startswith(prefix):
-            return read_execution(aws, machine, arn)
-    return None
-
-
-def _deployment(aws: Aws, outputs: Outputs, package: Package | None) -> Execution | None:
-    if package is None:
-        return None
-    for arn in execution_arns(aws, outputs.deployment_machine_arn):
-        execution = read_execution(aws, "deployment", arn)
-        if execution.input.get("model_package_arn") == package.arn:
-            return execution
     return None

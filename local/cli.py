@@ -28,7 +28,7 @@ from local.steps import (
     LandRequest,
     attach,
     platform,
-    read_run,
+    reader_of,
     step_deploy,
     step_land,
     step_publish,
@@ -108,7 +108,7 @@ def run(
     target = platform(context.obj)
     landed = last_landed(context.obj)
     if redrive_failed:
-        machine = redrive(target.aws, read_run(target, landed))
+        machine = redrive(target.aws, reader_of(target, landed).read())
         console.print(f"took up the {machine} pipeline again")
     step_run(target, landed, console, timeout_seconds=timeout * 60)
 

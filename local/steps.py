@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from local.aws import Aws
 from local.cdk import StackEvent
-from local.chain import Chain, read_chain
+from local.chain import Chain, ChainReader
 from local.deploy import Deployed, deploy_stacks
 from local.errors import Failure
 from local.failures import explain
@@ -157,10 +157,10 @@ def step_land(platform: Platform, request: LandRequest, console: Console) -> Lan
     return landed
 
 
-def read_run(platform: Platform, landed: Landed) -> Chain:
-    """What the newest run of a landed batch has done so far."""
+def reader_of(platform: Platform, landed: Landed) -> ChainReader:
+    """Reads what the newest run of a landed batch does."""
     run_id = run_id_of(platform.aws, platform.outputs, landed.key)
-    return read_chain(platform.aws, platform.outputs, run_id)
+    return ChainReader(platform.aws, platform.outputs, run_id)
 
 
 def step_run(platform: Platform, landed: Landed, console: Console, *, timeout_seconds: float) -> Chain:
@@ -169,7 +169,7 @@ def step_run(platform: Platform, landed: Landed, console: Console, *, timeout_se
     Raises:
         Failure: It failed; the message names the state, the error, the cause and the log.
     """
-    chain = watch(lambda: read_run(platform, landed), console, timeout_seconds=timeout_seconds)
+    chain = watch(reader_of(platform, landed).read, console, timeout_seconds=timeout_seconds)
     explanation = explain(platform.settings, platform.aws, platform.outputs, chain)
     if explanation is not None:
         raise Failure(explanation.text())
@@ -180,7 +180,7 @@ def step_run(platform: Platform, landed: Landed, console: Console, *, timeout_se
 def step_report(platform: Platform, landed: Landed, path: Path, console: Console) -> Content:
     """Write the report of the newest run of a landed batch; returns what it tells."""
     with console.status("writing the report"):
-        chain = read_run(platform, landed)
+        chain = reader_of(platform, landed).read()
         content = collect(platform.settings, platform.aws, platform.outputs, chain)
         path.parent.mkdir(parents=True, exist_ok=True)
         failure = explain(platform.settings, platform.aws, platform.outputs, chain)
