@@ -15,7 +15,6 @@ _OF_TABLES = frozenset(
         "DeleteTable",
         "BatchDeleteTable",
         "GetTable",
-        "GetTables",
         "GetTableVersion",
         "GetTableVersions",
         "CreatePartition",
@@ -50,6 +49,8 @@ def resources(prefix: str, operation: str, document: dict[str, Any]) -> list[str
         operation: The operation's name, such as ``GetPartitions``.
         document: The request.
     """
+    if operation == "GetTables":  # it leaves out the tables that the caller may not see
+        return [f"{prefix}:database/{document.get('DatabaseName', '')}", f"{prefix}:catalog"]
     if operation in _OF_TABLES:
         database = document.get("DatabaseName", "")
         tables = [f"{prefix}:table/{database}/{table}" for table in _table_names(operation, document)]
@@ -65,8 +66,6 @@ def resources(prefix: str, operation: str, document: dict[str, Any]) -> list[str
 def _table_names(operation: str, document: dict[str, Any]) -> list[str]:
     if operation == "BatchDeleteTable":
         return list(document.get("TablesToDelete", []))
-    if operation == "GetTables":
-        return ["*"]
     name = document.get("TableName") or document.get("Name") or document.get("TableInput", {}).get("Name", "")
     return [name]
 

@@ -16,7 +16,7 @@ from local.server.glue.catalogue import Catalogue
 from local.server.glue.crawls import Crawls
 from local.server.glue.job_runs import JobRuns
 from local.server.glue.records import Records, keep_all_of_a_job
-from local.server.host import Host, Request, Response, ServiceError
+from local.server.host import Denied, Host, Request, Response, ServiceError
 
 Document = dict[str, Any]
 Operation = Callable[[Document], Document]
@@ -59,7 +59,22 @@ class Service:
         status, headers, body = hooks.get("services.glue:_handle_request_sync")(
             request.method, request.path, request.headers, request.body, request.query
         )
+        if request.operation == "GetTables" and status == 200:
+            return Response.of_json(self._seen_by(request, json.loads(body)))
         return Response(status, headers, body)
+
+    def _seen_by(self, request: Request, answer: Document) -> Document:
+        """The tables that the caller may see."""
+
+        def is_seen(table: Document) -> bool:
+            try:
+                arn = f"{self._prefix}:table/{table['DatabaseName']}/{table['Name']}"
+                self._host.check(request.caller, "glue:GetTables", arn)
+            except Denied:
+                return False
+            return True
+
+        return {**answer, "TableList": [table for table in answer["TableList"] if is_seen(table)]}
 
     def _check(self, request: Request, document: Document) -> None:
         for arn in resources(self._prefix, request.operation, document)[1:]:
