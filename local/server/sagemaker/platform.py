@@ -52,8 +52,8 @@ class Platform:
         """
         return self.host.mint(role_arn, SERVICE, session, source_arn)
 
-    def pass_role(self, caller: Caller, role_arn: str, source_arn: str) -> None:
-        """Refuse a role that the caller may not pass, or that does not trust SageMaker.
+    def pass_role(self, caller: Caller, role_arn: str, source_arn: str) -> Credentials:
+        """Refuse a role that the caller may not pass, or that does not trust SageMaker; returns its credentials.
 
         Raises:
             Denied: ``iam:PassRole`` is missing.
@@ -61,7 +61,7 @@ class Platform:
         """
         self.host.pass_role(caller, role_arn, SERVICE)
         try:
-            self.assume(role_arn, "SageMaker", source_arn)
+            return self.assume(role_arn, "SageMaker", source_arn)
         except Denied as error:
             raise invalid(
                 f"Could not assume role {role_arn}. Please ensure that the role exists and allows principal "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from local.server.host import Caller, Credentials, Host, Settings
+from local.server.host import Caller, Credentials, Denied, Host, Settings
 from local.server.sagemaker.store import Document
 
 _ECR = re.compile(r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[\w-]+)\.amazonaws\.com(?:\.cn)?/(?P<repository>[^:@]+)")
@@ -36,6 +36,31 @@ def check_role(host: Host, credentials: Credentials, image: str, vpc: Document |
     caller = Caller(credentials.access_key, "")
     for action, resource in [*_image_needs(image), *_network_needs(host.settings, vpc)]:
         host.check(caller, action, resource)
+
+
+def check_disk_key(host: Host, key: str | None, *principals: Caller) -> None:
+    """See that one of the principals may let SageMaker use a key for disks (``kms:CreateGrant``).
+
+    Args:
+        key: The id or ARN of the key; ``None`` asks for nothing.
+
+    Raises:
+        Denied: None of them may; the sentence is about the first.
+    """
+    if key is None:
+        return
+    settings = host.settings
+    arn = key if key.startswith("arn:") else f"arn:aws:kms:{settings.region}:{settings.account}:key/{key}"
+    context = {"kms:GrantIsForAWSResource": "true", "kms:ViaService": f"sagemaker.{settings.region}.amazonaws.com"}
+    denials: list[Denied] = []
+    for principal in principals:
+        try:
+            host.check(principal, "kms:CreateGrant", arn, context)
+        except Denied as denial:
+            denials.append(denial)
+        else:
+            return
+    raise denials[0]
 
 
 def _image_needs(image: str) -> Iterator[Need]:

@@ -361,3 +361,19 @@ def test_changes_of_state_are_events(lab: Lab) -> None:
     assert event["resources"] == [lab.trained(request["TrainingJobName"])["TrainingJobArn"]]
     assert event["detail"]["SecondaryStatus"] == "Completed"
     assert event["detail"]["CreationTime"] > 1_000_000_000_000
+
+
+def test_a_key_for_the_disk_needs_a_grant_of_caller_or_role(lab: Lab) -> None:
+    key = lab.client("kms").create_key()["KeyMetadata"]["Arn"]
+    actions = ["sagemaker:CreateTrainingJob", "iam:PassRole"]
+    client = lab.server.client_as("sagemaker", *lab.server.user(allow(*actions)))
+    for_services = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+    grantor = lab.role_with(allow("s3:*"), {**allow("kms:CreateGrant", on=key), "Condition": for_services})
+    request = lab.training_request("pass")
+    request["ResourceConfig"]["VolumeKmsKeyId"] = key
+
+    code, message = error_of(lambda: client.create_training_job(**request))
+
+    assert (code, "kms:CreateGrant" in message) == ("AccessDeniedException", True)
+    client.create_training_job(**{**request, "RoleArn": grantor})
+    assert lab.trained(request["TrainingJobName"])["TrainingJobStatus"] == "Completed"

@@ -17,6 +17,7 @@ from local.server.sagemaker.errors import invalid, unsupported
 from local.server.sagemaker.models import Models
 from local.server.sagemaker.platform import Operation, Platform, log
 from local.server.sagemaker.resources import ENDPOINT, ENDPOINT_CONFIG
+from local.server.sagemaker.role_needs import check_disk_key
 from local.server.sagemaker.shaping import milliseconds
 from local.server.sagemaker.store import AlreadyThere, Document
 
@@ -372,9 +373,11 @@ class Endpoints:
             raise invalid(f'Cannot update in-progress endpoint "{arn}".')
 
     def _readable_config(self, caller: Caller, action: str, name: str) -> Document:
-        """The configuration; the action needs permission on it as well as on the endpoint."""
+        """The configuration; the action needs permission on it as well as on the endpoint, and on its disk key."""
         self._platform.host.check(caller, action, self._platform.arn(ENDPOINT_CONFIG, name))
-        return self._configs.config(name)
+        config = self._configs.config(name)
+        check_disk_key(self._platform.host, config.get("KmsKeyId"), caller)
+        return config
 
     def _deployed(self, config: Document) -> Document:
         """What an endpoint keeps of its configuration and models, which may be deleted while it serves."""

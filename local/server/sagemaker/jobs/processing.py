@@ -13,6 +13,7 @@ from local.server.sagemaker.errors import invalid, unsupported
 from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
 from local.server.sagemaker.jobs.runner import DATA_ERRORS, DUPLICATE, JobFailed, Jobs, JobStopped, RunningJob
 from local.server.sagemaker.resources import PROCESSING_JOB
+from local.server.sagemaker.role_needs import check_disk_key
 from local.server.sagemaker.store import Document
 
 _DEFAULT_LIMIT_SECONDS = 86_400
@@ -46,7 +47,8 @@ class ProcessingJobs(Jobs):
             raise unsupported("the entry point of an image (AppSpecification.ContainerEntrypoint is)")
         _check_inputs(params)
         _check_outputs(params)
-        self.platform.pass_role(caller, params["RoleArn"], arn)
+        role = self.platform.pass_role(caller, params["RoleArn"], arn)
+        check_disk_key(self.host, cluster.get("VolumeKmsKeyId"), caller, Caller(role.access_key, params["RoleArn"]))
         return {
             **params,
             "StoppingCondition": params.get("StoppingCondition", {"MaxRuntimeInSeconds": _DEFAULT_LIMIT_SECONDS}),

@@ -17,6 +17,7 @@ from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
 from local.server.sagemaker.jobs.metrics import MetricDefinition, MetricReader
 from local.server.sagemaker.jobs.runner import DATA_ERRORS, JobEnd, JobFailed, Jobs, JobStopped, RunningJob
 from local.server.sagemaker.resources import TRAINING_JOB
+from local.server.sagemaker.role_needs import check_disk_key
 from local.server.sagemaker.store import Document
 
 _UNSUPPORTED = (
@@ -66,7 +67,9 @@ class TrainingJobs(Jobs):
         _check_resources(params)
         _check_algorithm(params)
         _check_channels(params)
-        self.platform.pass_role(caller, params["RoleArn"], arn)
+        role = self.platform.pass_role(caller, params["RoleArn"], arn)
+        disk_key = params["ResourceConfig"].get("VolumeKmsKeyId")
+        check_disk_key(self.host, disk_key, caller, Caller(role.access_key, params["RoleArn"]))
         return {
             **params,
             "EnableNetworkIsolation": params.get("EnableNetworkIsolation", False),
