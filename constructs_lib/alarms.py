@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from aws_cdk import CfnResource
@@ -33,6 +34,11 @@ class FailureAlarms:
     """
 
     topic: sns.ITopic
+
+    @cached_property
+    def topic_arn(self) -> str:
+        """The topic's ARN."""
+        return self.topic.topic_arn
 
 
 @dataclass(frozen=True)
@@ -130,8 +136,8 @@ def alarm(
         threshold=threshold,
         treat_missing_data=missing_data,
         actions_enabled=True,
-        alarm_actions=[alarms.topic.topic_arn],
-        ok_actions=[alarms.topic.topic_arn],
+        alarm_actions=[alarms.topic_arn],
+        ok_actions=[alarms.topic_arn],
     )
 
 

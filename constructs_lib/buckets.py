@@ -8,6 +8,7 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 _NEWEST_TLS = 1.2
+_CLOSED = s3.BlockPublicAccess.BLOCK_ALL
 
 
 class AccessLogBucket(s3.Bucket):
@@ -31,7 +32,7 @@ class AccessLogBucket(s3.Bucket):
         super().__init__(
             scope,
             construct_id,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            block_public_access=_CLOSED,
             encryption=s3.BucketEncryption.S3_MANAGED,
             enforce_ssl=True,
             minimum_tls_version=_NEWEST_TLS,
@@ -75,7 +76,7 @@ class ZoneBucket(s3.Bucket):
         super().__init__(
             scope,
             construct_id,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            block_public_access=_CLOSED,
             bucket_key_enabled=True,
             encryption=s3.BucketEncryption.KMS,
             encryption_key=key,

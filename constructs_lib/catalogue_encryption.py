@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from constructs_lib.keys import WRITE_ACTIONS
+from constructs_lib.place import ACCOUNT
 
 
 class CatalogueEncryption(Construct):
@@ -27,7 +27,7 @@ class CatalogueEncryption(Construct):
             self,
             "Role",
             assumed_by=iam.ServicePrincipal(
-                "glue.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+                "glue.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}}
             ),
         )
         grant = iam.Grant.add_to_principal(
@@ -37,7 +37,7 @@ class CatalogueEncryption(Construct):
         encryption = settings(
             self,
             "Settings",
-            catalog_id=Aws.ACCOUNT_ID,
+            catalog_id=ACCOUNT,
             data_catalog_encryption_settings=settings.DataCatalogEncryptionSettingsProperty(
                 encryption_at_rest=settings.EncryptionAtRestProperty(
                     catalog_encryption_mode="SSE-KMS-WITH-SERVICE-ROLE",

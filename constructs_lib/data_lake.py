@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal
 
-from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_glue as glue
@@ -14,8 +14,10 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from constructs_lib.buckets import AccessLogBucket, ZoneBucket
+from constructs_lib.grants import grant
 from constructs_lib.keys import READ_ACTIONS, WRITE_ACTIONS, EncryptionKey
 from constructs_lib.names.naming import ZONES, database_name
+from constructs_lib.place import ACCOUNT, PARTITION, REGION
 from constructs_lib.tables import RecordTable
 
 Zone = Literal["landing", "validated", "quarantine", "curated", "datasets", "artefacts"]
@@ -75,6 +77,7 @@ class DataLake(Construct):
         super().__init__(scope, construct_id)
         self._removal_policy = removal_policy
         self.key = EncryptionKey(self, "Key", description="Data lake", logs=True, removal_policy=removal_policy)
+        self._key_arn: str = self.key.key_arn
         self._access_logs = AccessLogBucket(
             self, "AccessLogs", retention_days=log_retention_days, removal_policy=removal_policy
         )
@@ -93,6 +96,7 @@ class DataLake(Construct):
             "datasets": self.datasets,
             "artefacts": self.artefacts,
         }
+        self._bucket_arns = {zone: bucket.bucket_arn for zone, bucket in self.buckets.items()}
         self.runs_table: dynamodb.Table = self._table("Runs", partition_key="run")
         self.leases_table: dynamodb.Table = self._table("Leases", partition_key="lease", expires="expires")
         self.audit_table: dynamodb.Table = self._table("Audit", partition_key="workload", sort_key="event")
@@ -116,15 +120,14 @@ class DataLake(Construct):
         Raises:
             ValueError: The prefix does not end in ``/``.
         """
-        bucket = self.buckets[zone]
-        _grant(grantee, ["s3:GetObject"], bucket.arn_for_objects(f"{_checked(prefix)}*"))
-        _grant(
+        grant(grantee, ["s3:GetObject"], self._objects(zone, prefix))
+        grant(
             grantee,
             ["s3:ListBucket", "s3:GetBucketLocation"],
-            bucket.bucket_arn,
+            self._bucket_arns[zone],
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*", prefix.rstrip("/")]}},
         )
-        _grant(grantee, READ_ACTIONS, self.key.key_arn)
+        grant(grantee, READ_ACTIONS, self._key_arn)
 
     def grant_write(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody write objects of a zone under a prefix; reading and deleting them are other grants.
@@ -132,12 +135,12 @@ class DataLake(Construct):
         Raises:
             ValueError: The prefix does not end in ``/``.
         """
-        _grant(
+        grant(
             grantee,
             ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
-            self.buckets[zone].arn_for_objects(f"{_checked(prefix)}*"),
+            self._objects(zone, prefix),
         )
-        _grant(grantee, WRITE_ACTIONS, self.key.key_arn)
+        grant(grantee, WRITE_ACTIONS, self._key_arn)
 
     def grant_delete(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody delete objects of a zone under a prefix, as Spark does with its temporary files.
@@ -147,7 +150,7 @@ class DataLake(Construct):
         Raises:
             ValueError: The prefix does not end in ``/``.
         """
-        _grant(grantee, ["s3:DeleteObject"], self.buckets[zone].arn_for_objects(f"{_checked(prefix)}*"))
+        grant(grantee, ["s3:DeleteObject"], self._objects(zone, prefix))
 
     def grant_table(self, grantee: iam.IGrantable, table: dynamodb.Table, *actions: str) -> None:
         """Lets somebody do the given DynamoDB actions on one of the lake's tables.
@@ -155,8 +158,8 @@ class DataLake(Construct):
         Args:
             actions: Such as ``dynamodb:PutItem``.
         """
-        _grant(grantee, actions, table.table_arn)
-        _grant(grantee, WRITE_ACTIONS, self.key.key_arn)
+        grant(grantee, actions, table.table_arn)
+        grant(grantee, WRITE_ACTIONS, self._key_arn)
 
     def grant_catalog(
         self, grantee: iam.IGrantable, zone: CatalogueZone, workload: str, *, write: bool = False
@@ -167,9 +170,14 @@ class DataLake(Construct):
             write: Also lets them define tables and partitions. Default: reading only.
         """
         database = self.databases[zone]
-        arn = f"arn:{Aws.PARTITION}:glue:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        arn = f"arn:{PARTITION}:glue:{REGION}:{ACCOUNT}"
         resources = [f"{arn}:catalog", f"{arn}:database/{database}", f"{arn}:table/{database}/{workload}_*"]
-        _grant(grantee, [*_READ_TABLES, *(_WRITE_TABLES if write else ())], *resources)
+        grant(grantee, [*_READ_TABLES, *(_WRITE_TABLES if write else ())], *resources)
+
+    def _objects(self, zone: Zone, prefix: str) -> str:
+        if not prefix.endswith("/") or prefix.startswith("/"):
+            raise ValueError(f"prefix must end in '/' and not start with it, got: {prefix!r}")
+        return f"{self._bucket_arns[zone]}/{prefix}*"
 
     def _bucket(self, name: str, *, expire_after_days: int | None = None, keep_replaced_days: int = 90) -> s3.Bucket:
         return ZoneBucket(
@@ -200,7 +208,7 @@ class DataLake(Construct):
             database = glue.CfnDatabase(
                 self,
                 f"{zone.capitalize()}Database",
-                catalog_id=Aws.ACCOUNT_ID,
+                catalog_id=ACCOUNT,
                 database_input=glue.CfnDatabase.DatabaseInputProperty(name=name, description=f"Lake zone {zone}"),
             )
             database.apply_removal_policy(self._removal_policy)
@@ -213,13 +221,13 @@ class DataLake(Construct):
             name=self.security_configuration_name,
             encryption_configuration=configuration.EncryptionConfigurationProperty(
                 s3_encryptions=[
-                    configuration.S3EncryptionProperty(s3_encryption_mode="SSE-KMS", kms_key_arn=self.key.key_arn)
+                    configuration.S3EncryptionProperty(s3_encryption_mode="SSE-KMS", kms_key_arn=self._key_arn)
                 ],
                 cloud_watch_encryption=configuration.CloudWatchEncryptionProperty(
-                    cloud_watch_encryption_mode="SSE-KMS", kms_key_arn=self.key.key_arn
+                    cloud_watch_encryption_mode="SSE-KMS", kms_key_arn=self._key_arn
                 ),
                 job_bookmarks_encryption=configuration.JobBookmarksEncryptionProperty(
-                    job_bookmarks_encryption_mode="CSE-KMS", kms_key_arn=self.key.key_arn
+                    job_bookmarks_encryption_mode="CSE-KMS", kms_key_arn=self._key_arn
                 ),
             ),
         )
@@ -237,25 +245,8 @@ class DataLake(Construct):
                 result_configuration=workgroup.ResultConfigurationProperty(
                     output_location=f"s3://{self.query_results.bucket_name}/",
                     encryption_configuration=workgroup.EncryptionConfigurationProperty(
-                        encryption_option="SSE_KMS", kms_key=self.key.key_arn
+                        encryption_option="SSE_KMS", kms_key=self._key_arn
                     ),
                 ),
             ),
         )
-
-
-def _grant(
-    grantee: iam.IGrantable,
-    actions: Sequence[str],
-    *resources: str,
-    conditions: dict[str, dict[str, object]] | None = None,
-) -> None:
-    iam.Grant.add_to_principal(
-        grantee=grantee, actions=list(actions), resource_arns=list(resources), conditions=conditions
-    )
-
-
-def _checked(prefix: str) -> str:
-    if not prefix.endswith("/") or prefix.startswith("/"):
-        raise ValueError(f"prefix must end in '/' and not start with it, got: {prefix!r}")
-    return prefix

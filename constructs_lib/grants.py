@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from aws_cdk import Acknowledgment, Aws, CfnResource, Validations
+from aws_cdk import Acknowledgment, CfnResource, Validations
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-_ACCOUNT = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
+from constructs_lib.place import ACCOUNT, PARTITION, REGION
+
+_ACCOUNT = f"{REGION}:{ACCOUNT}"
 
 
 class ServiceRole(iam.Role):
@@ -24,9 +26,7 @@ class ServiceRole(iam.Role):
             scope,
             construct_id,
             description=description,
-            assumed_by=iam.ServicePrincipal(
-                service, conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
-            ),
+            assumed_by=iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}}),
         )
 
     def come_before(self, resource: CfnResource) -> None:
@@ -43,7 +43,7 @@ GLUE_ENCRYPTION = {"AwsSolutions-GL1": _BY_NAME, "AwsSolutions-GL3": _BY_NAME}
 
 def arn(service: str, resource: str) -> str:
     """Returns the ARN of a resource of this account and region."""
-    return f"arn:{Aws.PARTITION}:{service}:{_ACCOUNT}:{resource}"
+    return f"arn:{PARTITION}:{service}:{_ACCOUNT}:{resource}"
 
 
 def grant(
@@ -53,8 +53,9 @@ def grant(
     conditions: Mapping[str, Mapping[str, object]] | None = None,
 ) -> None:
     """Lets somebody do the actions on the resources."""
+    principal = grantee if isinstance(grantee, iam.Role) else grantee.grant_principal
     iam.Grant.add_to_principal(
-        grantee=grantee, actions=list(actions), resource_arns=list(resources), conditions=conditions
+        grantee=principal, actions=list(actions), resource_arns=list(resources), conditions=conditions
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
+
+from constructs_lib.place import ACCOUNT, PARTITION, REGION
 
 READ_ACTIONS = ("kms:Decrypt", "kms:DescribeKey")
 WRITE_ACTIONS = ("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey")
@@ -53,7 +55,7 @@ def _own_account() -> dict[str, object]:
     return {
         "Sid": "OwnAccount",
         "Effect": "Allow",
-        "Principal": {"AWS": f"arn:{Aws.PARTITION}:iam::{Aws.ACCOUNT_ID}:root"},
+        "Principal": {"AWS": f"arn:{PARTITION}:iam::{ACCOUNT}:root"},
         "Action": "kms:*",
         "Resource": "*",
     }
@@ -66,16 +68,16 @@ def _publisher(service: str) -> dict[str, object]:
         "Principal": {"Service": service},
         "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
         "Resource": "*",
-        "Condition": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+        "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
     }
 
 
 def _log_groups() -> dict[str, object]:
-    groups = f"arn:{Aws.PARTITION}:logs:{Aws.REGION}:{Aws.ACCOUNT_ID}:log-group:*"
+    groups = f"arn:{PARTITION}:logs:{REGION}:{ACCOUNT}:log-group:*"
     return {
         "Sid": "LogGroups",
         "Effect": "Allow",
-        "Principal": {"Service": f"logs.{Aws.REGION}.amazonaws.com"},
+        "Principal": {"Service": f"logs.{REGION}.amazonaws.com"},
         "Action": [
             "kms:Encrypt",
             "kms:Decrypt",

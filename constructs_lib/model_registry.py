@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws, RemovalPolicy
+from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 
 from constructs_lib.grants import grant
+from constructs_lib.place import ACCOUNT, PARTITION, REGION
 
 
 class ModelRegistry(Construct):
@@ -41,7 +42,7 @@ class ModelRegistry(Construct):
             model_package_group_description=description or None,
         )
         group.apply_removal_policy(removal_policy)
-        arn = f"arn:{Aws.PARTITION}:sagemaker:{Aws.REGION}:{Aws.ACCOUNT_ID}"
+        arn = f"arn:{PARTITION}:sagemaker:{REGION}:{ACCOUNT}"
         self.group_name = name
         self.group_arn = f"{arn}:model-package-group/{name}"
         self.package_arns = f"{arn}:model-package/{name}/*"

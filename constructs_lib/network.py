@@ -8,12 +8,13 @@ from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Any
 
-from aws_cdk import Aws
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+
+from constructs_lib.place import ACCOUNT, REGION
 
 INTERFACE_ENDPOINTS = (
     "sagemaker.api",
@@ -227,7 +228,7 @@ class _OwnVpc(Construct):
             self,
             name,
             vpc_id=self.vpc_id,
-            service_name=f"com.amazonaws.{Aws.REGION}.{service}",
+            service_name=f"com.amazonaws.{REGION}.{service}",
             vpc_endpoint_type="Gateway",
             route_table_ids=self.route_table_ids,
             policy_document=_document(
@@ -236,7 +237,7 @@ class _OwnVpc(Construct):
                     "Principal": {"AWS": "*"},
                     "Action": f"{service}:*",
                     "Resource": "*",
-                    "Condition": {"StringEquals": {"aws:ResourceAccount": Aws.ACCOUNT_ID}},
+                    "Condition": {"StringEquals": {"aws:ResourceAccount": ACCOUNT}},
                 }
             ),
         )
@@ -287,7 +288,7 @@ class _OwnVpc(Construct):
                 self,
                 f"{name}Endpoint",
                 vpc_id=self.vpc_id,
-                service_name=f"com.amazonaws.{Aws.REGION}.{service}",
+                service_name=f"com.amazonaws.{REGION}.{service}",
                 vpc_endpoint_type="Interface",
                 private_dns_enabled=True,
                 subnet_ids=self.subnet_ids,
@@ -309,6 +310,6 @@ def _trust(service: str) -> dict[str, object]:
             "Effect": "Allow",
             "Principal": {"Service": service},
             "Action": "sts:AssumeRole",
-            "Condition": {"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
         }
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from constructs import Construct
+
+from constructs_lib.place import ACCOUNT
 
 
 class OnCallTopic(sns.Topic):
@@ -19,22 +20,24 @@ class OnCallTopic(sns.Topic):
 
     def __init__(self, scope: Construct, construct_id: str, *, key: kms.IKey, email: str | None = None) -> None:
         super().__init__(scope, construct_id, master_key=key, enforce_ssl=True)
-        self._key = key
+        self._key_arn: str = key.key_arn
+        self._topic_arn: str = self.topic_arn
         self.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="Alarms",
                 principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
                 actions=["sns:Publish"],
-                resources=[self.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+                resources=[self._topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}},
             )
         )
         if email is not None:
-            sns.CfnSubscription(self, "Email", topic_arn=self.topic_arn, protocol="email", endpoint=email)
+            sns.CfnSubscription(self, "Email", topic_arn=self._topic_arn, protocol="email", endpoint=email)
 
     def grant_publish(self, grantee: iam.IGrantable) -> iam.Grant:
         """Lets somebody publish messages, and nothing else; without the wildcards of the inherited grant."""
+        principal = grantee if isinstance(grantee, iam.Role) else grantee.grant_principal
         iam.Grant.add_to_principal(
-            grantee=grantee, actions=["kms:Decrypt", "kms:GenerateDataKey"], resource_arns=[self._key.key_arn]
+            grantee=principal, actions=["kms:Decrypt", "kms:GenerateDataKey"], resource_arns=[self._key_arn]
         )
-        return iam.Grant.add_to_principal(grantee=grantee, actions=["sns:Publish"], resource_arns=[self.topic_arn])
+        return iam.Grant.add_to_principal(grantee=principal, actions=["sns:Publish"], resource_arns=[self._topic_arn])
