@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_server(state_dir: Path, *options: str) -> LocalServer:
-    """Start a server and wait until it is ready."""
+def start_server(state_dir: Path, *options: str, program: Sequence[str] = ("-m", "local.server")) -> LocalServer:
+    """Start a server and wait until it is ready; ``program`` is what its Python runs."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    argv = [SERVER_PYTHON, "-m", "local.server", "--state-dir", state_dir, "--port", str(free_port())]
+    argv = [str(SERVER_PYTHON), *program, "--state-dir", str(state_dir), "--port", str(free_port())]
     with (state_dir / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [*argv, "--job-python", sys.executable, *(options or ("--wait-scale", "0.02"))],

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-from tests.local.conftest import start_server
 
 FINAL_STATES = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"}
 
@@ -116,20 +113,6 @@ def allow(actions: str | list[str], *resources: str) -> dict[str, Any]:
 def as_json(text: bytes) -> Any:
     """Parsed JSON."""
     return json.loads(text)
-
-
-@pytest.fixture
-def start_again() -> Iterator[Callable[[Path], Any]]:
-    """Starts a server on a state directory that another one has left; it is stopped after the test."""
-    servers = []
-
-    def start(state_dir: Path) -> Any:
-        servers.append(start_server(state_dir))
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 @pytest.fixture

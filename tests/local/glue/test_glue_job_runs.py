@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.local.conftest import start_server
 from tests.local.glue.conftest import Lake, allow, wait_for
 
 SPARK_COPY = """
@@ -195,6 +197,25 @@ def test_stops_a_run(lake: Lake) -> None:
     assert lake.finish(job, run_id)["JobRunState"] == "STOPPED"
 
 
+def test_a_run_that_takes_too_long_times_out(tmp_path: Path) -> None:
+    minutes_of_a_second = (
+        "from local.server.glue import job_runs; job_runs.SECONDS_PER_MINUTE = 1.0;"
+        "from local.server.__main__ import main; main()"
+    )
+    server = start_server(tmp_path / "state", program=("-c", minutes_of_a_second))
+    lake = Lake(server)
+    job = lake.job(WAITING, Timeout=1)
+
+    run_id = lake.start(job)
+    run = lake.finish(job, run_id)
+    log = lake.log("/aws-glue/jobs/output", run_id)
+    server.stop()
+
+    assert run["JobRunState"] == "TIMEOUT"
+    assert run["ErrorMessage"] == "Job run exceeded its timeout of 1 minutes"
+    assert "started" in log
+
+
 def test_lists_runs_newest_first(lake: Lake) -> None:
     job = lake.job("")
     ids = []
@@ -281,13 +302,13 @@ def test_a_role_without_log_rights_finds_the_denial_in_the_log(lake: Lake) -> No
     assert "hello" not in log
 
 
-def test_runs_of_a_stopped_server_are_failed_after_it_starts_again(own_server: Any, start_again: Any) -> None:
+def test_runs_of_a_stopped_server_are_failed_after_it_starts_again(own_server: Any, start_local_server: Any) -> None:
     lake = Lake(own_server)
     job = lake.job(WAITING)
     run_id = lake.start(job)
     wait_for(lambda: lake.run(job, run_id)["JobRunState"] == "RUNNING")
     own_server.stop()
 
-    lake = Lake(start_again(own_server.state_dir))
+    lake = Lake(start_local_server(own_server.state_dir))
 
     assert lake.run(job, run_id)["JobRunState"] == "FAILED"
