@@ -19,7 +19,7 @@ _CLI = CHECKOUT / "node_modules" / "aws-cdk" / "bin" / "cdk"
 _TAIL_LINES = 25
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _EVENT = re.compile(
-    r"^(?P<stack>[\w-]+) \|\s*(?:(?P<done>\d+)/(?P<total>\d+)|(?P<only>\d+)) \| [^|]+ \| (?P<status>[A-Z_]+)\s*"
+    r"^(?P<stack>[\w-]+) \|\s*(?P<done>\d+)(?:/\d+)? \| [^|]+ \| (?P<status>[A-Z_]+)\s*"
     r"\| (?P<type>\S+)\s*\| (?P<what>.*)$"
 )
 
@@ -30,15 +30,13 @@ class StackEvent:
 
     Args:
         stack: Name of the stack.
-        done: How many resources of the stack are done.
-        total: How many there are to do, or ``None`` while the CLI does not say.
+        done: How many resources of the stack are done; the stack itself counts as one.
         status: CloudFormation's word, such as ``CREATE_COMPLETE``.
         resource: Type and path of the resource.
     """
 
     stack: str
     done: int
-    total: int | None
     status: str
     resource: str
 
@@ -48,9 +46,8 @@ def parse_event(line: str) -> StackEvent | None:
     found = _EVENT.match(line)
     if found is None:
         return None
-    done = found["done"] if found["done"] is not None else found["only"]
-    total = int(found["total"]) if found["total"] is not None else None
-    return StackEvent(found["stack"], int(done), total, found["status"], f"{found['type']} {found['what'].strip()}")
+    resource = f"{found['type']} {found['what'].strip()}"
+    return StackEvent(found["stack"], int(found["done"]), found["status"], resource)
 
 
 def run_cdk(

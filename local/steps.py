@@ -25,7 +25,7 @@ from local.report.content import Content
 from local.report.page import render_page
 from local.server_process import StartOptions, connect, start
 from local.settings import Settings
-from local.synth import Templates, synthesise
+from local.synth import Templates, stack_sizes, synthesise
 from local.watch import watch
 
 
@@ -113,10 +113,11 @@ def step_deploy(settings: Settings, aws: Aws, templates: Path, console: Console)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         overall = progress.add_task("deploying", total=None, what="")
         bars: dict[str, TaskBar] = {}
+        sizes = stack_sizes(templates)
 
         def on_event(event: StackEvent) -> None:
             if event.stack not in bars:
-                bars[event.stack] = TaskBar(progress, event.stack)
+                bars[event.stack] = TaskBar(progress, event.stack, sizes.get(event.stack))
             bars[event.stack].show(event)
 
         deployed = deploy_stacks(settings, aws, templates, on_event)
@@ -128,13 +129,14 @@ def step_deploy(settings: Settings, aws: Aws, templates: Path, console: Console)
 class TaskBar:
     """The progress bar of one stack."""
 
-    def __init__(self, progress: Progress, stack: str) -> None:
+    def __init__(self, progress: Progress, stack: str, resources: int | None) -> None:
         self._progress = progress
-        self._task = progress.add_task(stack, total=None, what="")
+        total = resources + 1 if resources is not None else None
+        self._task = progress.add_task(stack, total=total, what="")
 
     def show(self, event: StackEvent) -> None:
         """Move the bar to where the event says that the stack is."""
-        self._progress.update(self._task, completed=event.done, total=event.total, what=event.resource[:60])
+        self._progress.update(self._task, completed=event.done, what=event.resource[:60])
 
 
 def step_publish(platform: Platform, console: Console) -> Published:

@@ -54,6 +54,20 @@ def synthesise(settings: Settings) -> Templates:
     return Templates(out, seconds)
 
 
+def stack_sizes(folder: Path) -> dict[str, int]:
+    """How many resources each stack of an assembly and of those nested in it has, by the stack's physical name."""
+    artifacts = json.loads((folder / "manifest.json").read_text())["artifacts"]
+    sizes: dict[str, int] = {}
+    for name, artifact in artifacts.items():
+        properties = artifact.get("properties", {})
+        if artifact["type"] == "cdk:cloud-assembly":
+            sizes |= stack_sizes(folder / properties["directoryName"])
+        elif artifact["type"] == "aws:cloudformation:stack":
+            template = json.loads((folder / properties["templateFile"]).read_text())
+            sizes[properties.get("stackName", name)] = len(template.get("Resources", {}))
+    return sizes
+
+
 def inputs_digest(checkout: Path) -> str:
     """SHA-256 over everything that synthesis reads: names and bytes of the files, versions of the packages."""
     digest = hashlib.sha256()
