@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,13 @@ PLUGINS = (
     "local.server.glue",
     "local.server.athena",
     "local.server.sagemaker",
+    "local.server.passing",
 )
 """Modules with ``register(host)``, in the order in which they are called."""
 
 _OPEN_PATHS = ("/_ministack/health", "/_ministack/cfn-response/", "/_ministack/cfn-signal/")
 _CALLBACK_SECONDS = 5.0
+_SERVICE_THREADS = 64
 _GOODBYE_SECONDS = 0.5
 """How long a client that keeps its connection open may take to answer the end of TLS when the server stops."""
 
@@ -85,6 +88,8 @@ async def _serve(host: Host, root: Credentials, children: Children) -> None:
     settings = host.settings
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # services call each other through this server: with a thread per core they would wait for one another for ever
+    loop.set_default_executor(ThreadPoolExecutor(_SERVICE_THREADS, "service"))
     asyncio.constants.SSL_SHUTDOWN_TIMEOUT = _GOODBYE_SECONDS
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
