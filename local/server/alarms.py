@@ -41,8 +41,24 @@ def register(host: Host) -> None:
     watch = AlarmWatch()
     hooks.replace("services.cloudwatch:_evaluate_alarm", watch.evaluate)
     _announce_changes(host)
+    _check_on_all_alarms()
     host.on_ready(watch.start)
     host.on_shutdown(watch.stop)
+
+
+def _check_on_all_alarms() -> None:
+    """AWS checks the description of alarms on all alarms of the account; ministack on nothing in particular."""
+    original = hooks.get("core.iam_actions:extract_resource_arn")
+
+    def extract(
+        service: str, method: str, path: str, headers: Any, body: bytes, query_params: Any, region: str, account_id: str
+    ) -> Any:
+        operations = (path, headers.get("x-amz-target", ""), str(query_params.get("Action", "")))
+        if service not in ("cloudwatch", "monitoring") or not any("DescribeAlarms" in text for text in operations):
+            return original(service, method, path, headers, body, query_params, region, account_id)
+        return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
+
+    hooks.replace("core.iam_actions:extract_resource_arn", extract)
 
 
 def judge(values: Sequence[float | None], alarm: Mapping[str, Any]) -> str | None:
