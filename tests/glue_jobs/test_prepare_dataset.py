@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import json
 import os
+import tarfile
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gapless_glue.batch import Batch
+from gapless_glue.bundle import Bundle, load_bundle
+from gapless_glue.contract import parse_contract
+from gapless_glue.dataset import dataset_schema
 from gapless_glue.errors import BadBatch, BadBundle, BadRules, BadSchema, BadVersion, RowsLost, TooFewRows
+from gapless_glue.splits import SplitPlan
+from gapless_glue.validation import conclude
+from prepare_dataset import Job, Options, Stopwatch, write_splits
 
 Shop = Any  # the class of the fixture; conftest.py has it
 
@@ -301,7 +313,7 @@ def test_makes_no_dataset_when_a_table_rule_fails(shop: Shop) -> None:
 
 
 def test_drops_rows_without_an_outcome_and_rows_of_the_future_and_counts_them(shop: Shop) -> None:
-    shop.as_of = "2024-02-02T20:00:00Z"  # 21:00 in Berlin: orders 45, 46 and 47 come later
+    shop.as_of = "2024-02-02T20:30:00Z"  # 21:30 in Berlin: order 45 is placed then, 46 and 47 later
     shop.land_orders([shop.order(0, returned=""), shop.order(1, returned="NA"), *shop.orders()[2:]])
     report = shop.run()
     assert report["phases"]["cleaning"] == {
@@ -355,13 +367,65 @@ def test_refuses_features_that_do_not_do_what_the_contract_says(shop: Shop, scri
     assert message in str(error.value)
 
 
-def test_features_cannot_use_what_is_known_only_later(shop: Shop) -> None:
-    shop.scripts["features.py"] = b"""
+@pytest.mark.parametrize(("source", "column"), [("orders", "returned"), ("orders", "amount"), ("customers", "premium")])
+def test_features_cannot_use_what_is_known_only_later(shop: Shop, source: str, column: str) -> None:
+    shop.contract["features"] = [{"name": "clue", "type": "string"}]
+    shop.contract["sources"]["orders"]["known_later"] = ["returned", "amount"]
+    shop.contract["sources"]["customers"]["known_later"] = ["premium"]
+    shop.scripts["features.py"] = f"""
 def features(sources):
-    return sources["orders"].selectExpr("*", "not returned as premium")
-"""
-    with pytest.raises(BadBundle, match=r"features failed: AnalysisException: .*returned"):
+    clues = sources["{source}"].selectExpr("customer as who", "cast({column} as string) as clue").dropDuplicates()
+    orders = sources["orders"]
+    return orders.join(clues, orders["customer"] == clues["who"], "left")
+""".encode()
+    with pytest.raises(BadBundle, match=rf"features failed: AnalysisException: .*{column}"):
         shop.run()
+
+
+def test_refuses_a_bundle_that_is_not_what_its_name_says(shop: Shop) -> None:
+    shop.run()
+    archive = next(shop.root.glob("shop/bundles/*/sourcedir.tar.gz"))
+    uri = f"file://{archive}"
+    archive.write_bytes(archive.read_bytes()[:-1] + b"x")
+    with pytest.raises(BadBundle, match=r"has SHA-256 [0-9a-f]{64}"):
+        load_bundle(uri, shop.root / "unpacked")
+    archive.unlink()
+    with pytest.raises(BadBundle, match="there is no bundle at file:///"):
+        load_bundle(uri, shop.root / "unpacked")
+
+
+@pytest.mark.parametrize("member", ["../escape.py", "link"])
+def test_refuses_a_bundle_with_anything_but_plain_files_below_its_root(tmp_path: Path, member: str) -> None:
+    entry = tarfile.TarInfo(member)
+    entry.type, entry.linkname = (tarfile.SYMTYPE, "/etc/passwd") if member == "link" else (tarfile.REGTYPE, "")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        archive.addfile(entry)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    (tmp_path / digest).mkdir()
+    (tmp_path / digest / "sourcedir.tar.gz").write_bytes(buffer.getvalue())
+    with pytest.raises(BadBundle):
+        load_bundle(f"file://{tmp_path}/{digest}/sourcedir.tar.gz", tmp_path / "unpacked")
+    assert not (tmp_path / "escape.py").exists()
+
+
+def test_says_so_when_rows_were_lost_between_reading_and_writing(shop: Shop) -> None:
+    contract = parse_contract(shop.contract)
+    measured = {"orders": {"rows": 46.0}, "customers": {"rows": 3.0}}
+    refused = {"orders": (1, Counter({"a reason": 1}))}
+    message = "source orders: 48 rows were read, 46 validated and 1 quarantined"
+    with pytest.raises(RowsLost, match=message):
+        conclude(contract, [], {"orders": 48, "customers": 3}, refused, measured)
+
+
+def test_says_so_when_a_split_has_not_the_planned_rows(shop: Shop) -> None:
+    contract = parse_contract(shop.contract)
+    options = Options(*[field.name for field in fields(Options)])
+    options = replace(options, datasets_uri=f"file://{shop.root}/")
+    job = Job(shop.spark, options, contract, Bundle("", "", None, None), Batch("", ()), [], Stopwatch())
+    curated = shop.spark.createDataFrame([], dataset_schema(contract))
+    with pytest.raises(RowsLost, match="split train: 5 rows were planned, 0 are written"):
+        write_splits(job, curated, [SplitPlan("train", 0, 1, 5, 1, "", "")])
 
 
 def test_refuses_rules_that_it_does_not_know(shop: Shop) -> None:
