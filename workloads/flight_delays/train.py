@@ -66,7 +66,7 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> a
     parser = _Parser(description="train the model", allow_abbrev=False)
     parser.add_argument("--target", required=True, help="boolean column to learn")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2, help="fixed: sums of floats depend on it")
+    parser.add_argument("--threads", type=int, default=1, help="fixed: the model depends on it; more only on a machine of its own")
     parser.add_argument("--threshold", type=float, default=0.5, help="probability from which on the label is true")
     parser.add_argument("--num_round", type=int, default=200)
     parser.add_argument("--early_stopping_rounds", type=int, default=20)
