@@ -183,6 +183,25 @@ def test_captures_requests_and_answers_in_model_monitors_format(lab: Lab) -> Non
     assert (summary["CaptureStatus"], summary["CurrentSamplingPercentage"]) == ("Started", 100)
 
 
+def test_what_is_captured_is_written_before_the_endpoint_is_gone(lab: Lab) -> None:
+    capture = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{lab.bucket}/capture",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+    name = lab.endpoint(lab.config(lab.model(), DataCaptureConfig=capture))
+    lab.invoke(name, {"a": 1})
+
+    lab.sagemaker.delete_endpoint(EndpointName=name)
+    lab.endpoints.remove(name)
+
+    wait_for(lambda: lab.sagemaker.list_endpoints(NameContains=name)["Endpoints"] == [])
+    [key] = lab.keys(f"capture/{name}/")
+    data = json.loads(lab.read(f"s3://{lab.bucket}/{key}"))["captureData"]
+    assert list(data) == ["endpointInput"]
+    assert (data["endpointInput"]["encoding"], data["endpointInput"]["data"]) == ("BASE64", "eyJhIjogMX0=")
+
+
 def test_an_update_moves_every_request_without_losing_one(lab: Lab) -> None:
     name = lab.endpoint(lab.config(lab.model(version="v1"), instances=2))
     new = lab.config(lab.model(version="v2"), instances=2)
@@ -213,6 +232,21 @@ def test_an_update_moves_every_request_without_losing_one(lab: Lab) -> None:
     assert endpoint["LastDeploymentConfig"] == deployment
     assert {"v1", "v2"} == set(answers)
     assert answers.index("v2") < len(answers) - 1 - answers[::-1].index("v1"), "both fleets answered for a while"
+
+
+def test_requests_in_flight_are_answered_before_their_fleet_ends(lab: Lab) -> None:
+    slow = "import time\n" + ECHO.format(version="v1").replace("return {", "time.sleep(2); return {")
+    name = lab.endpoint(lab.config(lab.model(slow)))
+    new = lab.config(lab.model(version="v2"))
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lab.invoke, name, {})
+        lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new)
+        assert lab.settled(name)["EndpointConfigName"] == new
+        assert not answer.done()
+        assert answer.result()["json"]["version"] == "v1"
+
+    assert lab.invoke(name, {})["json"]["version"] == "v2"
 
 
 def test_an_alarm_during_the_bake_rolls_the_update_back(lab: Lab) -> None:

@@ -53,11 +53,18 @@ class Replacement:
             self._start_new()
             self._shift(deadline)
         except RolledBack:
-            self.on_rollback()
-            self.traffic.set_routes(Route(self.old, 1.0))
-            self.traffic.set_weights(self.old_weights)
-            retire(self.traffic, self.new)
+            self._roll_back()
             raise
+        except Exception as error:  # the old fleet must have all requests again, whatever went wrong
+            log.exception("deployment broke off")
+            self._roll_back()
+            raise RolledBack(f"InternalServerError: {type(error).__name__}: {error}") from error
+
+    def _roll_back(self) -> None:
+        self.on_rollback()
+        self.traffic.set_routes(Route(self.old, 1.0))
+        self.traffic.set_weights(self.old_weights)
+        retire(self.traffic, self.new)
 
     def _start_new(self) -> None:
         try:
