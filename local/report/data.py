@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from local.report.content import Content, Document
-from local.report.html import Cell, Html, Share, badge, details, join, paragraph, section, table
+from local.report.html import Cell, Fixed, Html, Share, badge, details, join, paragraph, section, table
 
 _BAR_WIDTH, _BAR_HEIGHT = 5, 26
 
@@ -107,7 +107,7 @@ def profile(content: Content) -> Html:
 def _feature_row(name: str, column: Document) -> list[Cell]:
     numbers: list[Cell] = [column.get("min"), column.get("mean"), column.get("max")]
     common: list[Cell] = [name, _distribution(name, column), column["type"], Share(column["missing_share"])]
-    return [*common, column["distinct"], *numbers, _rounded(column["strength"])]
+    return [*common, column["distinct"], *numbers, Fixed(column["strength"], 3)]
 
 
 def _distribution(name: str, column: Document) -> Html:
@@ -148,7 +148,3 @@ def _spark_bar(index: int, rows: int, positives: int, top: int) -> str:
 
 def _percent(share: float | None) -> str:
     return f"{share:.1%}" if share is not None else "-"
-
-
-def _rounded(value: float | None) -> float | None:
-    return round(value, 3) if value is not None else None

@@ -26,17 +26,27 @@ class Share:
         return cls(part / whole if whole else None)
 
 
-Cell = Html | Share | str | int | float | bool | None
+@dataclass(frozen=True)
+class Fixed:
+    """A number with a fixed number of digits after the point; ``None`` where there is none."""
+
+    value: float | None
+    digits: int = 2
+
+
+Cell = Html | Share | Fixed | str | int | float | bool | None
 
 
 def show(value: Cell) -> str:
     """A value as HTML: numbers with separators, a dash for nothing."""
     if isinstance(value, Html):
         return value.text
-    if value is None or value == Share(None):
+    if value is None or (isinstance(value, Share | Fixed) and value.value is None):
         return '<span class="none">&ndash;</span>'
     if isinstance(value, Share):
         return f"{value.value:.2%}"
+    if isinstance(value, Fixed):
+        return f"{value.value:,.{value.digits}f}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -54,9 +64,9 @@ def join(parts: Iterable[Html]) -> Html:
 def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Html:
     """A table that scrolls by itself on a narrow screen; the first cell of a row names the row."""
     lines = [list(row) for row in rows]
-    numeric = [_numeric(value) for value in lines[0]] if lines else [""] * len(header)
-    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, numeric, strict=True))
-    body = "".join(_row(row) for row in lines)
+    kinds = [' class="number"' if any(_is_number(row[index]) for row in lines) else "" for index in range(len(header))]
+    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for name, kind in zip(header, kinds, strict=True))
+    body = "".join(_row(row, kinds) for row in lines)
     if not lines:
         body = f'<tr><td colspan="{len(header)}" class="none">none</td></tr>'
     return Html(
@@ -65,14 +75,13 @@ def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -
     )
 
 
-def _row(row: Sequence[Cell]) -> str:
-    first, rest = row[0], row[1:]
-    cells = "".join(f"<td{_numeric(value)}>{show(value)}</td>" for value in rest)
-    return f'<tr><th scope="row">{show(first)}</th>{cells}</tr>'
+def _row(row: Sequence[Cell], kinds: Sequence[str]) -> str:
+    cells = "".join(f"<td{kind}>{show(value)}</td>" for value, kind in zip(row[1:], kinds[1:], strict=True))
+    return f'<tr><th scope="row">{show(row[0])}</th>{cells}</tr>'
 
 
-def _numeric(value: Cell) -> str:
-    return ' class="number"' if isinstance(value, int | float | Share) and not isinstance(value, bool) else ""
+def _is_number(value: Cell) -> bool:
+    return isinstance(value, int | float | Share | Fixed) and not isinstance(value, bool)
 
 
 def section(anchor: str, title: str, *parts: Html) -> Html:

@@ -6,7 +6,7 @@ import json
 
 from local.report.charts import bar_chart, calibration_chart, roc_chart
 from local.report.content import Content, Document
-from local.report.html import Cell, Html, badge, code, details, figure, paragraph, section, table
+from local.report.html import Cell, Fixed, Html, badge, code, details, figure, paragraph, section, table
 
 _MOST_FEATURES = 15
 _METRICS = {
@@ -45,13 +45,15 @@ def model(content: Content) -> Html:
 def _metrics(found: Document) -> Html:
     champion = found["champion"]
     before = champion["metrics"] if champion else {}
-    rows: list[list[Cell]] = [[text, found["metrics"].get(key), before.get(key)] for key, text in _METRICS.items()]
+    rows: list[list[Cell]] = [
+        [text, Fixed(found["metrics"].get(key), 4), Fixed(before.get(key), 4)] for key, text in _METRICS.items()
+    ]
     return table("Metrics on the same rows", ["Metric", "This model", "Champion before it"], rows)
 
 
 def _calibration(found: Document) -> Html:
     rows: list[list[Cell]] = [
-        [f"group {index}", round(predicted, 4), round(observed, 4), count]
+        [f"group {index}", Fixed(predicted, 4), Fixed(observed, 4), count]
         for index, (predicted, observed, count) in enumerate(
             zip(found["predicted"], found["observed"], found["count"], strict=True), start=1
         )

@@ -6,7 +6,7 @@ from local.chain import Chain
 from local.executions import SUCCEEDED, Execution
 from local.report.charts import Bar, timeline_chart
 from local.report.content import Content
-from local.report.html import Cell, Html, badge, code, details, figure, paragraph, section, table
+from local.report.html import Cell, Fixed, Html, badge, code, details, figure, paragraph, section, table
 
 _SHORTEST_SHARE = 0.01
 
@@ -52,7 +52,7 @@ def bars(chain: Chain) -> list[Bar]:
 def _execution_row(execution: Execution) -> list[Cell]:
     status = badge(execution.status.lower(), good=execution.status == SUCCEEDED)
     started = f"{execution.started:%Y-%m-%d %H:%M:%S}"
-    return [execution.machine, status, started, _rounded(execution.seconds), code(execution.name)]
+    return [execution.machine, status, started, Fixed(execution.seconds), code(execution.name)]
 
 
 def _state_rows(execution: Execution) -> list[list[Cell]]:
@@ -60,13 +60,9 @@ def _state_rows(execution: Execution) -> list[list[Cell]]:
         [
             state.name if state.visits == 1 else f"{state.name} (entered {state.visits} times)",
             execution.machine,
-            _rounded((state.exited - state.entered).total_seconds() if state.exited else None),
+            Fixed((state.exited - state.entered).total_seconds() if state.exited else None),
             f"{state.entered:%H:%M:%S.%f}"[:-3],
             state.error or "",
         ]
         for state in execution.states
     ]
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return round(seconds, 2) if seconds is not None else None
