@@ -86,6 +86,32 @@ class Ministack:
 
         handlers[service] = serve
 
+    def add_guards(self, service: str, guards: Mapping[str, Callable[[Request], None]]) -> None:
+        """Call a guard before ministack serves an operation; what it raises is the answer."""
+        handlers = hooks.get("app:SERVICE_HANDLERS")
+        original = handlers[service]
+        action_of = hooks.get("core.iam_actions:extract_iam_action")
+
+        def guarded(guard: Callable[[Request], None]) -> Callable[..., Any]:
+            def check(request: Request) -> Response:
+                guard(request)
+                return Response()
+
+            return self._asgi_handler(check)
+
+        checks = {name: guarded(guard) for name, guard in guards.items()}
+
+        async def serve(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> RawResponse:
+            operation = (action_of(service, method, path, headers, body, query) or "").rpartition(":")[2]
+            if operation in checks:
+                verdict: RawResponse = await checks[operation](method, path, headers, body, query)
+                if verdict[0] != Response().status:
+                    return verdict
+            answered: RawResponse = await original(method, path, headers, body, query)
+            return answered
+
+        handlers[service] = serve
+
     def _asgi_handler(self, handler: Handler) -> Callable[..., Any]:
         async def serve(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> RawResponse:
             request = Request(

@@ -66,6 +66,9 @@ HOOKS: Mapping[str, Hook] = {
     "services.sts:is_root_access_key": Hook(
         "the well-known keys (test, account ids, none at all) are not the root user", ("access_key_id",)
     ),
+    "core.iam_actions:extract_iam_action": Hook(
+        "operations that take a role are known", ("service", "method", "path", "headers", "body", "query_params")
+    ),
     "core.iam_actions:identity_denial_message": Hook(
         "denials carry AWS's sentence", ("action", "principal_arn", "resource", "explicit_deny")
     ),

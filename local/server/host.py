@@ -186,6 +186,10 @@ class Host:
         """Replace single JSON-protocol operations of a service that ministack has; IAM is checked as before."""
         self._ministack.add_operations(service, operations)
 
+    def add_guards(self, service: str, guards: Mapping[str, Callable[[Request], None]]) -> None:
+        """Check operations of a service that ministack has before it serves them; ``Denied`` refuses them."""
+        self._ministack.add_guards(service, guards)
+
     def add_resource_type(
         self,
         type_name: str,

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 ANYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+EMPTY_ARCHIVE = b"PK\x05\x06" + bytes(18)
 PUT_ITEM = """
 import boto3
 
@@ -190,6 +191,50 @@ def test_a_user_without_grants_may_do_nothing(local_server: Any) -> None:
     for service, operation in (("s3", "list_buckets"), ("glue", "get_jobs"), ("stepfunctions", "list_state_machines")):
         with pytest.raises(ClientError, match="AccessDenied"):
             getattr(local_server.client_as(service, *keys), operation)()
+
+
+# -- passing roles
+
+
+def pass_to_machine(server: Any, keys: tuple[str, str]) -> None:
+    definition = json.dumps({"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": {"Type": "Succeed"}}})
+    role = server.role("states.amazonaws.com")
+    client = server.client_as("stepfunctions", *keys)
+    client.create_state_machine(name=role.rsplit("/", 1)[-1], roleArn=role, definition=definition)
+
+
+def pass_to_function(server: Any, keys: tuple[str, str]) -> None:
+    role = server.role("lambda.amazonaws.com")
+    server.client_as("lambda", *keys).create_function(
+        FunctionName=role.rsplit("/", 1)[-1],
+        Runtime="python3.13",
+        Handler="a.b",
+        Role=role,
+        Code={"ZipFile": EMPTY_ARCHIVE},
+    )
+
+
+def pass_to_job(server: Any, keys: tuple[str, str]) -> None:
+    role = server.role("glue.amazonaws.com")
+    server.client_as("glue", *keys).create_job(
+        Name=role.rsplit("/", 1)[-1], Role=role, Command={"Name": "glueetl", "ScriptLocation": "s3://b/k"}
+    )
+
+
+@pytest.mark.parametrize("use", [pass_to_machine, pass_to_function, pass_to_job])
+def test_a_role_is_passed_only_with_the_grant(local_server: Any, use: Any) -> None:
+    use(local_server, local_server.user(ANYTHING))
+    with pytest.raises(ClientError, match="not authorized to perform: iam:PassRole"):
+        use(local_server, local_server.user(ANYTHING, denying("iam:PassRole")))
+
+
+def test_a_role_is_passed_only_to_the_granted_service(local_server: Any) -> None:
+    condition = {"StringEquals": {"iam:PassedToService": "glue.amazonaws.com"}}
+    passing = {**allowing("iam:PassRole"), "Condition": condition}
+    keys = local_server.user(allowing("glue:*", "states:*"), passing)
+    pass_to_job(local_server, keys)
+    with pytest.raises(ClientError, match="not authorized to perform: iam:PassRole"):
+        pass_to_machine(local_server, keys)
 
 
 # -- keys
