@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from aws_cdk import App, Aws, Environment, Fn, Stage
+from aws_cdk import App, Environment, Fn, Stage
 from constructs import Construct
 
 from constructs_lib.names.naming import pascal_case
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
+from constructs_lib.place import REGION
 from stacks.account import AccountStack
 from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
@@ -58,9 +59,9 @@ def _pass_numbers_of_different_length() -> None:
     """Makes the order of outputs the same in every synthesis.
 
     Tokens are numbered from a random start, and policies sort their resources by the tokens' text, in which 99 comes
-    after 100. From 10,000 on, all numbers that can occur have five digits. One call makes that many tokens.
+    after 100. From 1,000 on, thousands of numbers have the same length. One call makes that many tokens.
     """
-    Fn.split(",", Aws.REGION, 10_000)
+    Fn.split(",", REGION, 1_000)
 
 
 def read_workloads(root: Path = ROOT) -> tuple[WorkloadFile, ...]:
