@@ -55,6 +55,7 @@ class JobRun:
         record: The run's record; its state is changed here until the run ends.
         arguments: All arguments of the run, with ``--``.
         limit_seconds: How long the script may take.
+        encryption: Variables that make the engine encrypt what it writes.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class JobRun:
         record: dict[str, Any],
         arguments: Mapping[str, str],
         limit_seconds: float,
+        encryption: Mapping[str, str],
     ) -> None:
         self._host = host
         self._job = job
         self._record = record
         self._arguments = arguments
         self._limit_seconds = limit_seconds
+        self._encryption = encryption
         self._stopped = threading.Event()
 
     def stop(self) -> None:
@@ -112,7 +115,7 @@ class JobRun:
         work = folder / "work"
         work.mkdir()
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
-            env = {**self._host.child_env(credentials), "TMPDIR": str(work)}
+            env = {**self._host.child_env(credentials), **self._encryption, "TMPDIR": str(work)}
             process = self._host.spawn(argv, env=env, cwd=work, stdout=stdout, stderr=stderr)
         logs = self._logs(folder, credentials)
         self._record["JobRunState"] = "RUNNING"

@@ -53,16 +53,30 @@ class JobRuns:
             missing = f"Failed to start job run due to missing metadata: {request['JobName']}"
             raise ServiceError("EntityNotFoundException", missing)
         record = _new_record(job, request)
+        encryption = self._encryption(record["SecurityConfiguration"])
         with self._lock:
             runs = self._records.runs(job["Name"])
             limit = int(job["ExecutionProperty"]["MaxConcurrentRuns"])
             if sum(run["JobRunState"] in LIVE for run in runs) >= limit:
                 raise ServiceError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
             runs.append(record)
-            run = JobRun(self._host, job, record, _arguments(job, request), record["Timeout"] * SECONDS_PER_MINUTE)
+            limit_seconds = record["Timeout"] * SECONDS_PER_MINUTE
+            run = JobRun(self._host, job, record, _arguments(job, request), limit_seconds, encryption)
             self._going[record["Id"]] = run
         threading.Thread(target=self._perform, args=(run, record), name=record["Id"][:12], daemon=True).start()
         return {"JobRunId": record["Id"]}
+
+    def _encryption(self, name: str) -> Mapping[str, str]:
+        """How the engine encrypts what it writes; logs and bookmarks are not encrypted on this machine."""
+        if not name:
+            return {}
+        configuration = self._records.security_configuration(name)
+        if configuration is None:
+            raise ServiceError("EntityNotFoundException", f"Security Configuration {name} not found.")
+        for rule in configuration["EncryptionConfiguration"].get("S3Encryption", []):
+            if rule.get("S3EncryptionMode") == "SSE-KMS":
+                return {"AWS_SERVER_SIDE_ENCRYPTION": "aws:kms", "AWS_SSE_KMS_KEY_ID": rule["KmsKeyArn"]}
+        return {}
 
     def _perform(self, run: JobRun, record: Record) -> None:
         try:

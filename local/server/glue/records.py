@@ -39,6 +39,10 @@ class Records:
         stored = hooks.get("services.glue:_job_runs").items_scoped(*self._scope)
         return [run for _, runs in stored for run in runs]
 
+    def security_configuration(self, name: str) -> Record | None:
+        """A security configuration."""
+        return self._get("_security_configs", name)
+
     def crawler(self, name: str) -> Record | None:
         """A crawler."""
         return self._get("_crawlers", name)

@@ -80,6 +80,32 @@ def test_a_read_without_a_grant_fails_the_run(lake: Lake) -> None:
     assert run["JobRunState"] == "FAILED"
 
 
+def test_encrypts_what_spark_writes_as_the_security_configuration_says(lake: Lake) -> None:
+    key = lake.server.client("kms").create_key()["KeyMetadata"]["Arn"]
+    rules = {"S3Encryption": [{"S3EncryptionMode": "SSE-KMS", "KmsKeyArn": key}]}
+    lake.glue.create_security_configuration(Name=lake.bucket, EncryptionConfiguration=rules)
+    source = lake.put("in/rows.csv", "name,value\na,1\n")
+    grants = (*lake.read_grants("in/", "out/"), lake.write_grants("out/"))
+    with_key = lake.job(SPARK_COPY, *grants, allow("kms:GenerateDataKey", key), SecurityConfiguration=lake.bucket)
+    without = lake.job(SPARK_COPY, *grants, SecurityConfiguration=lake.bucket)
+
+    runs = [
+        lake.finish(job, lake.start(job, source_uri=source, target_uri=f"s3://{lake.bucket}/out/{job}/"))
+        for job in (with_key, without)
+    ]
+
+    assert [run["JobRunState"] for run in runs] == ["SUCCEEDED", "FAILED"]
+    head = lake.s3.head_object(Bucket=lake.bucket, Key=lake.keys(f"out/{with_key}/")[0])
+    assert head["SSEKMSKeyId"] == key
+
+
+def test_an_unknown_security_configuration_is_refused(lake: Lake) -> None:
+    with pytest.raises(ClientError) as refused:
+        lake.start(lake.job("", SecurityConfiguration="missing"))
+
+    assert refused.value.response["Error"]["Code"] == "EntityNotFoundException"
+
+
 def test_passes_arguments_as_glue_does(lake: Lake) -> None:
     job = lake.job(
         ARGUMENTS,
