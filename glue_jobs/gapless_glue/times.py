@@ -16,10 +16,16 @@ def local_to_utc(year: str, month: str, day: str, hhmm: str, *, time_zone: str) 
         year, month, day, hhmm: The names of integer columns.
         time_zone: An IANA name such as ``America/New_York``.
     """
-    date = f"try_cast(concat(lpad({year}, 4, '0'), '-', lpad({month}, 2, '0'), '-', lpad({day}, 2, '0')) as timestamp)"
+    midnight = f"try_cast({date_text_sql(year, month, day)} as timestamp)"
     is_time = f"{hhmm} between 0 and 2400 and {hhmm} % 100 < 60"
-    wall = f"{date} + make_interval(0, 0, 0, 0, 0, {minute_of_day_sql(hhmm)}, 0)"
+    wall = f"{midnight} + make_interval(0, 0, 0, 0, 0, {minute_of_day_sql(hhmm)}, 0)"
     return F.expr(f"case when {is_time} then to_utc_timestamp({wall}, '{time_zone}') end")
+
+
+def date_text_sql(year: str, month: str, day: str) -> str:
+    """Returns the SQL for the text of a date, such as ``2013-01-31``, of three integer columns; null where one is null."""
+    parts = [f"lpad(cast({name} as string), {width}, '0')" for name, width in ((year, 4), (month, 2), (day, 2))]
+    return f"concat({", '-', ".join(parts)})"
 
 
 def minute_of_day_sql(hhmm: str) -> str:

@@ -100,6 +100,11 @@ def test_reads_instants_and_local_times(spark: SparkSession, text: str, instant:
     assert micros == round(instant.timestamp() * 1_000_000)
 
 
+def test_a_source_may_have_no_text_for_missing_values(judged: Judge) -> None:
+    row = judged(source({"a": "int", "b": "string"}, missing=()), [["", ""]])[0]
+    assert (row["t_a"], row["t_b"], row["_reasons"]) == (None, "", "column a is not int")
+
+
 def test_gives_every_reason_of_a_row(judged: Judge) -> None:
     table = source({"a": "int", "b": "date", "k": "string"}, key=("k",))
     row = judged(table, [["x", "y", "NA"]])[0]

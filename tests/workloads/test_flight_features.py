@@ -163,10 +163,12 @@ def test_the_scheduled_departure_is_that_of_the_source_all_year(
         (1, 1, 1275, None),
         (1, 1, -5, None),
         (1, 1, None, None),
+        (None, 1, 515, None),
+        (5, None, 515, None),
     ],
 )
 def test_reads_clock_times_of_new_york(
-    spark: SparkSession, bundle: Bundle, month: int, day: int, hhmm: int | None, instant: str | None
+    spark: SparkSession, bundle: Bundle, month: int | None, day: int | None, hhmm: int | None, instant: str | None
 ) -> None:
     schema = "year int, month int, day int, sched_dep_time int, arr_delay int"
     flights = spark.createDataFrame([(2013, month, day, hhmm, 0)], schema)

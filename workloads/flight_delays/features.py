@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from gapless_glue.times import local_to_utc, minute_of_day_sql
+from gapless_glue.times import date_text_sql, local_to_utc, minute_of_day_sql
 
 LATE_MINUTES = 15
 NEW_YORK = "America/New_York"
@@ -39,7 +39,7 @@ def with_schedule(flights: DataFrame) -> DataFrame:
     """Adds what the timetable says: weekday (1 is Sunday), local minutes of the day, and how busy the airport is."""
     hour = F.date_trunc("hour", F.col("scheduled_departure"))
     same_hour = Window.partitionBy("origin", "_hour")
-    local_date = F.expr("try_cast(concat(year, '-', lpad(month, 2, '0'), '-', lpad(day, 2, '0')) as date)")
+    local_date = F.expr(f"try_cast({date_text_sql('year', 'month', 'day')} as date)")
     return (
         flights.withColumn("_hour", hour)
         .withColumn("departures_this_hour", F.count(F.lit(1)).over(same_hour))
