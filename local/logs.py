@@ -21,6 +21,7 @@ _JOB_GROUPS = (
     "/aws/sagemaker/TransformJobs",
     "/aws-glue/jobs/output",
     "/aws-glue/jobs/error",
+    "/aws-glue/crawlers",
 )
 _FOLLOW_SECONDS = 0.5
 
@@ -62,10 +63,23 @@ def _stream_names(aws: Aws, group: str, prefix: str) -> list[str]:
     return [str(name) for name in pages.search("logStreams[].logStreamName")]
 
 
-def sources(name: str) -> list[LogSource]:
-    """Where a job, function or endpoint of this name would write."""
+def sources(aws: Aws, name: str) -> list[LogSource]:
+    """Where a job, endpoint or crawler of this name writes, and functions with this in their name, in any case."""
     found = [LogSource(group, name) for group in _JOB_GROUPS]
-    return [*found, LogSource(f"/aws/sagemaker/Endpoints/{name}", ""), LogSource(f"/aws/lambda/{name}", "")]
+    found.append(LogSource(f"/aws/sagemaker/Endpoints/{name}", ""))
+    functions = function_groups(aws).items()
+    return [*found, *(LogSource(group, "") for function, group in functions if name.lower() in function.lower())]
+
+
+def function_groups(aws: Aws) -> dict[str, str]:
+    """The functions of the account with their log groups."""
+    pages = aws.client("lambda").get_paginator("list_functions").paginate()
+    functions = [function for page in pages for function in page["Functions"]]
+    return {item["FunctionName"]: _group_of(item) for item in functions}
+
+
+def _group_of(function: dict[str, Any]) -> str:
+    return str(function.get("LoggingConfig", {}).get("LogGroup") or f"/aws/lambda/{function['FunctionName']}")
 
 
 def log_lines(aws: Aws, outputs: Outputs, name: str, *, follow: bool) -> Iterator[str]:
@@ -74,7 +88,7 @@ def log_lines(aws: Aws, outputs: Outputs, name: str, *, follow: bool) -> Iterato
     Raises:
         UserError: Nothing of this name has written a log or has been an execution.
     """
-    found = sources(name)
+    found = sources(aws, name)
     any_line = False
     for line in _execution_lines(aws, outputs, name):
         any_line = True
@@ -94,10 +108,11 @@ def log_lines(aws: Aws, outputs: Outputs, name: str, *, follow: bool) -> Iterato
 
 
 def known_names(aws: Aws, outputs: Outputs) -> list[str]:
-    """What has a log: pipelines, jobs, functions and endpoints."""
+    """What has a log: the platform's programs, pipelines, functions, jobs and endpoints."""
     names: dict[str, None] = dict.fromkeys(["server", "synth", "bootstrap", "deploy", *outputs.machines])
+    names.update(dict.fromkeys(function_groups(aws)))
     for group in aws.client("logs").get_paginator("describe_log_groups").paginate().search("logGroups[].logGroupName"):
-        if group.startswith(("/aws/lambda/", "/aws/sagemaker/Endpoints/")):
+        if group.startswith("/aws/sagemaker/Endpoints/"):
             names[group.rpartition("/")[2]] = None
         elif group in _JOB_GROUPS:
             names.update(dict.fromkeys(_jobs(aws, group)))

@@ -10,7 +10,7 @@ STACK = "dev-FlightDelaysWorkload"
 
 
 def template() -> dict[str, Any]:
-    """The template: buckets, queues, a table and four machines that do nothing."""
+    """The template: buckets, queues, a table, a function and four machines that do nothing."""
     return {"Resources": _resources(), "Outputs": {key: {"Value": value} for key, value in _outputs().items()}}
 
 
@@ -26,12 +26,20 @@ def _resources() -> dict[str, Any]:
         "RoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
         "DefinitionString": '{"QueryLanguage": "JSONata", "StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
     }
+    function = {
+        "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+        "Runtime": "python3.11",
+        "Handler": "index.handler",
+        "Code": {"ZipFile": "def handler(event, context):\n    return event\n"},
+        "LoggingConfig": {"LogGroup": "/own/check-things"},
+    }
     return {
         **{f"{name}Bucket": {"Type": "AWS::S3::Bucket"} for name in _BUCKETS},
         "Intake": {"Type": "AWS::SQS::Queue"},
         "DeadLetters": {"Type": "AWS::SQS::Queue"},
         "Runs": {"Type": "AWS::DynamoDB::Table", "Properties": table},
         "Role": {"Type": "AWS::IAM::Role", "Properties": role},
+        "CheckThings": {"Type": "AWS::Lambda::Function", "Properties": function},
         **{f"{name}Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": machine} for name in _MACHINES},
     }
 

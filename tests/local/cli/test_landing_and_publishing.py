@@ -119,17 +119,23 @@ def test_the_log_of_a_job_is_found_by_its_name_and_no_other(aws: Aws, outputs: O
     assert [line.partition(" ")[2] for line in lines] == ["trained"]
 
 
+def test_the_log_of_a_function_is_found_by_a_part_of_its_name(aws: Aws, outputs: Outputs) -> None:
+    _write_log(aws, "/own/check-things", "2013/05/01/[$LATEST]0", "checked")
+    (line,) = log_lines(aws, outputs, "checkthings", follow=False)
+    assert line.endswith(" checked")
+
+
 def test_following_a_log_gives_each_line_once(aws: Aws, outputs: Outputs) -> None:
-    _write_log(aws, "/aws/lambda/follow-me", "stream", "first")
+    _write_log(aws, "/aws/sagemaker/Endpoints/follow-me", "stream", "first")
     lines = log_lines(aws, outputs, "follow-me", follow=True)
     assert next(lines).endswith(" first")
-    _append_log(aws, "/aws/lambda/follow-me", "stream", "second")
+    _append_log(aws, "/aws/sagemaker/Endpoints/follow-me", "stream", "second")
     assert next(lines).endswith(" second")
 
 
 def test_an_unknown_log_is_told_with_what_there_is(aws: Aws, outputs: Outputs) -> None:
-    _write_log(aws, "/aws/lambda/known-function", "stream", "line")
-    with pytest.raises(UserError, match="known-function"):
+    _write_log(aws, "/aws/sagemaker/ProcessingJobs", "known-job/algo-1", "line")
+    with pytest.raises(UserError, match="known-job"):
         list(log_lines(aws, outputs, "nothing", follow=False))
 
 
