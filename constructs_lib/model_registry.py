@@ -52,12 +52,11 @@ class ModelRegistry(Construct):
         grant(grantee, ["sagemaker:DescribeModelPackage"], self.package_arns)
 
     def grant_register(self, grantee: iam.IGrantable) -> None:
-        """Lets somebody list, register and approve versions; IAM knows no resource for listing."""
+        """Lets somebody list, register and approve versions."""
         self.grant_describe(grantee)
         grant(
             grantee,
-            ["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"],
+            ["sagemaker:CreateModelPackage", "sagemaker:ListModelPackages", "sagemaker:UpdateModelPackage"],
             self.group_arn,
             self.package_arns,
         )
-        grant(grantee, ["sagemaker:ListModelPackages"], "*")

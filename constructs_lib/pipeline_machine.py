@@ -74,7 +74,7 @@ class PipelineMachine(Construct):
         grant(self.role, [*_LOG_DELIVERY, *_TRACING], "*")
         acknowledge(
             self.role,
-            {"AwsSolutions-IAM5[Resource::*]": "Log delivery, tracing, metrics and lists know no resources"},
+            {"AwsSolutions-IAM5[Resource::*]": "Log delivery, tracing and metrics know no resources"},
         )
         log = logs.CfnLogGroup(
             self,
