@@ -23,9 +23,10 @@ def local_to_utc(year: str, month: str, day: str, hhmm: str, *, time_zone: str) 
 
 
 def date_text_sql(year: str, month: str, day: str) -> str:
-    """Returns the SQL for the text of a date, such as ``2013-01-31``, of three integer columns; null where one is null."""
+    """Returns the SQL for the text of a date, such as ``2013-01-31``, of three integers; null where one is null."""
     parts = [f"lpad(cast({name} as string), {width}, '0')" for name, width in ((year, 4), (month, 2), (day, 2))]
-    return f"concat({", '-', ".join(parts)})"
+    joined = ", '-', ".join(parts)
+    return f"concat({joined})"
 
 
 def minute_of_day_sql(hhmm: str) -> str:
