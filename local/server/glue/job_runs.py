@@ -46,6 +46,7 @@ class JobRuns:
         for record in self._records.all_runs():
             if record["JobRunState"] in LIVE and record["Id"] not in self._going:
                 self._close(record, Outcome("FAILED", _LOST))
+                self._announce(record)
 
     def _start(self, request: Document) -> Document:
         job = self._records.job(request["JobName"])
@@ -56,7 +57,7 @@ class JobRuns:
         encryption = self._encryption(record["SecurityConfiguration"])
         with self._lock:
             runs = self._records.runs(job["Name"])
-            limit = int(job["ExecutionProperty"]["MaxConcurrentRuns"])
+            limit = int(job["ExecutionProperty"].get("MaxConcurrentRuns", 1))
             if sum(run["JobRunState"] in LIVE for run in runs) >= limit:
                 raise ServiceError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {job['Name']}")
             runs.append(record)
