@@ -14,7 +14,6 @@ from gate.findings import Finding
 RULES = Path(__file__).parent / "rules"
 
 NOT_HELD = {
-    "W3005": "whoever waits for a role's policy waits, in the CDK, for the role as well, and names it a second time",
     "W3010": "zones are named in the configuration, so that synthesis never has to look anything up",
 }
 """Rules of the engine that this project does not hold, each with the reason."""

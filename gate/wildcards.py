@@ -73,17 +73,6 @@ def reason_for(resource: str, stages: Iterable[str], workloads: Iterable[str]) -
     return next((reason for name, reason in NAMED_BY_SERVICES.items() if name in start), None)
 
 
-def needs_every_resource(statements: Iterable[Mapping[str, Any]]) -> list[str] | None:
-    """Returns the actions that statements allow on every resource, or nothing if one of them could be narrower."""
-    actions = [
-        str(action)
-        for statement in statements
-        if statement["Effect"] == "Allow" and "*" in as_list(statement["Resource"])
-        for action in as_list(statement["Action"])
-    ]
-    return sorted(actions) if WITHOUT_RESOURCE.issuperset(actions) else None
-
-
 def as_text(value: Any) -> str:
     """Renders a property of a template as text in which references are opaque."""
     if isinstance(value, Mapping):

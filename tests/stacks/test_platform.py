@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from stacks.config import ROOT, ConfigurationError
+from stacks.platform import read_workloads
+
+
+def any_workload(root: Path, name: str, folder: str | None = None) -> None:
+    text = (ROOT / "workloads" / "flight_delays" / "workload.yaml").read_text()
+    path = root / "workloads" / (folder if folder is not None else name) / "workload.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text.replace("name: flight_delays", f"name: {name}", 1))
+
+
+def test_reads_every_workload_in_the_order_of_the_folders(tmp_path: Path) -> None:
+    for name in ("train_delays", "flight_delays"):
+        any_workload(tmp_path, name)
+    assert [workload.name for workload in read_workloads(tmp_path)] == ["flight_delays", "train_delays"]
+
+
+def test_a_platform_may_have_no_workload(tmp_path: Path) -> None:
+    assert read_workloads(tmp_path) == ()
+
+
+def test_refuses_a_workload_whose_folder_has_another_name(tmp_path: Path) -> None:
+    any_workload(tmp_path, "train_delays", folder="trains")
+    with pytest.raises(ConfigurationError, match=r"workloads/trains/workload\.yaml: name: must be the folder's name"):
+        read_workloads(tmp_path)
