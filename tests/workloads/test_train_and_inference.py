@@ -167,6 +167,16 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(trained: Pat
     assert digest(other / "model/model.ubj") != digest(trained / "model/model.ubj")
 
 
+def test_the_order_of_files_and_rows_does_not_count(script: ModuleType, tmp_path: Path) -> None:
+    ordered = flights(ROWS, 1)
+    shuffled = ordered.take(np.random.default_rng(5).permutation(ROWS))
+    write_split(tmp_path / "ordered", ordered)
+    write_split(tmp_path / "shuffled", shuffled, parts=3)
+    first, second = (script.read_channel(tmp_path / name) for name in ("ordered", "shuffled"))
+    assert first.equals(second)
+    assert not ordered.drop_columns(["_row_id"]).equals(shuffled.drop_columns(["_row_id"]))
+
+
 def renamed(table: pa.Table, old: str, new: str) -> pa.Table:
     return table.rename_columns([new if name == old else name for name in table.column_names])
 

@@ -66,7 +66,7 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> a
     parser = _Parser(description="train the model", allow_abbrev=False)
     parser.add_argument("--target", required=True, help="boolean column to learn")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="fixed: the model depends on it; more only on a machine of its own")
+    parser.add_argument("--threads", type=int, default=1, help="the model depends on it; more only on an idle machine")
     parser.add_argument("--threshold", type=float, default=0.5, help="probability from which on the label is true")
     parser.add_argument("--num_round", type=int, default=200)
     parser.add_argument("--early_stopping_rounds", type=int, default=20)
@@ -88,7 +88,10 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> a
 
 
 def read_channel(directory: Path) -> pa.Table:
-    """Read every Parquet file below a directory, in the order of their paths, without the metadata columns.
+    """Read every Parquet file below a directory, without the metadata columns.
+
+    Rows come in the order of their metadata columns (event time, row id), if there are any: engines choose the names of
+    files and the order of rows in them anew each time, and the model depends on the order.
 
     Raises:
         ValueError: There is no file or no row, or the files differ in their columns.
@@ -103,7 +106,9 @@ def read_channel(directory: Path) -> pa.Table:
     joined = pa.concat_tables(tables)
     if not joined.num_rows:
         raise ValueError(f"channel without rows: {directory}")
-    return joined.select([name for name in joined.column_names if not name.startswith("_")])
+    metadata = sorted(name for name in joined.column_names if name.startswith("_"))
+    ordered = joined.sort_by([(name, "ascending") for name in metadata]) if metadata else joined
+    return ordered.drop_columns(metadata)
 
 
 def learn_features(table: pa.Table, target: str) -> tuple[Feature, ...]:
