@@ -20,7 +20,7 @@ from local.flights import Months
 from local.interrupts import leave_on_signals
 from local.landing import last_landed
 from local.logs import log_lines
-from local.predict import curl_command, golden_request, predict, read_request, with_values
+from local.predict import curl_command, golden_request, invocations_url, predict, read_request, with_values
 from local.redrive import redrive
 from local.server_process import StartOptions, clear, log_tail, running, stop
 from local.settings import CHECKOUT, Settings
@@ -118,16 +118,21 @@ def predict_command(
     context: typer.Context,
     file: Annotated[Path | None, typer.Option(help="JSON: features, a list of them, or a whole request.")] = None,
     values: Annotated[list[str] | None, typer.Option("--set", help="Change a feature: distance=500.")] = None,
+    curl: Annotated[bool, typer.Option(help="Print a signed curl command instead of asking.")] = False,
 ) -> None:
     """Ask the served model; without a file, the first golden request."""
     request = read_request(file) if file is not None else golden_request(context.obj)
     request = with_values(request, values or [])
     target = platform(context.obj)
+    if curl:
+        console.print(curl_command(target.aws.server, target.outputs, request), markup=False)
+        return
     answer = predict(target.aws, target.outputs, request)
     console.print(json.dumps(answer.response), markup=False)
-    console.print(f"{answer.milliseconds:.1f} ms from {target.outputs.endpoint_name}/{answer.variant}", style="dim")
-    console.print("the same from a shell:", style="dim")
-    console.print(curl_command(target.aws, target.outputs, request), markup=False)
+    console.print(
+        f"{answer.milliseconds:.1f} ms from variant {answer.variant} at {invocations_url(target.aws.server, target.outputs)}",
+        style="dim",
+    )
 
 
 @app.command()

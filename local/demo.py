@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.table import Table
 
-from local.errors import Failure
+from local.errors import Failure, UserError
 from local.interrupts import undisturbed
 from local.memory import PeakMemory
 from local.predict import golden_request, predict
@@ -75,8 +75,8 @@ class Record:
 def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Record:
     """Run every step, then leave the machine as it was found, unless asked to keep everything.
 
-    A server that ran before goes on, and state that was there before stays. After a failure the server is stopped and
-    the state stays for a look; the next demonstration clears it.
+    A server that ran before goes on, and state that was there before stays. After a failure the state stays for a
+    look, and the server too if everything is to be kept; the next demonstration clears what a failed one has left.
 
     Raises:
         Failure: A step failed.
@@ -111,15 +111,18 @@ def _borrowed(settings: Settings, options: DemoOptions, record: Record) -> Itera
     settings.prepare()
     if not had_state:
         leftover.touch()
-    finished = False
+    finished = keep = False
     try:
         yield
-        finished = True
+        finished, keep = True, options.keep
+    except (Failure, UserError):
+        keep = options.keep
+        raise
     finally:
         with undisturbed():
             if finished:
                 leftover.unlink(missing_ok=True)
-            if not was_running and not (finished and options.keep):
+            if not was_running and not keep:
                 record.timed("down", lambda: _take_down(settings, forget=finished and not had_state))
 
 

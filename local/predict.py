@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from local.aws import Aws
 from local.errors import Failure, UserError
 from local.outputs import Outputs
+from local.server_file import Server
 from local.settings import REGION, Settings
 
 
@@ -129,10 +130,14 @@ def _explained(error: ClientError, endpoint: str) -> UserError | Failure | Clien
     return error
 
 
-def curl_command(aws: Aws, outputs: Outputs, request: Mapping[str, Any]) -> str:
-    """The same request for a shell, signed by curl itself with the root keys of the local account."""
-    server = aws.server
-    words = ["curl", "--noproxy", "*", "--cacert", str(server.ca_file), "--aws-sigv4", f"aws:amz:{REGION}:sagemaker"]
-    words += ["--user", f"{server.access_key}:{server.secret_key}", "-H", "content-type: application/json"]
-    words += ["-d", json.dumps(request), f"{server.endpoint}/endpoints/{outputs.endpoint_name}/invocations"]
+def invocations_url(server: Server, outputs: Outputs) -> str:
+    """Where requests to the endpoint are posted; they must be signed."""
+    return f"{server.endpoint}/endpoints/{outputs.endpoint_name}/invocations"
+
+
+def curl_command(server: Server, outputs: Outputs, request: Mapping[str, Any]) -> str:
+    """A request for a shell, signed by curl itself with the root keys of the local account."""
+    words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(server.ca_file)]
+    words += ["--aws-sigv4", f"aws:amz:{REGION}:sagemaker", "--user", f"{server.access_key}:{server.secret_key}"]
+    words += ["-H", "content-type: application/json", "-d", json.dumps(request), invocations_url(server, outputs)]
     return shlex.join(words)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from local.aws import Aws
 from local.chain import Chain
 from local.errors import UserError
@@ -10,9 +12,18 @@ from local.outputs import Outputs
 
 def run_id_of(aws: Aws, outputs: Outputs, key: str) -> str:
     """The id of the newest run of an idempotency key; that of the first one before the starter has seen the batch."""
-    found = aws.client("dynamodb").get_item(TableName=outputs.runs_table, Key={"run": {"S": f"start#{key}"}})
-    attempt = found.get("Item", {}).get("attempt", {}).get("N", "1")
-    return f"{key[:16]}-{attempt}"
+    return f"{key[:16]}-{_start_of(aws, outputs, key).get('attempt', {}).get('N', '1')}"
+
+
+def was_started(aws: Aws, outputs: Outputs, key: str) -> bool:
+    """Whether the starter has seen this batch already, wherever it was landed."""
+    return bool(_start_of(aws, outputs, key))
+
+
+def _start_of(aws: Aws, outputs: Outputs, key: str) -> dict[str, Any]:
+    asked = {"run": {"S": f"start#{key}"}}
+    found: dict[str, Any] = aws.client("dynamodb").get_item(TableName=outputs.runs_table, Key=asked).get("Item", {})
+    return found
 
 
 def redrive(aws: Aws, chain: Chain) -> str:

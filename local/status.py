@@ -102,6 +102,8 @@ def render(groups: dict[str, list[Line]]) -> RenderableType:
         table = Table(
             title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=False
         )
+        for _ in range(3):
+            table.add_column(overflow="fold")
         for line in lines:
             style = "green" if line.state in _GOOD else "yellow" if line.state[:1].islower() else "red"
             table.add_row(f"  {line.thing}", Text(line.state, style=style), Text(line.detail, style="dim"))

