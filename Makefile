@@ -30,7 +30,7 @@ lint: $(MAIN) $(DEV) $(SERVER) $(NODE) ## formatting, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	PYTHONPATH=lambda:glue_jobs:sagemaker_jobs $(BIN)/lint-imports
 
 gate: $(MAIN) $(DEV) $(NODE) ## the template gate alone, over freshly synthesised templates
 	$(BIN)/python -m gate
