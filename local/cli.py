@@ -129,10 +129,8 @@ def predict_command(
         return
     answer = predict(target.aws, target.outputs, request)
     console.print(json.dumps(answer.response), markup=False)
-    console.print(
-        f"{answer.milliseconds:.1f} ms from variant {answer.variant} at {invocations_url(target.aws.server, target.outputs)}",
-        style="dim",
-    )
+    url = invocations_url(target.aws.server, target.outputs)
+    console.print(f"{answer.milliseconds:.1f} ms from variant {answer.variant} at {url}", style="dim")
 
 
 @app.command()

@@ -60,7 +60,8 @@ def live_lines(settings: Settings, aws: Aws, outputs: Outputs) -> Iterator[Line]
         yield Line(outputs.endpoint_name, "not deployed")
     key = {"run": {"S": f"live#{settings.workload}"}}
     live = aws.client("dynamodb").get_item(TableName=outputs.runs_table, Key=key).get("Item", {})
-    yield Line("live model", live.get("model_package_arn", {}).get("S", "none"))
+    package = live.get("model_package_arn", {}).get("S", "none")
+    yield Line("live model", package.partition(":model-package/")[2] or package)
     version = newest_dataset(settings, aws, outputs)
     yield Line("newest dataset", version or "none")
 
