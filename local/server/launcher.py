@@ -113,7 +113,8 @@ def _config(settings: Settings) -> Config:
     config.shutdown_timeout = 30
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn.error")
-    config.errorlog.addFilter(_is_worth_a_line)
+    for logger in (config.errorlog, logging.getLogger("asyncio")):
+        logger.addFilter(_is_worth_a_line)
     return config
 
 
