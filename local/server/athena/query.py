@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.server.athena.relations import BadData, Relation
 from local.server.athena.results import as_text, athena_type
-from local.server.athena.syntax import NotSupported, Reference, references
+from local.server.athena.syntax import NotSupported, Reference, column_names, references
 
 Result = tuple[list[str], list[str], list[list[str | None]]]
 
@@ -87,7 +87,8 @@ class Query:
     def _run(self) -> Result:
         run = self._connection.execute
         run(f"ATTACH ':memory:' AS {_CATALOGUE}")
-        for reference in references(self._parse(), self._database):
+        tree = self._parse()
+        for reference in references(tree, self._database):
             self._define(reference)
         run(f"CREATE SCHEMA IF NOT EXISTS {_CATALOGUE}.{quoted(self._database)}")
         run(f"USE {_CATALOGUE}.{quoted(self._database)}")
@@ -99,7 +100,8 @@ class Query:
         cursor = run(self._text, _literals(self._parameters)) if self._parameters else run(self._text)
         described = cursor.description or []
         rows = [[as_text(value) for value in row] for row in cursor.fetchall()]
-        return [column[0] for column in described], [athena_type(column[1]) for column in described], rows
+        names = column_names(tree) or [column[0] for column in described]
+        return names, [athena_type(column[1]) for column in described], rows
 
     def _parse(self) -> dict[str, Any]:
         row = self._connection.execute("SELECT json_serialize_sql(?)", [self._text]).fetchone()

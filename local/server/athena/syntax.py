@@ -60,6 +60,23 @@ def references(tree: Node, database: str) -> list[Reference]:
     return [Reference(*name, _restrictions(root, nodes)) for name, nodes in found.items()]
 
 
+def column_names(tree: Node) -> list[str] | None:
+    """Athena's names for the columns of a result, ``_col<n>`` where there is none; ``None`` when there is a ``*``."""
+    node = tree["statements"][0]["node"]
+    while node["type"] == "SET_OPERATION_NODE":
+        node = node["left"] or node["children"][0]
+    items = node.get("select_list", [])
+    if not items or any(item["class"] == "STAR" for item in items):
+        return None
+    return [_column_name(item, position) for position, item in enumerate(items)]
+
+
+def _column_name(item: Node, position: int) -> str:
+    if item.get("alias"):
+        return str(item["alias"])
+    return str(item["column_names"][-1]) if item["class"] == "COLUMN_REF" else f"_col{position}"
+
+
 def _restrictions(root: Node, tables: Sequence[Node]) -> Mapping[str, tuple[str, ...]]:
     """What the query's WHERE says about a table that it reads in one place only, and there alone."""
     if len(tables) != 1:

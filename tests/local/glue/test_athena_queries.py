@@ -219,6 +219,21 @@ def test_writes_the_result_encrypted_to_the_workgroups_location(versioned: Works
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", versioned.key)
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("SELECT count(*), name, n AS number, n + 1 FROM rows GROUP BY 2, 3, 4", ["_col0", "name", "number", "_col3"]),
+        ("SELECT 1 UNION ALL SELECT 2 AS two", ["_col0"]),
+        ("SELECT * FROM rows", ["name", "n", "version"]),
+    ],
+)
+def test_names_columns_as_athena_does(versioned: Workspace, text: str, names: list[str]) -> None:
+    record = versioned.query(text)
+
+    result = versioned.athena.get_query_results(QueryExecutionId=record["QueryExecutionId"])["ResultSet"]
+    assert [value["VarCharValue"] for value in result["Rows"][0]["Data"]] == names
+
+
 def test_a_reader_needs_every_grant(versioned: Workspace) -> None:
     text = "SELECT count(*) FROM rows"
 
