@@ -53,14 +53,13 @@ NAME_PROPERTIES = ("Name", "StateMachineName", "EndpointName", "FunctionName", "
 
 
 def start_synthesis(folder: Path, *, shift_seconds: int, **environment: str) -> subprocess.Popen[str]:
-    clean = {key: os.environ[key] for key in ("PATH", "JSII_NODE", "CDK_VALIDATION") if key in os.environ}
+    clean = {key: os.environ[key] for key in ("PATH", "HOME", "JSII_NODE") if key in os.environ}
     folder.mkdir()
     return subprocess.Popen(
         [sys.executable, str(ISOLATION / "isolated.py"), str(shift_seconds), str(ROOT / "app.py")],
         cwd=folder,
         env={
             **clean,
-            "HOME": str(folder),
             "CDK_OUTDIR": str(folder / "cdk.out"),
             "CLOCK_SHIFT_SECONDS": str(shift_seconds),
             "NODE_OPTIONS": f"--require {ISOLATION / 'isolated.js'}",
@@ -177,9 +176,10 @@ def test_the_cdk_cli_synthesises_the_same_templates_without_credentials(
     command += ["--app", f"{sys.executable} {ROOT / 'app.py'}", "--output", str(tmp_path / "cdk.out")]
     environment = {
         "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(tmp_path),
+        "HOME": os.environ["HOME"],
+        "AWS_CONFIG_FILE": str(tmp_path / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"),
         "JSII_NODE": str(node),
-        "CDK_VALIDATION": "false",
         "CDK_DISABLE_CLI_TELEMETRY": "1",
         "CDK_DISABLE_VERSION_CHECK": "1",
         "AWS_EC2_METADATA_DISABLED": "true",

@@ -30,7 +30,9 @@ def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
     node = Path(os.environ["JSII_NODE"])
     environment = {
         "PATH": f"{node.parent}{os.pathsep}{os.environ['PATH']}",
-        "HOME": str(project),
+        "HOME": os.environ["HOME"],
+        "AWS_CONFIG_FILE": str(project / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(project / "none"),
         "CDK_DISABLE_CLI_TELEMETRY": "1",
         "CDK_DISABLE_VERSION_CHECK": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
