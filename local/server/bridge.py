@@ -44,6 +44,8 @@ class Ministack:
     """The one place that joins the host to ministack's private parts; see ``hooks`` for the list of them."""
 
     def __init__(self, root: Credentials) -> None:
+        if not hooks.get("app:AUTH"):
+            raise RuntimeError("ministack was imported before the environment was set: IAM is off")
         _make_root_sign(root)
         self._on_worker_thread: set[str] = set()
         original = hooks.get("services.cloudformation.stacks:_runs_on_worker_thread")

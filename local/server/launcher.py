@@ -14,7 +14,6 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from hypercorn.asyncio import serve
@@ -73,15 +72,7 @@ def _raise_file_limit() -> None:
 
 def _register_plugins(host: Host) -> None:
     for name in PLUGINS:
-        if not _exists(name):
-            log.warning("plug-in %s is not here yet", name)
-            continue
         importlib.import_module(name).register(host)
-
-
-def _exists(name: str) -> bool:
-    path = Path(__file__).parents[2].joinpath(*name.split("."))
-    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 async def _serve(host: Host, root: Credentials, children: Children) -> None:

@@ -83,6 +83,12 @@ def machines(local_server: Any) -> Machines:
     return Machines(local_server)
 
 
+@pytest.fixture
+def machines_of() -> Callable[[Any], Machines]:
+    """Makes and runs state machines of another server."""
+    return Machines
+
+
 class Functions:
     """Makes and calls functions of the shared server."""
 

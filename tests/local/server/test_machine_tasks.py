@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -343,6 +344,26 @@ def test_an_aborted_execution_can_be_redriven(machines: Any) -> None:
     assert machines.wait(execution)["status"] == "ABORTED"
     machines.sfn.redrive_execution(executionArn=execution)
     assert machines.wait(execution)["status"] == "SUCCEEDED"
+
+
+def test_what_runs_when_the_server_stops_can_be_redriven_after_its_start(
+    tmp_path: Path, start_local_server: Any, machines_of: Any
+) -> None:
+    first = machines_of(start_local_server(tmp_path / "state"))
+    states = {
+        "First": {"Type": "Pass", "Assign": {"x": 1}, "Next": "Wait"},
+        "Wait": {"Type": "Wait", "Seconds": 200, "Output": "{% $x %}", "End": True},
+    }
+    execution = first.start(states)
+    wait_for(lambda: "WaitStateEntered" in [event["type"] for event in first.history(execution)])
+    first.server.stop()
+    second = machines_of(start_local_server(tmp_path / "state"))
+    ended = second.wait(execution)
+    assert (ended["status"], ended["error"]) == ("FAILED", "States.ServiceRestart")
+    second.sfn.redrive_execution(executionArn=execution)
+    assert second.wait(execution)["output"] == 1
+    names = [event["type"] for event in second.history(execution)]
+    assert names.count("PassStateEntered") == 1
 
 
 # -- what the outside hears

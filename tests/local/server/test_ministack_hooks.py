@@ -25,6 +25,13 @@ def test_hook_is_as_expected(name: str, problems: dict[str, str | None]) -> None
     assert problems[name] is None, problems[name]
 
 
+@pytest.mark.parametrize("name", HOOKS)
+def test_hook_is_used(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    users = [path for path in (ROOT / "local" / "server").rglob("*.py") if path.name != "hooks.py"]
+    assert any(f'{attribute}"' in path.read_text() for path in users), f"nobody uses {module}:{attribute}"
+
+
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "local" / "server").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
 )
