@@ -1,0 +1,110 @@
+"""What holds for all definitions: they are valid, and none of their tasks can hang or fail unnoticed."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from constructs_lib.asl import State, all_states
+from constructs_lib.machines.common import Surroundings
+from constructs_lib.machines.data import DataParts, data_machine
+from constructs_lib.machines.deployment import DeploymentParts, Fleet, Rollout, deployment_machine
+from constructs_lib.machines.jobs import JobLimits, JobPlace
+from constructs_lib.machines.loop import LoopParts, loop_machine
+from constructs_lib.machines.model import ModelParts, model_machine
+from stacks.toolchain import find_node
+
+find_node()
+
+ROOT = Path(__file__).parents[3]
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:any"
+ROLE = "arn:aws:iam::000000000000:role/any"
+
+
+@pytest.fixture(params=["data", "model", "model-by-hand", "deployment", "loop"])
+def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place: JobPlace) -> State:
+    limits = JobLimits("ml.m5.large", 30)
+    model = {
+        approval: ModelParts(
+            place,
+            "group",
+            FUNCTION,
+            ROLE,
+            ROLE,
+            "late",
+            limits,
+            {"seed": "1"},
+            {"metric": "auc"},
+            approval,
+            "ml.m5.large",
+        )
+        for approval in ("automatic", "manual")
+    }
+    zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
+    data = DataParts(FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "glue-5.1-x", zones, zones, 0.05)
+    fleet, rollout = Fleet("ml.m5.large", 2, 100), Rollout("canary", 5, 0.5)
+    deployment = DeploymentParts(place, FUNCTION, ROLE, ROLE, "live", ["errors", "latency"], fleet, rollout)
+    definitions = {
+        "data": lambda: data_machine(surroundings, data),
+        "model": lambda: model_machine(surroundings, model["automatic"]),
+        "model-by-hand": lambda: model_machine(surroundings, model["manual"]),
+        "deployment": lambda: deployment_machine(surroundings, deployment),
+        "loop": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model")),
+    }
+    return definitions[request.param]()
+
+
+def test_is_valid_amazon_states_language(definition: State, tmp_path: Path) -> None:
+    path = tmp_path / "machine.json"
+    path.write_text(json.dumps(definition))
+    validator = [
+        os.environ["JSII_NODE"],
+        str(ROOT / "node_modules" / ".bin" / "asl-validator"),
+        "--json-path",
+        str(path),
+    ]
+    done = subprocess.run(validator, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_task_has_a_timeout_a_jittered_capped_retry_and_a_catch_of_everything(definition: State) -> None:
+    for name, state in all_states(definition):
+        if state["Type"] == "Task":
+            assert state["TimeoutSeconds"] > 0, name
+            assert {retry["JitterStrategy"] for retry in state["Retry"]} == {"FULL"}, name
+            assert all(retry["MaxDelaySeconds"] <= 60 and retry["MaxAttempts"] < 10 for retry in state["Retry"]), name
+            assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+
+
+def test_a_job_ends_by_its_own_limit_before_its_task_does(definition: State) -> None:
+    for name, state in all_states(definition):
+        if state.get("Resource", "").endswith("Job.sync"):
+            assert state["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] < state["TimeoutSeconds"], name
+        if state.get("Resource", "").endswith("startJobRun.sync"):
+            assert state["Arguments"]["Timeout"] * 60 < state["TimeoutSeconds"], name
+
+
+def test_jobs_are_cut_off_from_the_network_and_encrypted(definition: State) -> None:
+    for name, state in all_states(definition):
+        if "createTrainingJob" in state.get("Resource", ""):
+            request = state["Arguments"]
+            assert request["EnableNetworkIsolation"] and request["EnableInterContainerTrafficEncryption"], name
+            assert request["VpcConfig"]["Subnets"] and request["ResourceConfig"]["VolumeKmsKeyId"], name
+            assert request["OutputDataConfig"]["KmsKeyId"], name
+        if "createProcessingJob" in state.get("Resource", ""):
+            network, cluster = (state["Arguments"][part] for part in ("NetworkConfig", "ProcessingResources"))
+            assert network["EnableNetworkIsolation"] and network["VpcConfig"]["SecurityGroupIds"], name
+            assert cluster["ClusterConfig"]["VolumeKmsKeyId"], name
+            assert state["Arguments"]["ProcessingOutputConfig"]["KmsKeyId"], name
+
+
+def test_stays_far_below_the_size_that_step_functions_takes(definition: State) -> None:
+    assert len(json.dumps(definition)) < 200_000
+
+
+def test_every_failure_ends_where_it_is_recorded_and_told(definition: State) -> None:
+    names = list(definition["States"])
+    assert names.index("ExplainFailure") < names.index("RecordFailure") < names.index("NotifyFailure")
+    assert names[-2:] == ["ResumeOrFail", "Fail"]
