@@ -35,11 +35,16 @@ class JobRuns:
         self._records = records
         self._lock = threading.Lock()
         self._going: dict[str, JobRun] = {}
+        self._leaving = False
         self.operations: dict[str, Callable[[Document], Document]] = {
             "StartJobRun": self._start,
             "GetJobRuns": self._list,
             "BatchStopJobRun": self._stop_many,
         }
+
+    def leave(self) -> None:
+        """From now on a run fails because the server stops, not because of its script."""
+        self._leaving = True
 
     def end_what_was_running(self) -> None:
         """Close the runs that the last server left open: nobody works on them any more."""
@@ -85,6 +90,8 @@ class JobRuns:
         except Exception as error:
             log.exception("run %s of job %s", record["Id"], record["JobName"])
             outcome = Outcome("FAILED", f"{type(error).__name__}: {error}")
+        if self._leaving and outcome.state == "FAILED":
+            outcome = Outcome("FAILED", _LOST)
         with self._lock:
             self._close(record, outcome)
             del self._going[record["Id"]]

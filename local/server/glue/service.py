@@ -21,8 +21,6 @@ from local.server.host import Denied, Host, Request, Response, ServiceError
 Document = dict[str, Any]
 Operation = Callable[[Document], Document]
 
-_PASSING_A_ROLE = ("CreateJob", "UpdateJob", "CreateCrawler", "UpdateCrawler")
-
 
 def register(host: Host) -> None:
     """Put Glue on the server."""
@@ -34,6 +32,7 @@ def register(host: Host) -> None:
     service = Service(host, {**Catalogue(records).operations, **job_runs.operations, **crawls.operations})
     host.add_service("glue", service.handle, iam_namespace="glue", resource=service.main_resource)
     host.on_ready(job_runs.end_what_was_running)
+    host.on_shutdown(job_runs.leave)
     host.on_ready(crawls.end_what_was_running)
 
 
@@ -79,14 +78,6 @@ class Service:
     def _check(self, request: Request, document: Document) -> None:
         for arn in resources(self._prefix, request.operation, document)[1:]:
             self._host.check(request.caller, f"glue:{request.operation}", arn)
-        role = document.get("Role") or document.get("JobUpdate", {}).get("Role")
-        if request.operation in _PASSING_A_ROLE and role:
-            self._host.pass_role(request.caller, role_arn(role, self._host.settings.account), "glue.amazonaws.com")
-
-
-def role_arn(role: str, account: str) -> str:
-    """The ARN of a role that is given by name or by ARN."""
-    return role if role.startswith("arn:") else f"arn:aws:iam::{account}:role/{role}"
 
 
 def validate(operation: str, document: Document) -> None:

@@ -335,6 +335,20 @@ def test_runs_of_a_stopped_server_are_failed_after_it_starts_again(own_server: A
     wait_for(lambda: lake.run(job, run_id)["JobRunState"] == "RUNNING")
     own_server.stop()
 
-    lake = Lake(start_local_server(own_server.state_dir))
+    run = Lake(start_local_server(own_server.state_dir)).run(job, run_id)
 
-    assert lake.run(job, run_id)["JobRunState"] == "FAILED"
+    assert (run["JobRunState"], run["ErrorMessage"]) == ("FAILED", "the run ended with the server that ran it")
+
+
+def test_runs_that_were_saved_in_flight_are_failed_at_the_next_start(own_server: Any, start_local_server: Any) -> None:
+    lake = Lake(own_server)
+    job = lake.job("")
+    run_id = lake.start(job)
+    lake.finish(job, run_id)
+    own_server.stop()
+    saved = own_server.state_dir / "state" / "glue.json"
+    saved.write_text(saved.read_text().replace('"JobRunState": "SUCCEEDED"', '"JobRunState": "RUNNING"'))
+
+    run = Lake(start_local_server(own_server.state_dir)).run(job, run_id)
+
+    assert (run["JobRunState"], run["ErrorMessage"]) == ("FAILED", "the run ended with the server that ran it")
