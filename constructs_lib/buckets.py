@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+
+from constructs_lib.place import ACCOUNT
 
 _NEWEST_TLS = 1.2
 _CLOSED = s3.BlockPublicAccess.BLOCK_ALL
 
 
 class AccessLogBucket(s3.Bucket):
-    """Defines where the other buckets' access logs go.
+    """Defines where the access logs of the account's other buckets go.
 
     S3 delivers access logs only to buckets under its own keys, so this one has no customer-managed key.
 
@@ -47,6 +50,15 @@ class AccessLogBucket(s3.Bucket):
                     abort_incomplete_multipart_upload_after=Duration.days(1),
                 )
             ],
+        )
+        self.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid="AccessLogs",
+                principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[f"{self.bucket_arn}/*"],
+                conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+            )
         )
 
 
@@ -83,8 +95,6 @@ class ZoneBucket(s3.Bucket):
             enforce_ssl=True,
             minimum_tls_version=_NEWEST_TLS,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            server_access_logs_bucket=access_logs,
-            server_access_logs_prefix=f"{construct_id.lower()}/",
             versioned=True,
             removal_policy=removal_policy,
             lifecycle_rules=[
@@ -96,9 +106,13 @@ class ZoneBucket(s3.Bucket):
                 )
             ],
         )
-        # The L2 switch for events would bring a custom resource; the property itself does without.
+        # The L2 switch for events would bring a custom resource, that for access logs wants a flag in the app's
+        # context; the properties themselves do without.
         resource = self.node.default_child
         assert isinstance(resource, s3.CfnBucket)  # noqa: S101
+        resource.logging_configuration = s3.CfnBucket.LoggingConfigurationProperty(
+            destination_bucket_name=access_logs.bucket_name, log_file_prefix=f"{construct_id.lower()}/"
+        )
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
         )

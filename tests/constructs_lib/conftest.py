@@ -18,7 +18,6 @@ def app(tmp_path: Path) -> App:
         tree_metadata=False,
         context={
             "@aws-cdk/aws-iam:minimizePolicies": True,
-            "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
             "@aws-cdk/core:defaultCrossStackReferences": "weak",
         },
     )

@@ -43,6 +43,28 @@ def test_every_zone_is_encrypted_closed_versioned_and_logged(stack: Stack, lake:
         assert properties["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
+def test_access_logs_come_from_buckets_of_the_account_only(stack: Stack, lake: DataLake) -> None:
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::S3::BucketPolicy",
+        {
+            "Bucket": {"Ref": Match.string_like_regexp("AccessLogs")},
+            "PolicyDocument": {
+                "Statement": Match.array_with(
+                    [
+                        Match.object_like(
+                            {
+                                "Principal": {"Service": "logging.s3.amazonaws.com"},
+                                "Action": "s3:PutObject",
+                                "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+                            }
+                        )
+                    ]
+                )
+            },
+        },
+    )
+
+
 def test_zones_refuse_requests_without_tls(stack: Stack, lake: DataLake) -> None:
     template = Template.from_stack(stack)
     policies = template.find_resources("AWS::S3::BucketPolicy").values()

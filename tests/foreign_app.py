@@ -1,0 +1,201 @@
+"""An app of somebody else, who installed the wheel: one stack that holds each construct twice.
+
+Runs in an environment without this checkout; prints, as JSON, how often each construct was made and where the package
+lies.
+"""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aws_cdk import App, Stack
+from constructs import Construct
+
+import constructs_lib
+from constructs_lib import asl
+from constructs_lib.alarms import FailureAlarms, Metric, NoAlarms
+from constructs_lib.buckets import AccessLogBucket, ZoneBucket
+from constructs_lib.catalogue_encryption import CatalogueEncryption
+from constructs_lib.data_lake import DataLake
+from constructs_lib.grants import ServiceRole
+from constructs_lib.guarded_endpoint import GuardedEndpoint
+from constructs_lib.images import FrameworkImage, Image
+from constructs_lib.intake import EventIntake
+from constructs_lib.keys import EncryptionKey
+from constructs_lib.landing_crawler import LandingCrawler
+from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.network import Network, OwnNetwork
+from constructs_lib.on_call import OnCallTopic
+from constructs_lib.pipeline_machine import PipelineMachine
+from constructs_lib.python_function import PythonFunction
+from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs, SageMakerRole
+from constructs_lib.spark_job import SparkJob
+from constructs_lib.tables import RecordTable
+from constructs_lib.text_asset import TextAsset
+
+app = App(outdir=sys.argv[1])
+stack = Stack(app, "Foreign")
+key = EncryptionKey(stack, "SharedKey", description="Shared", publishers=["cloudwatch.amazonaws.com"], logs=True)
+network = Network(stack, "SharedNetwork", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key)
+alarms = FailureAlarms(topic=OnCallTopic(stack, "SharedTopic", key=key))
+image = FrameworkImage(stack, "SharedImage", image=Image("xgboost", "3.2-0"))
+access_logs = AccessLogBucket(stack, "SharedAccessLogs", retention_days=30)
+silence = NoAlarms(reason="nobody is on call for an example")
+
+
+def function(scope: Construct, number: int) -> PythonFunction:
+    return PythonFunction(
+        scope,
+        f"Function{number}",
+        folder="judge_model",
+        description="Judges",
+        timeout_seconds=10,
+        alarms=alarms,
+        log_key=key,
+        log_retention_days=30,
+    )
+
+
+def endpoint(scope: Construct, number: int) -> GuardedEndpoint:
+    return GuardedEndpoint(
+        scope,
+        f"Endpoint{number}",
+        name=f"live-{number}",
+        variant="primary",
+        prefix=f"example-{number}-",
+        image=image,
+        network=network,
+        key=key,
+        alarms=alarms,
+        latency_ms=100,
+        new_share=0.5,
+    )
+
+
+def crawler(scope: Construct, number: int) -> LandingCrawler:
+    return LandingCrawler(
+        scope,
+        f"Crawler{number}",
+        name=f"crawler-{number}",
+        database="landing",
+        table_prefix="example_",
+        location="s3://bucket/example/",
+        security_configuration="lake",
+        key=key,
+        failures=Metric("Example", "CrawlFailed"),
+        alarms=silence,
+    )
+
+
+def machine(scope: Construct, number: int) -> PipelineMachine:
+    return PipelineMachine(
+        scope,
+        f"Machine{number}",
+        name=f"machine-{number}",
+        definition=asl.machine("Example", {"Done": {"Type": "Succeed"}}, timeout=60),
+        alarms=alarms,
+        log_key=key,
+        log_retention_days=30,
+    )
+
+
+def spark_job(scope: Construct, number: int) -> SparkJob:
+    return SparkJob(
+        scope,
+        f"Job{number}",
+        name=f"job-{number}",
+        script="prepare_dataset.py",
+        description="Prepares",
+        security_configuration="lake",
+        key=key,
+        alarms=alarms,
+    )
+
+
+def intake(scope: Construct, number: int) -> EventIntake:
+    return EventIntake(
+        scope,
+        f"Intake{number}",
+        patterns={"Landed": {"source": ["aws.s3"]}},
+        starter=function(scope, number + 100),
+        starter_timeout_seconds=10,
+        alarms=alarms,
+    )
+
+
+def sagemaker_jobs(scope: Construct, number: int) -> SageMakerJobs:
+    return SageMakerJobs(
+        scope,
+        f"Jobs{number}",
+        kind="training",
+        prefix=f"example-{number}-",
+        role_description="Trains",
+        image=image,
+        network=network,
+        key=key,
+    )
+
+
+def sagemaker_role(scope: Construct, number: int) -> SageMakerRole:
+    return SageMakerRole(
+        scope, f"SageMakerRole{number}", description="Runs", image=image, network=network, logs="TrainingJobs"
+    )
+
+
+MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
+    AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
+    CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
+    DataLake: lambda scope, n: DataLake(scope, f"Lake{n}", stage=f"stage{n}"),
+    EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
+    EventIntake: intake,
+    FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
+    GuardedEndpoint: endpoint,
+    JobCode: lambda scope, n: JobCode(scope, f"JobCode{n}"),
+    LandingCrawler: crawler,
+    ModelRegistry: lambda scope, n: ModelRegistry(scope, f"Registry{n}", name=f"models-{n}", description=""),
+    Network: lambda scope, n: Network(
+        scope, f"Network{n}", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key
+    ),
+    OnCallTopic: lambda scope, n: OnCallTopic(scope, f"OnCall{n}", key=key),
+    PipelineMachine: machine,
+    PythonFunction: function,
+    RecordTable: lambda scope, n: RecordTable(scope, f"Table{n}", key=key, partition_key="id"),
+    SageMakerJobs: sagemaker_jobs,
+    SageMakerRole: sagemaker_role,
+    ServiceRole: lambda scope, n: ServiceRole(scope, f"Role{n}", service="glue.amazonaws.com", description="Example"),
+    SparkJob: spark_job,
+    TextAsset: lambda scope, n: TextAsset(scope, f"Text{n}", text="{}", suffix=".json"),
+    ZoneBucket: lambda scope, n: ZoneBucket(scope, f"Bucket{n}", key=key, access_logs=access_logs),
+}
+
+
+def offered() -> set[type[Any]]:
+    """Every public construct of the package."""
+    modules = [
+        importlib.import_module(f"constructs_lib.{each.name}") for each in pkgutil.iter_modules(constructs_lib.__path__)
+    ]
+    return {
+        member
+        for module in modules
+        for name, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Construct) and member.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+for make in MAKERS.values():
+    for number in (1, 2):
+        make(stack, number)
+app.synth()
+print(  # noqa: T201
+    json.dumps(
+        {
+            "package": constructs_lib.__path__[0],
+            "made": sorted(construct.__name__ for construct in MAKERS),
+            "offered": sorted(construct.__name__ for construct in offered()),
+        }
+    )
+)
