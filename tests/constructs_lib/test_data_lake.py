@@ -1,7 +1,7 @@
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from aws_cdk import App, RemovalPolicy, Stack
+from aws_cdk import App, CfnElement, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Match, Template
 
@@ -33,7 +33,7 @@ def lake(stack: Stack) -> DataLake:
 def test_every_zone_is_encrypted_closed_versioned_and_logged(stack: Stack, lake: DataLake) -> None:
     template = Template.from_stack(stack)
     for bucket in (*lake.buckets.values(), lake.query_results):
-        name = stack.get_logical_id(bucket.node.default_child)
+        name = stack.get_logical_id(cast(CfnElement, bucket.node.default_child))
         properties = template.to_json()["Resources"][name]["Properties"]
         encryption = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
         assert encryption["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "aws:kms"
