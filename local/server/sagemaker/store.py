@@ -120,8 +120,3 @@ class Store:
         with self._lock:
             for key in self.tags(arn) if keys is None else keys:
                 self._database.execute("delete from tags where arn = ? and key = ?", (arn, key))
-
-    def close(self) -> None:
-        """Write everything and close the file."""
-        with self._lock:
-            self._database.close()
