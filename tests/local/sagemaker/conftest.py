@@ -298,6 +298,30 @@ class Lab:
         )["Datapoints"]
         return float(sum(point[statistic] for point in points))
 
+    def listen(self, pattern: Document) -> Callable[[], Document]:
+        """Send events to a queue; returns a function that waits for the next one."""
+        sqs, events = self.client("sqs"), self.client("events")
+        queue = sqs.create_queue(QueueName=self.unique("events"))["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        principal = {"Service": "events.amazonaws.com"}
+        statement = {"Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": arn}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
+        rule = self.unique("rule")
+        events.put_rule(Name=rule, EventPattern=json.dumps({"source": ["aws.sagemaker"], **pattern}))
+        events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
+
+        def received() -> Any:
+            messages = sqs.receive_message(QueueUrl=queue).get("Messages", [])
+            return json.loads(messages[0]["Body"]) if messages else None
+
+        return lambda: wait_for(received)
+
+    def key(self, *actions: str) -> tuple[str, Document]:
+        """Make a KMS key; returns its ARN and a statement that allows actions on it."""
+        arn = self.client("kms").create_key()["KeyMetadata"]["Arn"]
+        return arn, allow(*(actions or ("kms:GenerateDataKey", "kms:Decrypt")), on=arn)
+
     def log(self, group: str, stream_prefix: str) -> str:
         logs = self.client("logs")
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:

@@ -60,13 +60,13 @@ def test_a_client_token_makes_one_package_only(lab: Lab, group: str) -> None:
 
 def test_approval_is_an_event_that_says_what_changed(lab: Lab, group: str) -> None:
     arn = lab.sagemaker.create_model_package(**package_request(lab, group))["ModelPackageArn"]
-    events = listen(lab, group)
+    next_event = lab.listen({"detail": {"ModelPackageGroupName": [group], "ModelApprovalStatus": ["Approved"]}})
 
     lab.sagemaker.update_model_package(
         ModelPackageArn=arn, ModelApprovalStatus="Approved", CustomerMetadataProperties={"run_id": "r1"}
     )
 
-    event = wait_for(events)
+    event = next_event()
     assert event["source"] == "aws.sagemaker"
     assert event["detail-type"] == "SageMaker Model Package State Change"
     assert event["resources"] == [arn]
@@ -76,28 +76,6 @@ def test_approval_is_an_event_that_says_what_changed(lab: Lab, group: str) -> No
     assert detail["ModelApprovalStatus"] == "Approved"
     assert detail["UpdatedModelPackageFields"] == ["CustomerMetadataProperties", "ModelApprovalStatus"]
     assert detail["CustomerMetadataProperties"] == {"run_id": "r1"}
-
-
-def listen(lab: Lab, group: str) -> Any:
-    """Send the approvals of a group to a queue; returns a function that asks for one."""
-    sqs = lab.client("sqs")
-    queue = sqs.create_queue(QueueName=lab.unique("approvals"))["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    principal = {"Service": "events.amazonaws.com"}
-    statement = {"Effect": "Allow", "Principal": principal, "Action": "sqs:SendMessage", "Resource": arn}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
-    detail = {"ModelPackageGroupName": [group], "ModelApprovalStatus": ["Approved"]}
-    pattern = {"source": ["aws.sagemaker"], "detail": detail}
-    rule = lab.unique("approvals")
-    lab.client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
-    lab.client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
-
-    def received() -> Any:
-        messages = sqs.receive_message(QueueUrl=queue).get("Messages", [])
-        return json.loads(messages[0]["Body"]) if messages else None
-
-    return received
 
 
 def test_lists_the_newest_approved_package_first(lab: Lab, group: str) -> None:

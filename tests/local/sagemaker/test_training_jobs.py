@@ -327,40 +327,32 @@ def test_requests_are_checked_against_the_service_model(lab: Lab) -> None:
 
 
 def test_changes_of_state_are_events(lab: Lab) -> None:
-    queue = lab.client("sqs").create_queue(QueueName=lab.unique("events"))["QueueUrl"]
-    attributes = lab.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": attributes["QueueArn"],
-            }
-        ],
-    }
-    lab.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
     request = lab.training_request("pass")
-    rule = lab.unique("rule")
-    pattern = {
-        "source": ["aws.sagemaker"],
-        "detail-type": ["SageMaker Training Job State Change"],
-        "detail": {"TrainingJobName": [request["TrainingJobName"]], "TrainingJobStatus": ["Completed"]},
-    }
-    lab.client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
-    lab.client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": attributes["QueueArn"]}])
+    detail = {"TrainingJobName": [request["TrainingJobName"]], "TrainingJobStatus": ["Completed"]}
+    next_event = lab.listen({"detail-type": ["SageMaker Training Job State Change"], "detail": detail})
 
     lab.sagemaker.create_training_job(**request)
 
-    def received() -> list[Any]:
-        messages: list[Any] = lab.client("sqs").receive_message(QueueUrl=queue).get("Messages", [])
-        return messages
-
-    event = json.loads(wait_for(received)[0]["Body"])
+    event = next_event()
     assert event["resources"] == [lab.trained(request["TrainingJobName"])["TrainingJobArn"]]
     assert event["detail"]["SecondaryStatus"] == "Completed"
     assert event["detail"]["CreationTime"] > 1_000_000_000_000
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_output_is_encrypted_with_the_key_that_the_role_may_use(lab: Lab, granted: bool) -> None:
+    key, use = lab.key()
+    role = lab.role_with(allow("s3:*"), *([use] if granted else []))
+    output = {"S3OutputPath": f"s3://{lab.bucket}/out", "KmsKeyId": key}
+
+    job = lab.train("print('done')", RoleArn=role, OutputDataConfig=output)
+
+    if granted:
+        name = f"out/{job['TrainingJobName']}/output/model.tar.gz"
+        assert lab.s3.head_object(Bucket=lab.bucket, Key=name)["SSEKMSKeyId"] == key
+    else:
+        assert job["TrainingJobStatus"] == "Failed"
+        assert "kms:GenerateDataKey" in job["FailureReason"]
 
 
 def test_a_key_for_the_disk_needs_a_grant_of_caller_or_role(lab: Lab) -> None:
