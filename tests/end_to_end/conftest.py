@@ -1,0 +1,60 @@
+"""One deployed platform for all end-to-end tests, and the runs that most of them look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from local.chain import Chain
+from local.flights import Batch
+from local.landing import batch_key, last_landed
+from local.server_process import StartOptions, start, stop
+from local.settings import Settings
+from local.steps import platform
+from tests.end_to_end.batches import flights_of
+from tests.end_to_end.live import Live, OnCall, type_command
+
+FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Two batches that were landed one right after the other, and what they set off.
+
+    The model of July knows July better than that of June does: the gate lets both pass.
+    """
+
+    first: Chain
+    second: Chain
+    batches: tuple[Batch, Batch]
+    keys: tuple[str, str]
+    watched: str
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The platform, deployed by the command line; it ends with the tests, however they end."""
+    settings = Settings(tmp_path_factory.mktemp("end-to-end") / "state")
+    start(settings, StartOptions(tied=True), lambda _: None)
+    try:
+        deployed = type_command(settings, "deploy")
+        assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+        target = platform(settings)
+        yield Live(target, OnCall.subscribe(target))
+    finally:
+        stop(settings)
+
+
+@pytest.fixture(scope="session")
+def demo(live: Live) -> Demo:
+    """Land a batch and, while it is being worked on, another one; both end with a new model behind the endpoint."""
+    keys = []
+    for month in (FIRST_MONTH, SECOND_MONTH):
+        live.command("land", "--months", str(month), "--sample", str(SAMPLE))
+        keys.append(last_landed(live.settings).key)
+    watched = live.command("run")
+    batches = (flights_of(FIRST_MONTH, SAMPLE), flights_of(SECOND_MONTH, SAMPLE))
+    assert [batch_key(batch.document()) for batch in batches] == keys
+    return Demo(live.chain_of(keys[0]), live.chain_of(keys[1]), batches, (keys[0], keys[1]), watched)
