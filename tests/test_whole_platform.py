@@ -203,19 +203,22 @@ def test_every_stage_has_every_stack(stacks: list[StackTemplate]) -> None:
     assert {stack.stack for stack in stacks} == expected
 
 
-def test_a_stage_in_an_existing_network_is_synthesised_without_looking_anything_up(tmp_path: Path) -> None:
-    app = App(context=project_context(), outdir=str(tmp_path / "cdk.out"))
-    settings = {
-        "account": "111122223333",
-        "region": "eu-central-1",
-        "zones": ["eu-central-1a", "eu-central-1b"],
-        "network": {"vpc_id": "vpc-0123456789abcdef0", "private_subnet_ids": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"]},
-        "on_call_email": "on-call@example.com",
+def test_every_kind_of_network_is_synthesised_without_lookups_and_passes_the_gates(tmp_path: Path) -> None:
+    place = {"account": "111122223333", "region": "eu-central-1", "zones": ["eu-central-1a", "eu-central-1b"]}
+    existing = {"vpc_id": "vpc-0123456789abcdef0", "private_subnet_ids": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"]}
+    stages = {
+        "taken": {**place, "network": existing, "on_call_email": "on-call@example.com"},
+        "open": {**place, "network": {"cidr": "10.1.0.0/20", "nat": True, "interface_endpoints": True}},
     }
-    build_platform(app, PlatformConfig.parse({"prod": settings}), WORKLOADS)
-    assembly = Path(app.synth().directory)
+    context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
+    app = App(context=context, outdir=str(tmp_path / "cdk.out"))
+    build_platform(app, PlatformConfig.parse(stages), WORKLOADS)
+    assert [str(finding) for finding in check_nag(app, stages, WORKLOAD_NAMES)] == []
+    assembly = tmp_path / "cdk.out"
     assert [str(folder) for folder, manifest in manifests(assembly) if "missing" in manifest] == []
-    assert [stack.stack for stack in templates(assembly) if stack.of_type("AWS::EC2::VPC")] == []
+    synthesised = templates(assembly)
+    assert [str(finding) for finding in check_templates(synthesised)] == []
+    assert [stack.stack for stack in synthesised if stack.of_type("AWS::EC2::VPC")] == ["open-Network"]
 
 
 def test_each_account_and_region_has_one_account_stack(tmp_path: Path) -> None:
