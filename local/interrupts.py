@@ -22,6 +22,24 @@ def leave_on_signals() -> None:
 
 
 @contextmanager
+def held_back() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP act at the end of the block, so that nothing is begun and forgotten in between.
+
+    A child that is started in the block gets its signals as ever. For the main thread only.
+    """
+    arrived: list[int] = []
+    numbers = (signal.SIGINT, *_ASKED)
+    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
     """Hold off Ctrl-C, SIGTERM and SIGHUP while things are taken down."""
     numbers = (signal.SIGINT, *_ASKED)

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from local.environment import base_env
 from local.errors import Failure, UserError
+from local.interrupts import held_back
 from local.processes import descendants, dies_with_parent, kill_all
 from local.server_file import Server, read_server
 from local.settings import CHECKOUT, Settings
@@ -104,17 +105,20 @@ def start(settings: Settings, options: StartOptions, progress: Callable[[str], N
     server = running(settings)
     if server is not None:
         return server
-    with _lock(settings.lock_file, patience=1.0) as lock:
-        if lock is None:
-            progress("waiting for a local AWS that somebody else is starting")
-            return _wait_until_ready(settings, None)
-        settings.server_file.unlink(missing_ok=True)
-        process = _spawn(settings, options, lock)
+    process = None
     try:
+        with _lock(settings.lock_file, patience=1.0) as lock:
+            if lock is None:
+                progress("waiting for a local AWS that somebody else is starting")
+                return _wait_until_ready(settings, None)
+            settings.server_file.unlink(missing_ok=True)
+            with held_back():
+                process = _spawn(settings, options, lock)
         progress(f"starting the local AWS (process {process.pid})")
         return _wait_until_ready(settings, process)
     except BaseException:
-        stop(settings)
+        if process is not None:
+            stop(settings)
         raise
 
 

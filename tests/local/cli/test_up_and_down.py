@@ -14,6 +14,7 @@ import pytest
 
 from local.aws import Aws
 from local.errors import Failure, UserError
+from local.interrupts import held_back
 from local.processes import Process, descendants, identify, wait_until_gone
 from local.server_process import StartOptions, clear, connect, running, start, stop
 from local.settings import Settings
@@ -118,8 +119,17 @@ def test_an_interrupted_up_leaves_no_server(own: Settings) -> None:
     server = identify(int(own.lock_file.read_text()))
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)
-    if server is not None and process.returncode != 0:
-        assert wait_until_gone([server], 10.0) == []
+    assert server is not None
+    assert process.returncode == 128 + signal.SIGTERM
+    assert wait_until_gone([server], 10.0) == []
+
+
+def test_an_interrupt_during_the_start_takes_effect_right_after_it() -> None:
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), held_back():
+        signal.raise_signal(signal.SIGINT)
+        done.append("begun and noted")
+    assert done == ["begun and noted"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
