@@ -9,7 +9,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import ModuleType
 
 from pyspark.sql import DataFrame
@@ -61,11 +61,23 @@ def _unpack(content: bytes, folder: Path) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
             for member in archive.getmembers():
-                if not member.isreg():
-                    raise BadBundle(f"bundle holds {member.name!r}, which is not a plain file")
-            archive.extractall(folder, filter="data")
+                _extract(archive, member, folder)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise BadBundle(f"bundle cannot be unpacked: {error}") from error
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Writes one member; by hand, because ``tarfile`` has its filters only since Python 3.11.4."""
+    content = archive.extractfile(member) if member.isreg() else None
+    if content is None:
+        raise BadBundle(f"bundle holds {member.name!r}, which is not a plain file")
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise BadBundle(f"bundle holds {member.name!r}, which would be outside its folder")
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content:
+        target.write_bytes(content.read())
 
 
 def _module(path: Path, folder: Path) -> ModuleType:
