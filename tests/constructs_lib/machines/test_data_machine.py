@@ -16,7 +16,7 @@ GIVEN = {
     "bundle": {"bundle": "b" * 64, "uri": "s3://artefacts/bundle.tar.gz", "commit": "c0ffee"},
     "triggered_by": {"event": "e"},
 }
-REPORT = {
+REPORT: dict[str, Any] = {
     "phases": {
         "validation": {
             "rows_in": 100,

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from constructs_lib.machines.common import Surroundings
-from constructs_lib.machines.jobs import JobLimits, JobPlace, room_for_attempt
+from constructs_lib.machines.common import Surroundings, room_for_attempt
+from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.model import ModelParts, model_machine
 
 RUN_ID = "0123456789abcdef-1"
