@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aws_cdk import Aws
 from aws_cdk import aws_glue as glue
 from constructs import Construct
+
+from constructs_lib.place import ACCOUNT
 
 
 def parquet_table(
@@ -33,7 +34,7 @@ def parquet_table(
     return table(
         scope,
         construct_id,
-        catalog_id=Aws.ACCOUNT_ID,
+        catalog_id=ACCOUNT,
         database_name=database,
         table_input=table.TableInputProperty(
             name=name,

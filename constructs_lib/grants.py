@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from aws_cdk import Acknowledgment, CfnResource, Validations
 from aws_cdk import aws_iam as iam
@@ -11,6 +12,11 @@ from constructs import Construct
 from constructs_lib.place import ACCOUNT, PARTITION, REGION
 
 _ACCOUNT = f"{REGION}:{ACCOUNT}"
+
+
+@cache
+def _of_this_account(service: str) -> iam.ServicePrincipal:
+    return iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}})
 
 
 class ServiceRole(iam.Role):
@@ -26,7 +32,7 @@ class ServiceRole(iam.Role):
             scope,
             construct_id,
             description=description,
-            assumed_by=iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}}),
+            assumed_by=_of_this_account(service),
         )
 
     def come_before(self, resource: CfnResource) -> None:
