@@ -1,0 +1,247 @@
+"""What the stack of a workload promises: its outputs, and who may do what."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aws_cdk import App, Stack
+from aws_cdk.assertions import Template
+
+from constructs_lib.names.workload_file import WorkloadFile
+from stacks.config import ROOT, PlatformConfig
+from stacks.platform import PlatformStage
+
+OUTPUTS = {
+    "LandingBucket",
+    "LandingPrefix",
+    "ArtefactsBucket",
+    "BundlePrefix",
+    "DatasetsBucket",
+    "ValidatedBucket",
+    "QuarantineBucket",
+    "CuratedBucket",
+    "LoopMachineArn",
+    "DataMachineArn",
+    "ModelMachineArn",
+    "DeploymentMachineArn",
+    "IntakeQueueUrl",
+    "IntakeDeadLetterQueueUrl",
+    "StarterFunctionName",
+    "EndpointName",
+    "VariantName",
+    "ModelPackageGroup",
+    "RunsTable",
+    "LeasesTable",
+    "CuratedDatabase",
+    "AthenaWorkGroup",
+    "OnCallTopicArn",
+    "ContractUri",
+    "AlarmNames",
+}
+
+
+def synthesised(folder: Path, workload: WorkloadFile) -> dict[str, Any]:
+    """The template of a workload's stack in a stage called dev."""
+    app = App(
+        outdir=str(folder / "cdk.out"),
+        analytics_reporting=False,
+        tree_metadata=False,
+        context={
+            "@aws-cdk/core:defaultCrossStackReferences": "weak",
+            "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,
+            "@aws-cdk/aws-iam:minimizePolicies": True,
+        },
+    )
+    config = PlatformConfig.parse({"dev": {"zones": ["us-east-1a", "us-east-1b"], "log_retention_days": 30}})
+    stage = PlatformStage(app, config=config.stages[0], workloads=[workload])
+    stack = stage.node.find_child("FlightDelaysWorkload")
+    assert isinstance(stack, Stack)
+    return dict(Template.from_stack(stack).to_json())
+
+
+@pytest.fixture(scope="module")
+def workload() -> WorkloadFile:
+    return WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml")
+
+
+@pytest.fixture(scope="module")
+def template(workload: WorkloadFile, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return synthesised(tmp_path_factory.mktemp("synthesis"), workload)
+
+
+def text(value: Any) -> str:
+    """A property as text; references are shown by the words in them."""
+    if isinstance(value, Mapping):
+        if "Fn::Join" in value:
+            return str(value["Fn::Join"][0]).join(text(part) for part in value["Fn::Join"][1])
+        return "<" + "".join(re.findall(r"\w+", json.dumps(value))) + ">"
+    return str(value)
+
+
+def resources(template: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {name: each["Properties"] for name, each in template["Resources"].items() if each["Type"] == kind}
+
+
+def allowed(template: dict[str, Any], role: str, action: str) -> list[str]:
+    """The resources on which a role may do an action."""
+    return [
+        text(resource)
+        for name, policy in resources(template, "AWS::IAM::Policy").items()
+        if name.startswith(f"{role}RoleDefaultPolicy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if action in _list(statement["Action"])
+        for resource in _list(statement["Resource"])
+    ]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def definitions(template: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for machine in resources(template, "AWS::StepFunctions::StateMachine").values():
+        yield machine["StateMachineName"], text(machine["DefinitionString"])
+
+
+def test_has_the_outputs_that_people_and_tools_read(template: dict[str, Any]) -> None:
+    assert set(template["Outputs"]) == OUTPUTS
+    values = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
+    assert values["LandingPrefix"] == "flight_delays/"
+    assert values["EndpointName"] == "dev-flight-delays-live"
+    assert values["AlarmNames"] == "dev-flight-delays-live-errors,dev-flight-delays-live-latency"
+    assert values["LoopMachineArn"].endswith(":stateMachine:dev-flight-delays-loop")
+
+
+def test_has_the_four_machines_under_names_that_people_find(template: dict[str, Any]) -> None:
+    assert {name for name, _ in definitions(template)} == {
+        "dev-flight-delays-data",
+        "dev-flight-delays-model",
+        "dev-flight-delays-deploy",
+        "dev-flight-delays-loop",
+    }
+
+
+def test_the_definitions_hold_valid_json_once_deployed(template: dict[str, Any]) -> None:
+    for name, definition in definitions(template):
+        assert json.loads(definition)["QueryLanguage"] == "JSONata", name
+
+
+def test_every_source_has_a_validated_and_a_quarantine_table(template: dict[str, Any], workload: WorkloadFile) -> None:
+    tables = {
+        (each["DatabaseName"], each["TableInput"]["Name"]) for each in resources(template, "AWS::Glue::Table").values()
+    }
+    expected = {
+        (f"dev_{zone}", f"flight_delays_{name}") for zone in ("validated", "quarantine") for name in workload.sources
+    }
+    assert tables == expected | {("dev_curated", "flight_delays_features")}
+
+
+def test_landing_and_approval_and_reruns_start_executions(template: dict[str, Any]) -> None:
+    patterns = [each["EventPattern"] for each in resources(template, "AWS::Events::Rule").values()]
+    by_kind = {each["detail-type"][0]: each["detail"] for each in patterns}
+    assert by_kind["Object Created"]["object"] == {"key": [{"wildcard": "flight_delays/*_batch.json"}]}
+    assert by_kind["SageMaker Model Package State Change"]["ModelApprovalStatus"] == ["Approved"]
+    assert by_kind["SageMaker Model Package State Change"]["ModelPackageGroupName"] == ["dev-flight-delays-models"]
+    assert by_kind["Re-run Requested"] == {"workload": ["flight_delays"]}
+
+
+def test_the_check_of_a_batch_names_the_engine_that_the_job_gets(template: dict[str, Any]) -> None:
+    functions = resources(template, "AWS::Lambda::Function")
+    (engine,) = {
+        each["Environment"]["Variables"]["ENGINE"]
+        for each in functions.values()
+        if "ENGINE" in each["Environment"].get("Variables", {})
+    }
+    (data,) = [definition for name, definition in definitions(template) if name.endswith("-data")]
+    assert f'"--engine":"{engine}"' in data
+
+
+def test_hyperparameters_reach_the_training_job_as_texts(template: dict[str, Any]) -> None:
+    (model,) = [definition for name, definition in definitions(template) if name.endswith("-model")]
+    assert '"eta":"0.1"' in model and '"seed":"2013"' in model and '"target":"arrives_late"' in model
+
+
+@pytest.mark.parametrize(
+    ("role", "prefixes"),
+    [
+        ("CheckBatch", {"flight_delays/"}),
+        ("Starter", {"flight_delays/", "flight_delays/bundles/"}),
+        ("Training", {"flight_delays/", "flight_delays/bundles/"}),
+        ("Endpoint", {"flight_delays/training/"}),
+        ("CheckGolden", {"flight_delays/golden/"}),
+        ("ModelMachine", {"flight_delays/evaluations/"}),
+        ("DataMachine", {"flight_delays/"}),
+    ],
+)
+def test_reads_only_the_workloads_own_objects(template: dict[str, Any], role: str, prefixes: set[str]) -> None:
+    found = {resource.partition("/")[2] for resource in allowed(template, role, "s3:GetObject")}
+    of_the_lake = {prefix for prefix in found if prefix.endswith("*")}
+    assert of_the_lake == {f"{prefix}*" for prefix in prefixes}
+
+
+@pytest.mark.parametrize(
+    ("role", "prefixes"),
+    [
+        ("CheckBatch", set()),
+        ("Starter", set()),
+        ("JudgeModel", set()),
+        ("Training", {"flight_delays/training/*"}),
+        ("Processing", {"flight_delays/evaluations/*", "flight_delays/golden/*"}),
+        ("Endpoint", {"flight_delays/capture/*"}),
+        ("DataMachine", {"flight_delays/*"}),
+        ("ModelMachine", set()),
+        ("DeploymentMachine", set()),
+        ("LoopMachine", set()),
+    ],
+)
+def test_writes_only_what_it_makes(template: dict[str, Any], role: str, prefixes: set[str]) -> None:
+    assert {resource.partition("/")[2] for resource in allowed(template, role, "s3:PutObject")} == prefixes
+
+
+def test_nobody_but_the_data_job_may_delete_objects(template: dict[str, Any]) -> None:
+    for name in resources(template, "AWS::IAM::Policy"):
+        role = name.partition("RoleDefaultPolicy")[0]
+        assert bool(allowed(template, role, "s3:DeleteObject")) == (role == "Prepare"), role
+
+
+def test_only_the_starter_and_the_loop_start_executions(template: dict[str, Any]) -> None:
+    started = {
+        name.partition("RoleDefaultPolicy")[0]: sorted(
+            each.rpartition(":")[2]
+            for each in allowed(template, name.partition("RoleDefaultPolicy")[0], "states:StartExecution")
+        )
+        for name in resources(template, "AWS::IAM::Policy")
+    }
+    assert {role: machines for role, machines in started.items() if machines} == {
+        "Starter": ["dev-flight-delays-deploy", "dev-flight-delays-loop"],
+        "LoopMachine": ["dev-flight-delays-data", "dev-flight-delays-model"],
+    }
+
+
+def test_a_model_is_approved_by_its_machine_and_read_by_the_deployment(template: dict[str, Any]) -> None:
+    assert allowed(template, "ModelMachine", "sagemaker:UpdateModelPackage")
+    assert allowed(template, "DeploymentMachine", "sagemaker:DescribeModelPackage")
+    assert not allowed(template, "DeploymentMachine", "sagemaker:UpdateModelPackage")
+
+
+def test_only_the_deployment_touches_the_endpoint(template: dict[str, Any]) -> None:
+    for name in resources(template, "AWS::IAM::Policy"):
+        role = name.partition("RoleDefaultPolicy")[0]
+        assert bool(allowed(template, role, "sagemaker:UpdateEndpoint")) == (role == "DeploymentMachine"), role
+
+
+def test_a_workload_without_canary_is_watched_at_the_full_threshold(workload: WorkloadFile, tmp_path: Path) -> None:
+    content = workload.model_dump(mode="json")
+    content["serving"] = {**content["serving"], "rollout": "all_at_once", "instance_count": 1}
+    template = synthesised(tmp_path, WorkloadFile.parse(content))
+    (alarm,) = [
+        each
+        for each in resources(template, "AWS::CloudWatch::Alarm").values()
+        if each.get("AlarmName") == "dev-flight-delays-live-errors"
+    ]
+    assert alarm["Threshold"] == 0.02
+    (deploy,) = [definition for name, definition in definitions(template) if name.endswith("-deploy")]
+    assert "ALL_AT_ONCE" in deploy and "CANARY" not in deploy
