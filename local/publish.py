@@ -49,7 +49,7 @@ def publish_bundle(settings: Settings, aws: Aws, outputs: Outputs) -> Published:
     """
     commit = current_commit(settings)
     try:
-        bundle = build_bundle(settings.workload_dir, commit)
+        bundle = build_bundle(settings.workload_dir)
     except ValueError as error:
         raise UserError(str(error)) from error
     s3, bucket, key = aws.client("s3"), outputs.artefacts_bucket, bundle.key(settings.workload)

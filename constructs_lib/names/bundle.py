@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import struct
 import tarfile
 import zlib
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 SUFFIXES: Final = (".py", ".dqdl", ".json")
-DESCRIPTION: Final = "bundle.json"
 ARCHIVE: Final = "sourcedir.tar.gz"
 LARGEST_BLOCK: Final = 65535
 GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -41,18 +39,19 @@ def pointer_key(workload: str) -> str:
     return f"{workload}/bundles/current.json"
 
 
-def build_bundle(folder: Path, commit: str) -> Bundle:
-    """Packs a workload's files: Python, rules and JSON, and ``bundle.json`` with the commit that they are of.
+def build_bundle(folder: Path) -> Bundle:
+    """Packs a workload's files: Python, rules and JSON.
+
+    The commit is not in it: the same scripts are the same bundle, and so give the same dataset, whichever commit they
+    are taken from. The pointer names the commit.
 
     Raises:
-        ValueError: There is nothing to pack, or a file is a link or is called ``bundle.json``.
+        ValueError: There is nothing to pack, or a file is a link.
     """
     files = {path.relative_to(folder).as_posix(): _content(path) for path in _scripts(folder)}
     if not files:
         raise ValueError(f"no file to bundle in {folder} (allowed: {', '.join(SUFFIXES)})")
-    if DESCRIPTION in files:
-        raise ValueError(f"{DESCRIPTION} is written by the bundle itself; rename the file in {folder}")
-    return pack({**files, DESCRIPTION: json.dumps({"commit": commit}, sort_keys=True).encode() + b"\n"})
+    return pack(files)
 
 
 def pack(files: Mapping[str, bytes]) -> Bundle:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import tarfile
 from pathlib import Path
@@ -29,27 +28,21 @@ def names(content: bytes) -> list[str]:
         return archive.getnames()
 
 
-def test_packs_scripts_rules_and_the_commit_but_not_the_workload_file(tmp_path: Path) -> None:
-    bundle = build_bundle(scripts(tmp_path / "one"), "abc123")
-    assert names(bundle.content) == ["bundle.json", "features.py", "rules.dqdl"]
-    with tarfile.open(fileobj=io.BytesIO(bundle.content), mode="r:gz") as archive:
-        described = archive.extractfile("bundle.json")
-        assert described is not None
-        assert json.load(described) == {"commit": "abc123"}
+def test_packs_scripts_and_rules_but_not_the_workload_file(tmp_path: Path) -> None:
+    assert names(build_bundle(scripts(tmp_path / "one")).content) == ["features.py", "rules.dqdl"]
 
 
 def test_the_same_files_give_the_same_bytes_whatever_their_times_and_modes(tmp_path: Path) -> None:
     first, second = scripts(tmp_path / "one"), scripts(tmp_path / "two")
     os.utime(second / "features.py", (1, 1))
     (second / "features.py").chmod(0o600)
-    assert build_bundle(first, "c") == build_bundle(second, "c")
+    assert build_bundle(first) == build_bundle(second)
 
 
 def test_another_byte_gives_another_name(tmp_path: Path) -> None:
     first, second = scripts(tmp_path / "one"), scripts(tmp_path / "two")
     (second / "rules.dqdl").write_text("Rules = [ ]\n")
-    assert build_bundle(first, "c").sha256 != build_bundle(second, "c").sha256
-    assert build_bundle(first, "c").sha256 != build_bundle(first, "d").sha256
+    assert build_bundle(first).sha256 != build_bundle(second).sha256
 
 
 def test_the_bytes_are_pinned() -> None:
@@ -70,12 +63,12 @@ def test_refuses_a_link(tmp_path: Path) -> None:
     folder = scripts(tmp_path / "one")
     (folder / "train.py").symlink_to(tmp_path / "elsewhere.py")
     with pytest.raises(ValueError, match=r"plain files only.*train\.py is a link"):
-        build_bundle(folder, "c")
+        build_bundle(folder)
 
 
 def test_refuses_a_folder_without_scripts(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no file to bundle"):
-        build_bundle(tmp_path, "c")
+        build_bundle(tmp_path)
 
 
 def test_names_the_places_in_the_artefacts_bucket() -> None:
