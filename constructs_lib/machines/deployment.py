@@ -256,6 +256,7 @@ def golden_before(s: Surroundings, p: DeploymentParts) -> State:
         kind="golden",
         command="golden",
         role_arn=p.processing_role_arn,
+        image_uri=jsonata("$package.image"),
         arguments=[
             *("--model", f"{IN}/model", "--golden", f"{IN}/golden", "--output", OUT, "--message", MESSAGE),
             *("--model_sha256", jsonata("$package.model_sha256")),

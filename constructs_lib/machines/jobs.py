@@ -118,6 +118,7 @@ def processing_job(
     kind: str,
     command: str,
     role_arn: str,
+    image_uri: str,
     arguments: JSON,
     inputs: JSON,
     output_prefix: str,
@@ -129,6 +130,7 @@ def processing_job(
         kind: Part of the job's name.
         command: Name of the command in the job code.
         role_arn: The job's role.
+        image_uri: The image, or its JSONata.
         arguments: ``--name value`` pairs, a list or its JSONata.
         inputs: ``ProcessingInputs`` of the request, a list or its JSONata; the job code is among them.
         output_prefix: Where results go under the workload's artefacts: ``<prefix>/<attempt>/``.
@@ -140,7 +142,7 @@ def processing_job(
             "ProcessingJobName": jsonata(job_name(s, kind)),
             "RoleArn": role_arn,
             "AppSpecification": {
-                "ImageUri": place.image_uri,
+                "ImageUri": image_uri,
                 "ContainerEntrypoint": ["python3", f"{IN}/job/{file_name(place.job_code_uri)}", command],
                 "ContainerArguments": arguments,
             },

@@ -216,6 +216,7 @@ def evaluate(s: Surroundings, p: ModelParts) -> State:
         kind="eval",
         command="evaluate",
         role_arn=p.processing_role_arn,
+        image_uri=p.place.image_uri,
         arguments=jsonata(with_champion([*arguments, *results], ["--champion", f"{IN}/champion"])),
         inputs=jsonata(with_champion(inputs, champion)),
         output_prefix="evaluations",

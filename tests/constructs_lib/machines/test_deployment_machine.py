@@ -161,6 +161,7 @@ def test_golden_requests_go_before_and_after(definition: dict[str, Any], walk: A
     done = walk(definition, GIVEN, first(new))
     assert done.path.index("GoldenBefore") < done.path.index("CreateModel") < done.path.index("GoldenAfter")
     before = done.arguments("GoldenBefore")
+    assert before["AppSpecification"]["ImageUri"] == "image:1"
     arguments = before["AppSpecification"]["ContainerArguments"]
     assert arguments[arguments.index("--model_sha256") + 1] == "a" * 64
     golden = {each["InputName"]: each["S3Input"]["S3Uri"] for each in before["ProcessingInputs"]}
