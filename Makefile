@@ -39,7 +39,7 @@ synth: $(MAIN) ## templates of all stages into cdk.out; no credentials, no netwo
 	@$(BIN)/python app.py
 
 wheel: $(MAIN) $(DEV) ## the constructs with their run-time code as a package, into dist/
-	$(BIN)/python -m build --wheel --outdir dist .
+	rm -rf build && $(BIN)/uv build -q --wheel --out-dir dist
 
 bench: $(MAIN) $(DEV) $(SERVER) $(NODE) ## every benchmark, one after the other
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
