@@ -121,9 +121,11 @@ def _add_execution(table: Table, execution: Execution) -> None:
 
 def _add_state(table: Table, execution: Execution, state: StateRun) -> None:
     status = "failed" if state.error else "done" if state.exited else "running"
+    if state.error and execution.status == SUCCEEDED:
+        status = "caught"
     if status == "running" and execution.status != RUNNING:
         status = "ended here"
-    style = {"failed": "red", "done": "green", "running": "cyan", "ended here": "red"}[status]
+    style = {"failed": "red", "caught": "yellow", "done": "green", "running": "cyan", "ended here": "red"}[status]
     visits = f" x{state.visits}" if state.visits > 1 else ""
     table.add_row(f"  {state.name}{visits}", Text(status, style=style), _seconds(state))
 

@@ -77,6 +77,14 @@ def test_the_live_table_shows_the_states_of_the_running_pipeline_that_fit() -> N
     assert "RunData" not in text
 
 
+def test_an_error_that_the_machine_expected_is_not_shown_as_a_failure() -> None:
+    ended = execution("deployment", 0, 3, [("DescribeEndpoint", 0, 1)])
+    ended = replace(ended, states=(replace(ended.states[0], error="SageMaker.SageMakerException"),))
+    console = Console(record=True, width=120)
+    console.print(state_table(Chain(RUN_ID, (ended,), None)))
+    assert ["DescribeEndpoint", "caught"] in [line.split()[:2] for line in console.export_text().splitlines()]
+
+
 def test_the_last_table_shows_every_state_and_where_it_failed() -> None:
     failed = execution("data", 0, 3, [("CheckBatch", 0, 1)], status="FAILED")
     failed = replace(failed, states=(*failed.states, StateRun("Ingest", at(1), error="BadSchema")))
