@@ -26,6 +26,8 @@ CALL_SECONDS = 60
 MINUTE = 60
 HOUR = 60 * MINUTE
 
+_OF_FAILURE = ("error", "cause", "failed_state", "input")
+
 CONDITION_FAILED = (
     "DynamoDB.ConditionalCheckFailedException",
     "DynamoDb.ConditionalCheckFailedException",
@@ -109,23 +111,33 @@ def put_metrics(
 
 
 def record(
-    s: Surroundings, item: str, values: Mapping[str, str], *, on_failure: str = FAILURE_STATE, failure: str = "failure"
+    s: Surroundings,
+    item: str,
+    values: Mapping[str, str],
+    *,
+    remove: Sequence[str] = (),
+    on_failure: str = FAILURE_STATE,
+    failure: str = "failure",
 ) -> State:
     """Writes attributes of an item of the runs table; writing them twice is harmless.
 
     Args:
         item: The JSONata of the key.
         values: Attribute to the JSONata of its value, a text. Numbers and objects are written as ``$string`` of them.
+        remove: Attributes that are no longer true. Default: none.
         on_failure, failure: As in ``task``.
     """
     names = list(values)
+    update = "SET " + ", ".join(f"#{name} = :{name}" for name in names)
+    if remove:
+        update += " REMOVE " + ", ".join(f"#{name}" for name in remove)
     return task(
         "dynamodb:updateItem",
         {
             "TableName": s.runs_table,
             "Key": {"run": {"S": jsonata(item)}},
-            "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in names),
-            "ExpressionAttributeNames": {f"#{name}": name for name in names},
+            "UpdateExpression": update,
+            "ExpressionAttributeNames": {f"#{name}": name for name in (*names, *remove)},
             "ExpressionAttributeValues": {f":{name}": {"S": jsonata(value)} for name, value in values.items()},
         },
         timeout=CALL_SECONDS,
@@ -135,7 +147,10 @@ def record(
 
 
 def run_record(s: Surroundings, machine: str, values: Mapping[str, str]) -> State:
-    """Completes the record of this run, the item ``<machine>#<run_id>``: what went in, what came out."""
+    """Completes the record of this run, the item ``<machine>#<run_id>``: what went in, what came out.
+
+    What an earlier, failed try wrote about its failure is removed.
+    """
     return record(
         s,
         run_key(machine),
@@ -146,6 +161,7 @@ def run_record(s: Surroundings, machine: str, values: Mapping[str, str]) -> Stat
             "triggered_by": "$exists($states.input.triggered_by) ? $string($states.input.triggered_by) : 'by hand'",
             **values,
         },
+        remove=_OF_FAILURE,
     )
 
 

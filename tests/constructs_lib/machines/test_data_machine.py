@@ -306,6 +306,13 @@ def test_a_lost_worker_is_made_good_by_a_redrive(definition: dict[str, Any], wal
     assert done.arguments("ReadReport")["Key"] == f"flight_delays/v1/attempt={RUN_ID}-1-0/report.json"
 
 
+def test_the_record_of_a_run_that_succeeded_at_last_tells_no_failure(definition: dict[str, Any], walk: Any) -> None:
+    recorded = walk(definition, GIVEN, any_answers()).arguments("RecordRun")
+    assert recorded["UpdateExpression"].endswith(" REMOVE #error, #cause, #failed_state, #input")
+    assert recorded["ExpressionAttributeNames"]["#failed_state"] == "failed_state"
+    assert recorded["ExpressionAttributeValues"][":status"] == {"S": "succeeded"}
+
+
 def test_a_second_failure_after_a_redrive_fails_again(definition: dict[str, Any], walk: Any) -> None:
     lost = {"error": "States.TaskFailed", "cause": json.dumps({"ErrorMessage": "the worker was lost"})}
     done = walk(definition, GIVEN, any_answers(PrepareDataset=[lost]), redrives=2)
