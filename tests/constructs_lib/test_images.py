@@ -6,7 +6,8 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk.assertions import Template
 
-from constructs_lib.images import REGISTRIES, VERSIONS, FrameworkImage, Image
+from constructs_lib.images import REGISTRIES, FrameworkImage, Image
+from constructs_lib.names.frameworks import VERSIONS
 
 CONFIGS = {"xgboost": "xgboost", "scikit-learn": "sklearn"}
 
