@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.executions import Execution
+from local.landing import last_landed
 from tests.end_to_end.conftest import Demo
-from tests.end_to_end.live import Live
+from tests.end_to_end.live import WORKLOAD, Live, type_command
 from tests.end_to_end.scripts import publish_copy
 
 LIMIT_SECONDS = 4
@@ -60,7 +62,7 @@ while True:
 SCRIPTS = (
     BadScript("raises", RAISES, "Train", "States.TaskFailed", "the aeroplanes are gone"),
     BadScript("no-model", NO_MODEL, "Evaluate", "UnsafeArtefact", "model.tar.gz: no file in it"),
-    BadScript("pickle", PICKLE, "Evaluate", "UnsafeArtefact", "model.ubj: "),
+    BadScript("pickle", PICKLE, "Evaluate", "UnsafeArtefact", "model.ubj: a pickle"),
 )
 
 
@@ -117,6 +119,37 @@ def test_nothing_is_registered_of_bad_scripts(trained: Trained) -> None:
     assert trained.after == trained.before
 
 
+# --- seen from the command line --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pickling(live: Live, tmp_path: Path) -> Iterator[None]:
+    """The current scripts write a pickle."""
+    pointer, current = f"{live.zone('artefacts')}bundles/current.json", live.bundle
+    bundle = publish_copy(live, tmp_path / "copy", {"train.py": PICKLE})
+    live.write(pointer, json.dumps(bundle).encode())
+    yield
+    live.write(pointer, json.dumps(current).encode())
+
+
+@pytest.mark.usefixtures("pickling")
+def test_the_command_line_tells_why_a_run_failed(live: Live, demo: Demo) -> None:
+    """With state, error, message and log; the lease is given back and the old model serves on."""
+    before = registered(live)
+    live.command("land", "--months", "5", "--sample", "600")
+    watched = type_command(live.settings, "run")
+    assert watched.returncode == 1
+    assert "state Evaluate of the model pipeline failed: UnsafeArtefact" in watched.stderr
+    assert "model.ubj: a pickle" in watched.stderr
+    assert "log: python -m local logs dev-flight-delays-eval-" in watched.stderr
+    loop = live.loop_of(last_landed(live.settings).key)
+    assert (loop.status, loop.error) == ("FAILED", "UnsafeArtefact")
+    assert live.on_call.told_of(loop)["input"] == loop.input
+    assert live.lease() is None
+    assert registered(live) == before
+    assert live.record(f"live#{WORKLOAD}")["run_id"] == demo.second.run_id
+
+
 # --- a script that hangs ---------------------------------------------------------------------------------------------
 
 
@@ -133,11 +166,9 @@ def short_limit(live: Live) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("short_limit")
-def test_a_script_that_hangs_is_stopped_at_its_limit(
-    live: Live, demo: Demo, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_a_script_that_hangs_is_stopped_at_its_limit(live: Live, demo: Demo, tmp_path: Path) -> None:
     """Even when it does not listen; the machine fails, and says so."""
-    bundle = publish_copy(live, tmp_path_factory.mktemp("scripts") / "hangs", {"train.py": HANGS})
+    bundle = publish_copy(live, tmp_path / "copy", {"train.py": HANGS})
     execution = live.run("model", model_input(live, demo, bundle))
     assert execution.status == "FAILED"
     notice = live.on_call.told_of(execution)

@@ -110,6 +110,13 @@ def test_a_redriven_machine_makes_the_same_dataset(redriven: Redriven) -> None:
     assert digests[0] == digests[1]
 
 
+def test_the_record_of_the_run_tells_how_it_ended(live: Live, redriven: Redriven) -> None:
+    """Not how it went before."""
+    record = live.record(f"data#{redriven.redriven.name}")
+    assert (record["status"], record["dataset_version"]) == ("succeeded", redriven.version)
+    assert "error" not in record
+
+
 def test_queries_see_one_attempt_only(live: Live, redriven: Redriven) -> None:
     """One partition per table; the files of the lost worker are not counted."""
     found = [each for each in partitions(live) if each.version == redriven.version]
