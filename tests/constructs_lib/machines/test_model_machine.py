@@ -77,6 +77,14 @@ def with_champion(**changed: Any) -> dict[str, Any]:
     )
 
 
+def test_finds_a_champion_that_is_not_on_the_first_page(definition: dict[str, Any], walk: Any) -> None:
+    first = result({"ModelPackageSummaryList": [], "NextToken": "page-2"})
+    second = result({"ModelPackageSummaryList": [{"ModelPackageArn": CHAMPION}]})
+    done = walk(definition, GIVEN, {**with_champion(), "FindChampion": first, "LookFurther": second}, name=EXECUTION)
+    assert done.arguments("LookFurther")["NextToken"] == "page-2"
+    assert done.arguments("DescribeChampion") == {"ModelPackageName": CHAMPION}
+
+
 def definition_for(surroundings: Surroundings, place: JobPlace, approval: Any) -> dict[str, Any]:
     parts = ModelParts(
         place=place,
