@@ -272,8 +272,10 @@ def golden_before(s: Surroundings, p: DeploymentParts) -> State:
 
 
 def name_config(s: Surroundings, p: DeploymentParts) -> State:
-    """Names model and endpoint configuration after what is in them."""
-    content = "$substring($hash($package.model_sha256 & ' ' & $package.image, 'SHA-256'), 0, 16)"
+    """Names model and endpoint configuration after what is in them: neither can be changed once it is made."""
+    around = [p.endpoint_role_arn, *p.place.subnets, p.place.security_group, p.place.key_arn, p.place.artefacts_bucket]
+    parts = ["$package.model_sha256", "$package.image", *(text(each) for each in around)]
+    content = f"$substring($hash($join([{', '.join(parts)}], ' '), 'SHA-256'), 0, 16)"
     return remember(
         {
             "model_name": jsonata(f"'{s.prefix}model-' & {content}"),
@@ -319,7 +321,7 @@ def create_endpoint_config(s: Surroundings, p: DeploymentParts) -> State:
             "DataCaptureConfig": {
                 "EnableCapture": p.fleet.capture_percent > 0,
                 "InitialSamplingPercentage": p.fleet.capture_percent,
-                "DestinationS3Uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/capture/",
+                "DestinationS3Uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/capture",
                 "KmsKeyId": p.place.key_arn,
                 "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
                 "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
@@ -418,7 +420,7 @@ def retained() -> dict[str, JSON]:
 
 
 def deployment_config(rollout: Rollout, alarm_names: Sequence[str]) -> dict[str, JSON]:
-    """The request's ``DeploymentConfig``: how traffic moves, and which alarms take it back."""
+    """The request's ``DeploymentConfig``: how traffic moves, and which alarms take it back, if any."""
     bake = rollout.bake_minutes * MINUTE
     if rollout.strategy == "canary":
         routing: dict[str, JSON] = {
@@ -428,14 +430,13 @@ def deployment_config(rollout: Rollout, alarm_names: Sequence[str]) -> dict[str,
         }
     else:
         routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-    return {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": routing,
-            "TerminationWaitInSeconds": 0 if rollout.strategy == "canary" else bake,
-            "MaximumExecutionTimeoutInSeconds": rollout_seconds(rollout),
-        },
-        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarm_names]},
+    policy = {
+        "TrafficRoutingConfiguration": routing,
+        "TerminationWaitInSeconds": 0 if rollout.strategy == "canary" else bake,
+        "MaximumExecutionTimeoutInSeconds": rollout_seconds(rollout),
     }
+    alarms = {"Alarms": [{"AlarmName": name} for name in alarm_names]}
+    return {"BlueGreenUpdatePolicy": policy, **({"AutoRollbackConfiguration": alarms} if alarm_names else {})}
 
 
 def rollout_seconds(rollout: Rollout) -> int:
@@ -584,14 +585,17 @@ def remove_endpoint(p: DeploymentParts) -> State:
 
 
 def restore_previous(p: DeploymentParts) -> State:
-    """Puts the configuration back that served before; at once, since the new one answers wrongly."""
+    """Puts the configuration back that served before; at once, since the new one answers wrongly.
+
+    No alarm guards it: one that the new configuration set off would bring that configuration back.
+    """
     return task(
         "aws-sdk:sagemaker:updateEndpoint",
         {
             "EndpointName": p.endpoint_name,
             "EndpointConfigName": jsonata("$previous"),
             **retained(),
-            "DeploymentConfig": deployment_config(Rollout("all_at_once", 1), p.alarm_names),
+            "DeploymentConfig": deployment_config(Rollout("all_at_once", 1), []),
         },
         timeout=CALL_SECONDS,
         assign={"deadline": jsonata(f"{now_seconds()} + {_SHIFT_SECONDS}")},
