@@ -146,9 +146,7 @@ class WorkloadStack(Stack):
         lake.grant_read(job, "artefacts", f"{folder}bundles/")
         self._contract.grant_read(job)
         for zone in _WRITTEN:
-            lake.grant_read(job, zone, folder)
-            lake.grant_write(job, zone, folder)
-            lake.grant_delete(job, zone, folder)
+            lake.grant_spark(job, zone, folder)
 
         crawler = LandingCrawler(
             self,
@@ -195,13 +193,14 @@ class WorkloadStack(Stack):
                 ),
             ),
         )
+        grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
         crawler.grant_crawl(machine)
         lake.grant_read(machine, "datasets", folder)
         lake.grant_write(machine, "datasets", folder)
         for zone in _CATALOGUED:
-            lake.grant_catalog(machine, zone, workload.name, write=True)
+            lake.grant_partitions(machine, zone, workload.name)
         return machine
 
     # --- the model pipeline --------------------------------------------------------------------------------------
@@ -267,6 +266,7 @@ class WorkloadStack(Stack):
                 ),
             ),
         )
+        grant_metrics(machine, metrics.NAMESPACE)
         judge.grant_invoke(machine)
         training.grant_run(machine)
         self._processing.grant_run(machine)
@@ -321,6 +321,7 @@ class WorkloadStack(Stack):
                 ),
             ),
         )
+        grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         self._processing.grant_run(machine)
         self._endpoint.grant_deploy(machine)
@@ -450,7 +451,6 @@ class WorkloadStack(Stack):
         )
         self._lake.grant_table(machine, self._lake.runs_table, "dynamodb:UpdateItem")
         self._on_call.grant_publish(machine)
-        grant_metrics(machine, metrics.NAMESPACE)
         return machine
 
     def _define_outputs(self) -> None:

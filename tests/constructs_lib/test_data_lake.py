@@ -201,6 +201,24 @@ def test_deleting_is_a_grant_of_its_own(stack: Stack, lake: DataLake) -> None:
     assert actions(Template.from_stack(stack)) == {"s3:DeleteObject"}
 
 
+def test_spark_finds_its_markers_beside_the_prefix_and_nothing_else_there(stack: Stack, lake: DataLake) -> None:
+    lake.grant_spark(any_role(stack), "curated", "flights/april/")
+    found = [each for each in statements(Template.from_stack(stack)) if "s3:PutObject" in each["Action"]]
+    beside = next(each for each in found if "_$folder$" in str(each["Resource"]))
+    assert set(beside["Action"]) == {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+    names = {resource["Fn::Join"][1][-1] for resource in beside["Resource"]}
+    assert names == {"/flights_$folder$", "/flights/april_$folder$"}
+    assert "s3:ListBucketMultipartUploads" in actions(Template.from_stack(stack))
+
+
+@pytest.mark.parametrize("policy", [RemovalPolicy.DESTROY, RemovalPolicy.RETAIN])
+def test_queries_that_ran_keep_only_a_kept_workgroup_from_going(stack: Stack, policy: RemovalPolicy) -> None:
+    DataLake(stack, "Other", stage="other", removal_policy=policy)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Athena::WorkGroup", {"Name": "other-lake", "RecursiveDeleteOption": policy == RemovalPolicy.DESTROY}
+    )
+
+
 def test_a_reader_of_the_catalogue_cannot_change_it(stack: Stack, lake: DataLake) -> None:
     lake.grant_catalog(any_role(stack), "curated", "flight_delays")
     template = Template.from_stack(stack)
