@@ -76,7 +76,9 @@ class GuardedEndpoint(Construct):
         )
         self.alarm_names: Sequence[str] = (f"{name}-errors", f"{name}-latency")
         # During a rollout SageMaker watches the alarms with the role of the containers, not with the caller's.
-        grant(self.role, ["cloudwatch:DescribeAlarms"], *(arn("cloudwatch", f"alarm:{each}") for each in self.alarm_names))
+        grant(
+            self.role, ["cloudwatch:DescribeAlarms"], *(arn("cloudwatch", f"alarm:{each}") for each in self.alarm_names)
+        )
         dimensions = {"EndpointName": name, "VariantName": variant}
         alarm(
             self,

@@ -15,6 +15,7 @@ from typing import Literal
 from constructs_lib.asl import (
     FAILURE_STATE,
     JSON,
+    UNNAMED_SAGEMAKER,
     State,
     attempt,
     choice,
@@ -234,6 +235,7 @@ def describe_package() -> State:
                 "run_id": jsonata(f"{properties}.run_id"),
             }
         },
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 
@@ -461,6 +463,7 @@ def describe_rollout(p: DeploymentParts) -> State:
         {"EndpointName": p.endpoint_name},
         timeout=CALL_SECONDS,
         assign=seen_endpoint(),
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 
@@ -611,6 +614,7 @@ def describe_restore(p: DeploymentParts) -> State:
         timeout=CALL_SECONDS,
         assign=seen_endpoint(),
         failure="restore_failure",
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from constructs_lib.asl import (
     JSON,
+    UNNAMED_SAGEMAKER,
     State,
     attempt,
     choice,
@@ -169,6 +170,7 @@ def find_champion(p: ModelParts, page: Mapping[str, JSON] | None = None) -> Stat
             "champion_arn": jsonata("[$states.result.ModelPackageSummaryList.ModelPackageArn, 'none'][0]"),
             "more_packages": jsonata("[$states.result.NextToken, 'none'][0]"),
         },
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 
@@ -187,6 +189,7 @@ def describe_champion() -> State:
         {"ModelPackageName": jsonata("$champion_arn")},
         timeout=CALL_SECONDS,
         assign={"champion_uri": jsonata("$states.result.InferenceSpecification.Containers[0].ModelDataUrl")},
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 
