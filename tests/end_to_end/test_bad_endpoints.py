@@ -128,7 +128,7 @@ def states_of(execution: Execution) -> set[str]:
 
 @dataclass(frozen=True)
 class Deployed:
-    """A deployment, the endpoint that it left, and what that answers (nothing if there is none)."""
+    """A deployment, the endpoint that it left, and what that answers if it serves."""
 
     execution: Execution
     endpoint: dict[str, Any] | None
@@ -159,7 +159,8 @@ class Deployments:
     def see(self, execution: Execution) -> Deployed:
         """What a deployment has left."""
         found, request = endpoint(self._live), golden_request(self._live.settings)
-        answer = predict(self._live.platform.aws, self._live.outputs, request).response if found else None
+        serves = found is not None and found["EndpointStatus"] == "InService"
+        answer = predict(self._live.platform.aws, self._live.outputs, request).response if serves else None
         return Deployed(execution, found, answer)
 
     def approve(self, more: str) -> Deployed:
