@@ -8,7 +8,7 @@ from constructs import Construct
 from constructs_lib.alarms import FailureAlarms, Metric
 from constructs_lib.catalogue_table import parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
-from constructs_lib.grants import grant_metrics
+from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.images import FrameworkImage, Image
 from constructs_lib.intake import EventIntake
@@ -272,6 +272,9 @@ class WorkloadStack(Stack):
         self._processing.grant_run(machine)
         self._registry.grant_register(machine)
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
+        # SageMaker looks at artefact and image with the leave of whoever registers a model.
+        lake.grant_read(machine, "artefacts", f"{folder}training/")
+        grant(machine, ["ecr:BatchGetImage", "ecr:DescribeImages"], self._image.repository_arn)
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
@@ -325,7 +328,7 @@ class WorkloadStack(Stack):
         check.grant_invoke(machine)
         self._processing.grant_run(machine)
         self._endpoint.grant_deploy(machine)
-        self._registry.grant_describe(machine)
+        self._registry.grant_serve(machine)
         lake.grant_table(machine, lake.leases_table, "dynamodb:DeleteItem")
         return machine
 

@@ -172,7 +172,7 @@ def test_hyperparameters_reach_the_training_job_as_texts(template: dict[str, Any
         ("Training", {"flight_delays/", "flight_delays/bundles/"}),
         ("Endpoint", {"flight_delays/training/"}),
         ("CheckGolden", {"flight_delays/golden/"}),
-        ("ModelMachine", {"flight_delays/evaluations/"}),
+        ("ModelMachine", {"flight_delays/evaluations/", "flight_delays/training/"}),
         ("DataMachine", {"flight_delays/"}),
     ],
 )
@@ -225,6 +225,17 @@ def test_a_model_is_approved_by_its_machine_and_read_by_the_deployment(template:
     assert allowed(template, "ModelMachine", "sagemaker:UpdateModelPackage")
     assert allowed(template, "DeploymentMachine", "sagemaker:DescribeModelPackage")
     assert not allowed(template, "DeploymentMachine", "sagemaker:UpdateModelPackage")
+
+
+def test_a_model_is_made_of_versions_of_the_workloads_group_only(template: dict[str, Any]) -> None:
+    made = {each.rpartition(":")[2] for each in allowed(template, "DeploymentMachine", "sagemaker:CreateModel")}
+    assert made == {"model/dev-flight-delays-*", "model-package/dev-flight-delays-models/*"}
+
+
+def test_who_registers_a_model_may_look_at_its_image(template: dict[str, Any]) -> None:
+    for action in ("ecr:BatchGetImage", "ecr:DescribeImages"):
+        (image,) = allowed(template, "ModelMachine", action)
+        assert image.endswith(":repository/sagemaker-xgboost")
 
 
 def test_only_the_deployment_touches_the_endpoint(template: dict[str, Any]) -> None:
