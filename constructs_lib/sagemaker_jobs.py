@@ -173,7 +173,7 @@ def grant_service_use(grantee: iam.IGrantable, key: kms.IKey) -> None:
         key.key_arn,
         conditions={
             "Bool": {"kms:GrantIsForAWSResource": "true"},
-            "StringEquals": {"kms:ViaService": f"sagemaker.{Aws.REGION}.amazonaws.com"},
+            "StringEquals": {"kms:ViaService": f"sagemaker.{Aws.REGION}.{Aws.URL_SUFFIX}"},
         },
     )
     grant(grantee, ["kms:DescribeKey"], key.key_arn)

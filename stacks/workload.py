@@ -316,6 +316,7 @@ class WorkloadStack(Stack):
                     place=self._job_place(),
                     check_golden_arn=check.function_arn,
                     processing_role_arn=self._processing.role.role_arn,
+                    golden_instance_type=self._workload.training.instance_type,
                     endpoint_role_arn=self._endpoint.role.role_arn,
                     endpoint_name=self._endpoint.name,
                     alarm_names=self._endpoint.alarm_names,

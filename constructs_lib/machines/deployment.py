@@ -129,6 +129,7 @@ class DeploymentParts:
         place: Where jobs run, and the endpoint's containers.
         check_golden_arn: The function that asks the endpoint the golden requests.
         processing_role_arn: Role of the golden job.
+        golden_instance_type: Its machine; not all that serve can run jobs.
         endpoint_role_arn: Role of the endpoint's containers.
         endpoint_name: The endpoint.
         alarm_names: Alarms on the endpoint: quiet before, watched during a rollout.
@@ -139,6 +140,7 @@ class DeploymentParts:
     place: JobPlace
     check_golden_arn: str
     processing_role_arn: str
+    golden_instance_type: str
     endpoint_role_arn: str
     endpoint_name: str
     alarm_names: Sequence[str]
@@ -254,7 +256,7 @@ def golden_before(s: Surroundings, p: DeploymentParts) -> State:
     return processing_job(
         s,
         p.place,
-        JobLimits(p.fleet.instance_type, _GOLDEN_MINUTES),
+        JobLimits(p.golden_instance_type, _GOLDEN_MINUTES),
         kind="golden",
         command="golden",
         role_arn=p.processing_role_arn,

@@ -87,6 +87,7 @@ def definition_with(surroundings: Surroundings, place: JobPlace, role_arn: str =
         place=place,
         check_golden_arn="check-golden",
         processing_role_arn="processing-role",
+        golden_instance_type="ml.m5.xlarge",
         endpoint_role_arn=role_arn,
         endpoint_name="dev-flight-delays-live",
         alarm_names=["live-errors", "live-latency"],
@@ -177,6 +178,7 @@ def test_golden_requests_go_before_and_after(definition: dict[str, Any], walk: A
     assert done.path.index("GoldenBefore") < done.path.index("CreateModel") < done.path.index("GoldenAfter")
     before = done.arguments("GoldenBefore")
     assert before["AppSpecification"]["ImageUri"] == "image:1"
+    assert before["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.m5.xlarge"
     arguments = before["AppSpecification"]["ContainerArguments"]
     assert arguments[arguments.index("--model_sha256") + 1] == "a" * 64
     golden = {each["InputName"]: each["S3Input"]["S3Uri"] for each in before["ProcessingInputs"]}
