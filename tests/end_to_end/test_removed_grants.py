@@ -5,9 +5,11 @@ A grant is an action on a resource. ``NEEDED`` says what fails without it, ``UNS
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -15,7 +17,7 @@ import pytest
 
 from tests.end_to_end.conftest import Demo
 from tests.end_to_end.grants import Grant, Roles
-from tests.end_to_end.live import Live
+from tests.end_to_end.live import WORKLOAD, Live, eventually
 from tests.end_to_end.triggers import (
     Scene,
     Trigger,
@@ -241,7 +243,8 @@ DEPLOYMENT = [
     ),
     Needed("DeploymentMachine", ("iam:PassRole",), _GOLDEN, on="ProcessingRole"),
     Needed("DeploymentMachine", ("kms:CreateGrant",), _GOLDEN),
-    Needed("DeploymentMachine", ("sagemaker:CreateModel",), _CREATE_MODEL),
+    Needed("DeploymentMachine", ("sagemaker:CreateModel",), _CREATE_MODEL, on=":model/"),
+    Needed("DeploymentMachine", ("sagemaker:CreateModel",), _CREATE_MODEL, on=":model-package/"),
     Needed("DeploymentMachine", ("iam:PassRole",), _CREATE_MODEL, on="EndpointRole"),
     Needed("DeploymentMachine", ("sagemaker:CreateEndpointConfig",), _CREATE_CONFIG),
     Needed("DeploymentMachine", ("sagemaker:DescribeEndpoint",), part("deployment", "DescribeEndpoint", _config)),
@@ -447,7 +450,11 @@ UNSEEN = [
     # What services do by themselves here.
     Unseen("*Machine", "logs:* xray:*", "Step Functions delivers logs and traces as the role"),
     Unseen("*Machine", "events:*", "Step Functions learns of the end of jobs by a managed rule; here it asks"),
-    Unseen("*Machine", "sagemaker:AddTags", "Step Functions tags the jobs that it waits for"),
+    Unseen("*Machine", "sagemaker:AddTags sagemaker:ListTags", "Step Functions tags the jobs that it waits for"),
+    Unseen("ModelMachine", "ecr:*", "SageMaker looks at the image of a version that is registered; here there is none"),
+    Unseen(
+        "Endpoint", "cloudwatch:DescribeAlarms", "SageMaker watches a rollout as the role, the server here by itself"
+    ),
     Unseen(
         "DataMachine", "glue:GetJobRuns", "what Step Functions asks for to wait for a job; here it asks for the run"
     ),
@@ -458,6 +465,9 @@ UNSEEN = [
         "Crawler Prepare", "logs:AssociateKmsKey", "Glue encrypts a log group that it makes; no log is encrypted here"
     ),
     # Keys.
+    Unseen(
+        _JOBS, "kms:Encrypt", "SageMaker asks for it where a request names a key for output; here for data keys only"
+    ),
     Unseen("*", "kms:DescribeKey", "asked for by SDKs and services before they use a key"),
     Unseen("*Machine", "kms:*", "a topic's messages are not encrypted here", on=ON_CALL_KEY),
     Unseen(
@@ -533,6 +543,7 @@ def roles(live: Live) -> Roles:
 def said(live: Live, demo: Demo, roles: Roles) -> Mapping[Needed, str | Exception]:
     """What was said without each of the grants."""
     scene = Scene(live, demo)
+    assert scene.preparation
 
     def tried(needed: Needed) -> str | Exception:
         denial = needed.says or roles.denial(needed.role, needed.actions)
@@ -568,3 +579,79 @@ def test_every_grant_is_seen_to_be_needed_or_listed(roles: Roles) -> None:
     assert [grant for grant, by in claimed.items() if not by] == []
     assert {grant: by for grant, by in claimed.items() if len(by) > 1} == {}
     assert [str(claim) for claim in claims if not any(claim.covers(grant) for grant in roles.grants)] == []
+
+
+# --- policies of queues and topics ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def locked(live: Live, queue_url: str, statement: str) -> Iterator[None]:
+    """A queue without a statement of its policy."""
+    sqs = live.client("sqs")
+    policy = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["Policy"])["Attributes"]["Policy"]
+    document = json.loads(policy)
+    rest = [each for each in document["Statement"] if each["Sid"] != statement]
+    assert len(rest) == len(document["Statement"]) - 1
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": json.dumps({**document, "Statement": rest})})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": policy})
+
+
+def ask_for_nothing(live: Live) -> str:
+    """Put an event that the rules of the intake take; returns what the server says of its delivery, if anything."""
+    position = live.settings.server_log.stat().st_size
+    detail = json.dumps({"workload": WORKLOAD, "run_key": "none"})
+    entry = {"Source": "gapless", "DetailType": "Re-run Requested", "Detail": detail}
+    live.client("events").put_events(Entries=[entry])
+
+    return undelivered(live, position)
+
+
+def undelivered(live: Live, position: int) -> str:
+    """What the server logs, from a position on, of something that it may not deliver."""
+
+    def look() -> str | None:
+        said = live.settings.server_log.read_bytes()[position:].decode(errors="replace")
+        return said if "did not reach" in said else None
+
+    return eventually(look, "a word on a delivery", seconds=10)
+
+
+def test_events_reach_the_intake_by_its_policy_only(live: Live) -> None:
+    """And the queue of those that did not reach it by its own."""
+    sqs, intake, dead = live.client("sqs"), live.outputs.intake_queue_url, live.outputs.intake_dead_letter_queue_url
+    with locked(live, intake, "Rules"), locked(live, dead, "Rules"):
+        said = ask_for_nothing(live)
+    assert re.search(r"IntakeQueue\S+: its policy does not allow sqs:SendMessage to events.amazonaws.com", said)
+    assert live.intake_is_empty()
+    with locked(live, intake, "Rules"):
+        ask_for_nothing(live)
+    (received,) = eventually(lambda: sqs.receive_message(QueueUrl=dead).get("Messages"), "a dead letter")
+    sqs.delete_message(QueueUrl=dead, ReceiptHandle=received["ReceiptHandle"])
+    assert json.loads(received["Body"])["detail"]["run_key"] == "none"
+    assert live.intake_is_empty()
+
+
+def test_alarms_reach_who_is_on_call_by_the_topics_policy_only(live: Live) -> None:
+    """Step Functions needs a grant, CloudWatch this policy."""
+    sns, cloudwatch = live.client("sns"), live.client("cloudwatch")
+    topic, alarm = live.outputs.on_call_topic_arn, live.outputs.alarm_names[0]
+    position = live.settings.server_log.stat().st_size
+    policy = sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+    document = json.loads(policy)
+    rest = [each for each in document["Statement"] if each["Sid"] != "Alarms"]
+    assert len(rest) == len(document["Statement"]) - 1
+
+    def put(text: str) -> None:
+        sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=text)
+
+    put(json.dumps({**document, "Statement": rest}))
+    try:
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="tried")
+        said = undelivered(live, position)
+    finally:
+        cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="OK", StateReason="tried")
+        put(policy)
+    assert "its policy does not allow sns:Publish to cloudwatch.amazonaws.com" in said

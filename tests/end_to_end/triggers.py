@@ -17,6 +17,7 @@ from typing import Any
 
 from local.executions import RUNNING
 from local.outputs import stack_name
+from tests.end_to_end.batches import Delivery, data_input, flights_of, with_lines
 from tests.end_to_end.conftest import Demo
 from tests.end_to_end.live import WORKLOAD, Live, eventually
 
@@ -71,6 +72,20 @@ class Scene:
         """The endpoint's configuration."""
         found = self.live.client("sagemaker").describe_endpoint(EndpointName=self.live.outputs.endpoint_name)
         return str(found["EndpointConfigName"])
+
+    @cached_property
+    def preparation(self) -> dict[str, str]:
+        """The arguments of the Glue job for a batch of which one row is refused."""
+
+        def spoil(lines: list[bytes]) -> list[bytes]:
+            return [*lines, b",".join([b"?"] * len(lines[0].split(b",")))]
+
+        batch = data_input(self.live, Delivery.of(with_lines(flights_of(5, 400), "flights", spoil)), "spoilt")
+        checked = json.loads(invoke(self, "CheckBatch", batch)[0])
+        runs = self.live.client("glue").get_job_runs(JobName=self.glue_job)["JobRuns"]
+        arguments = next(each["Arguments"] for each in runs if each["JobRunState"] == "SUCCEEDED")
+        own = {"batch_uri": batch["batch_uri"], "version": checked["version"], "as_of": checked["as_of"]}
+        return {**arguments, **{f"--{name}": value for name, value in own.items()}}
 
     @property
     def model_input(self) -> dict[str, Any]:
@@ -277,20 +292,23 @@ def call(name: str, event: Callable[[Scene], Document]) -> Trigger:
     """A function, called directly; what it logged counts too."""
 
     def trigger(scene: Scene, denial: str) -> str:
-        stack = stack_name(scene.live.settings)
-        found = scene.live.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-        (function,) = [
-            each["PhysicalResourceId"]
-            for each in found
-            if each["ResourceType"] == "AWS::Lambda::Function" and each["LogicalResourceId"].startswith(name)
-        ]
-        answer = scene.live.client("lambda").invoke(
-            FunctionName=function, Payload=json.dumps(event(scene)), LogType="Tail"
-        )
-        log = base64.b64decode(answer.get("LogResult", "")).decode()
-        return str(answer["Payload"].read().decode()) + log
+        return "\n".join(invoke(scene, name, event(scene)))
 
     return trigger
+
+
+def invoke(scene: Scene, name: str, event: Document) -> tuple[str, str]:
+    """Call a function by its construct's name; returns its answer and the end of its log."""
+    stack = stack_name(scene.live.settings)
+    found = scene.live.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    (function,) = [
+        each["PhysicalResourceId"]
+        for each in found
+        if each["ResourceType"] == "AWS::Lambda::Function" and each["LogicalResourceId"].startswith(name)
+    ]
+    client = scene.live.client("lambda")
+    answer = client.invoke(FunctionName=function, Payload=json.dumps(event), LogType="Tail")
+    return answer["Payload"].read().decode(), base64.b64decode(answer.get("LogResult", "")).decode()
 
 
 def event_of_batch(scene: Scene, content: bytes) -> dict[str, Any]:
@@ -344,16 +362,10 @@ def poll(scene: Scene, denial: str) -> str:
 
 
 def prepare(scene: Scene, denial: str) -> str:
-    """The Glue job once more for a version that it has made before, as an attempt of its own."""
+    """The Glue job for a small batch of which one row is refused."""
     client, position = scene.live.client("glue"), scene.log_position()
-    version = scene.dataset["version"]
-    (arguments, *_) = [
-        each["Arguments"]
-        for each in client.get_job_runs(JobName=scene.glue_job)["JobRuns"]
-        if each["JobRunState"] == "SUCCEEDED" and each["Arguments"]["--version"] == version
-    ]
-    own = {**arguments, "--attempt": f"{uuid.uuid4().hex[:16]}-1-0-0"}
-    run_id = client.start_job_run(JobName=scene.glue_job, Arguments=own)["JobRunId"]
+    arguments = {**scene.preparation, "--attempt": f"{uuid.uuid4().hex[:16]}-1-0-0"}
+    run_id = client.start_job_run(JobName=scene.glue_job, Arguments=arguments)["JobRunId"]
     eventually(lambda: scene.glue_run(run_id)["JobRunState"] not in {"STARTING", RUNNING}, run_id)
     words = [log_of(scene, f"/aws-glue/jobs/{group}", run_id) for group in ("output", "error")]
     return "\n".join([scene.glue_run(run_id).get("ErrorMessage", ""), *words, scene.said_since(position)])
