@@ -468,6 +468,7 @@ UNSEEN = [
     Unseen(
         _JOBS, "kms:Encrypt", "SageMaker asks for it where a request names a key for output; here for data keys only"
     ),
+    Unseen("Prepare", "kms:Encrypt", "asked for by Glue where a security configuration encrypts what a job writes"),
     Unseen("*", "kms:DescribeKey", "asked for by SDKs and services before they use a key"),
     Unseen("*Machine", "kms:*", "a topic's messages are not encrypted here", on=ON_CALL_KEY),
     Unseen(
