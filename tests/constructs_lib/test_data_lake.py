@@ -235,6 +235,13 @@ def test_a_writer_of_the_catalogue_defines_tables_and_partitions_and_deletes_non
     assert not {each for each in granted if "Delete" in each}
 
 
+def test_who_points_partitions_at_files_cannot_change_tables(stack: Stack, lake: DataLake) -> None:
+    lake.grant_partitions(any_role(stack), "curated", "flight_delays")
+    template = Template.from_stack(stack)
+    assert actions(template) == {"glue:GetTable", "glue:CreatePartition", "glue:UpdatePartition"}
+    assert ":table/dev_curated/flight_delays_*" in str(statements(template)[0]["Resource"])
+
+
 def test_a_table_is_granted_action_by_action(stack: Stack, lake: DataLake) -> None:
     lake.grant_table(any_role(stack), lake.runs_table, "dynamodb:PutItem", "dynamodb:UpdateItem")
     granted = {each for each in actions(Template.from_stack(stack)) if each.startswith("dynamodb:")}

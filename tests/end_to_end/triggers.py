@@ -84,7 +84,11 @@ class Scene:
         checked = json.loads(invoke(self, "CheckBatch", batch)[0])
         runs = self.live.client("glue").get_job_runs(JobName=self.glue_job)["JobRuns"]
         arguments = next(each["Arguments"] for each in runs if each["JobRunState"] == "SUCCEEDED")
-        own = {"batch_uri": batch["batch_uri"], "version": checked["version"], "as_of": checked["as_of"]}
+        own = {
+            "batch_uri": batch["batch_uri"],
+            "bundle_uri": self.live.bundle["uri"],
+            **{name: checked[name] for name in ("version", "as_of")},
+        }
         return {**arguments, **{f"--{name}": value for name, value in own.items()}}
 
     @property
