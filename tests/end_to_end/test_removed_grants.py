@@ -226,6 +226,10 @@ def _new_config(scene: Scene) -> dict[str, object]:
     return {**_config(scene), "config_name": f"{scene.prefix}conf-denied"}
 
 
+def _blame(scene: Scene) -> dict[str, object]:
+    return {**_package(scene), "failure": {"error": "Tried", "cause": "a grant was taken away"}}
+
+
 _DEPLOY = run("deployment", lambda scene: {"model_package_arn": scene.package_arn})
 _GOLDEN = part("deployment", "GoldenBefore", _package)
 _CREATE_MODEL = part("deployment", "CreateModel", _config, lambda scene: {"model_package_arn": scene.package_arn})
@@ -257,6 +261,11 @@ DEPLOYMENT = [
         part("deployment", "GoldenAfter", lambda scene: {**_config(scene), "golden_uri": scene.golden_uri}),
     ),
     Needed("DeploymentMachine", ("cloudwatch:PutMetricData",), part("deployment", "CountFailed", _package)),
+    Needed(
+        "DeploymentMachine",
+        ("sagemaker:UpdateModelPackage",),
+        part("deployment", "RejectPackage", _blame, lambda scene: {"model_package_arn": scene.package_arn}),
+    ),
     Needed("DeploymentMachine", ("dynamodb:DeleteItem",), part("deployment", "ReleaseLease", _package)),
     Needed("DeploymentMachine", ("dynamodb:UpdateItem",), failing("deployment")),
     Needed("DeploymentMachine", ("sns:Publish",), failing("deployment")),
