@@ -56,6 +56,15 @@ class ModelRegistry(Construct):
         self.grant_describe(grantee)
         grant(grantee, ["sagemaker:CreateModel"], self.package_arns)
 
+    def grant_reject(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody take the approval of versions back, and nothing but that."""
+        grant(
+            grantee,
+            ["sagemaker:UpdateModelPackage"],
+            self.package_arns,
+            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Rejected"}},
+        )
+
     def grant_register(self, grantee: iam.IGrantable) -> None:
         """Lets somebody list, register and approve versions."""
         self.grant_describe(grantee)

@@ -330,6 +330,7 @@ class WorkloadStack(Stack):
         self._processing.grant_run(machine)
         self._endpoint.grant_deploy(machine)
         self._registry.grant_serve(machine)
+        self._registry.grant_reject(machine)
         lake.grant_table(machine, lake.leases_table, "dynamodb:DeleteItem")
         return machine
 

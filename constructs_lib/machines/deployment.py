@@ -68,6 +68,9 @@ FINAL_ERRORS = (
 )
 """Errors that lie in the model or in what the endpoint did with it; the old model serves on."""
 
+MODEL_TO_BLAME = ("EndpointFailed", "GoldenFailed", "GoldenMismatch", "SilentRollback", "UnsafeArtefact")
+"""Errors after which the package must not stay approved: it would be the champion that no endpoint serves."""
+
 VARIANT = "primary"
 
 _IN_PROGRESS = "['Creating', 'Updating', 'SystemUpdating', 'RollingBack', 'Deleting']"
@@ -205,6 +208,8 @@ def deployment_machine(s: Surroundings, p: DeploymentParts) -> State:
                 final=FINAL_ERRORS,
                 resume_at="DescribePackage",
                 release={
+                    "IsToBlame": is_to_blame(),
+                    "RejectPackage": reject_package(),
                     "CountFailed": put_metrics(
                         s,
                         {metrics.DEPLOYMENT_FAILED: "1"},
@@ -216,6 +221,27 @@ def deployment_machine(s: Surroundings, p: DeploymentParts) -> State:
             ),
         },
         timeout=12 * HOUR,
+    )
+
+
+def is_to_blame() -> State:
+    """Asks whether it was the model's fault; a busy endpoint or an alarm from before is not."""
+    errors = ", ".join(text(error) for error in MODEL_TO_BLAME)
+    return choice([(f"$failure.error in [{errors}]", "RejectPackage")], default="CountFailed")
+
+
+def reject_package() -> State:
+    """Takes the approval back, with the reason; a person may approve the package again."""
+    return task(
+        "aws-sdk:sagemaker:updateModelPackage",
+        {
+            "ModelPackageArn": jsonata("$states.input.model_package_arn"),
+            "ModelApprovalStatus": "Rejected",
+            "ApprovalDescription": jsonata("$substring($failure.error & ': ' & $failure.cause, 0, 1024)"),
+        },
+        timeout=CALL_SECONDS,
+        on_failure="CountFailed",
+        failure="reject_failure",
     )
 
 

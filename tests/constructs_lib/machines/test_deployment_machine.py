@@ -76,6 +76,7 @@ def any_answers(**changed: Any) -> dict[str, Any]:
         "DescribeRestore": [endpoint("Updating", OLD), endpoint("InService", OLD)],
         "RecordFailure": result({}),
         "NotifyFailure": result({}),
+        "RejectPackage": result({}),
         "CountFailed": result({}),
         "ReleaseLeaseOfFailed": result({}),
         **changed,
@@ -344,6 +345,20 @@ def test_a_model_that_serves_already_is_only_checked(definition: dict[str, Any],
     assert "RecordPrevious" not in done.path
 
 
+def test_takes_back_the_approval_of_a_model_that_cannot_serve(definition: dict[str, Any], walk: Any, new: str) -> None:
+    rejected = walk(definition, GIVEN, update(new, GoldenAfter=[MISMATCH])).arguments("RejectPackage")
+    assert rejected["ModelPackageArn"] == PACKAGE
+    assert rejected["ModelApprovalStatus"] == "Rejected"
+    assert rejected["ApprovalDescription"] == "GoldenMismatch: 1 of 3 golden requests: late: answered 0.1"
+
+
+def test_does_not_blame_the_model_for_an_alarm_from_before(definition: dict[str, Any], walk: Any) -> None:
+    on = result({"MetricAlarms": [{"AlarmName": "live-errors"}]})
+    done = walk(definition, GIVEN, any_answers(AskAlarms=on))
+    assert "CountFailed" in done.path
+    assert "RejectPackage" not in done.path
+
+
 def test_a_failure_is_counted_told_and_gives_the_lease_back(definition: dict[str, Any], walk: Any, new: str) -> None:
     done = walk(definition, GIVEN, update(new, GoldenAfter=[MISMATCH]))
     tail = done.path[done.path.index("ExplainFailure") :]
@@ -351,6 +366,8 @@ def test_a_failure_is_counted_told_and_gives_the_lease_back(definition: dict[str
         "ExplainFailure",
         "RecordFailure",
         "NotifyFailure",
+        "IsToBlame",
+        "RejectPackage",
         "CountFailed",
         "ReleaseLeaseOfFailed",
         "ResumeOrFail",
