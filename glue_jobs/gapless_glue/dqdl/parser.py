@@ -390,9 +390,7 @@ class _Parser:
             raise self._error(f"DetectAnomalies cannot watch {metric!r}", WATCHED, name)
         kind = RULE_TYPES[metric]
         if len(parameters) < kind.least or (kind.most is not None and len(parameters) > kind.most):
-            raise self._error(
-                f"DetectAnomalies: {metric} takes {kind.parameters}, got {len(parameters)}", (), name
-            )
+            raise self._error(f"DetectAnomalies: {metric} takes {kind.parameters}, got {len(parameters)}", (), name)
 
     def _refuse_dynamic(self, condition: Condition, whose: str, place: Token) -> None:
         if any(is_dynamic(operand) for operand in condition.operands):

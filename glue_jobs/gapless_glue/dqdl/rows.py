@@ -43,7 +43,9 @@ NUMBERS: Final = ("tinyint", "smallint", "int", "bigint", "float", "double", "de
 WHOLE: Final = "^[+-]?[0-9]{1,19}$"
 DECIMAL: Final = "^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?$"
 DATE: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-TIME: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$"
+TIME: Final = (
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$"
+)
 TRUTHS: Final = ("t", "true", "y", "yes", "1", "f", "false", "n", "no", "0")
 TYPES: Final = {"INTEGER": "int", "LONG": "bigint", "FLOAT": "float", "DOUBLE": "double"}
 COMPARE: Final[dict[str, Callable[[Column, Column], Column]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def tokens_of(text: str) -> Iterator[Token]:
 def text_between(source: str, tokens: Sequence[Token]) -> str:
     """Returns tokens as they were written, with one space where there was room or a comment between two."""
     parts = [tokens[0].text]
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in itertools.pairwise(tokens):
         parts.append(" " if source[before.end : token.start] else "")
         parts.append(token.text)
     return "".join(parts)
