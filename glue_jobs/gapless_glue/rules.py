@@ -97,14 +97,7 @@ def parse_analyzers(text: str, contract: Contract) -> dict[str, Sequence[Analyze
     """
     with _explained():
         ruleset = _read(text, contract)
-        found: dict[str, Sequence[Analyzer]] = {}
-        for name, analyzers in ruleset.analyzers.items():
-            source = contract.sources[name or contract.primary]
-            for analyzer in analyzers:
-                if analyzer.type in (*COLUMN_TYPES, "AllStatistics") and analyzer.parameters[0] != ALL_COLUMNS:
-                    _check_columns(analyzer.parameters, analyzer, source)
-            found[source.name] = analyzers
-        return found
+        return {name or contract.primary: analyzers for name, analyzers in ruleset.analyzers.items()}
 
 
 def of_source(rules: Sequence[SourceRule], source: str) -> list[SourceRule]:
@@ -121,10 +114,14 @@ def _explained() -> Iterator[None]:
 
 
 def _read(text: str, contract: Contract) -> Ruleset:
-    """Reads a file and looks at the names of its lists."""
+    """Reads a file and looks at the names of its lists and of what they measure."""
     ruleset = parse_supported(text, may_be_empty=True)
     for lists in (ruleset.rules, ruleset.analyzers):
         _check_sources(lists, contract)
+    for name, analyzers in ruleset.analyzers.items():
+        for analyzer in analyzers:
+            if analyzer.type in (*COLUMN_TYPES, "AllStatistics") and analyzer.parameters[0] != ALL_COLUMNS:
+                _check_columns(analyzer.parameters, analyzer, contract.sources[name or contract.primary])
     return ruleset
 
 

@@ -132,6 +132,8 @@ class _Parser:
             self._declaration()
         rules = self._named_lists("Rules", self._rule)
         analyzers = self._named_lists("Analyzers", self._analyzer)
+        if self._next.text == "Rules":
+            raise self._error("Rules must come before Analyzers")
         if self._next.kind != "end":
             raise self._unexpected("Rules" if not rules else "Analyzers" if not analyzers else "the end")
         if not may_be_empty and not any(rules.values()) and not any(analyzers.values()):
