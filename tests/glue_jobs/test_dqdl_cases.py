@@ -102,7 +102,8 @@ def test_compares_schemas_as_the_damaged_cases_did(spark: SparkSession, conditio
 
 def test_a_where_clause_that_is_unknown_chooses_no_row_as_the_damaged_case_has_it(spark: SparkSession) -> None:
     columns = ["item", "championnationality", "runnerupnationality"]
-    rows = [["1", "USA", "AUS"], ["2", "GER", "AUS"], ["3", "USA", None], ["4", "GER", None], ["5", "USA", "USA"]]
+    champions: list[list[Any]] = [["1", "USA", "AUS"], ["2", "GER", "AUS"], ["3", "USA", None], ["4", "GER", None]]
+    rows = [*champions, ["5", "USA", "USA"]]
     rule = """ColumnValues "championnationality" in ["USA","AUS"] where "runnerupnationality = 'AUS'\""""
     found = evaluate_table(frame(spark, columns, rows), parse(f"Rules = [ {rule} ]").rules[None])
     (verdict,) = found.verdicts
