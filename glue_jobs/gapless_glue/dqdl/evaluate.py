@@ -410,7 +410,7 @@ class _Judge:
 
     def _groups(self, rule: Rule) -> Callable[[], Groups]:
         columns = [self._table.column(name) for name in rule.parameters]
-        return self._passes.groups(self._name, columns, rule.where)
+        return self._passes.groups(self._name, columns, rule.where, rule.type == "Entropy")
 
     def primary_key(self, rule: Rule) -> Measure:
         whole = [self.completeness(replace(rule, parameters=(name,))) for name in rule.parameters]

@@ -26,7 +26,7 @@ class Groups:
         rows: Rows with a value in at least one of the columns.
         values: Different values.
         once: Values that one row has.
-        entropy: In nats; zero for one value.
+        entropy: In nats; zero for one value, and where it was not asked for.
     """
 
     rows: float
@@ -55,15 +55,15 @@ class Passes:
 
         return value
 
-    def groups(self, table: str, columns: Sequence[str], where: str | None) -> Callable[[], Groups]:
-        """Asks how often the values of some columns come in the chosen rows."""
+    def groups(self, table: str, columns: Sequence[str], where: str | None, entropy: bool) -> Callable[[], Groups]:
+        """Asks how often the values of some columns come in the chosen rows, and for the entropy where it is wanted."""
         key = ("groups", table, tuple(columns), where)
-        if key not in self._others:
-            self._others[key] = _grouped(self.tables[table], columns, where)
+        if entropy or key not in self._others:
+            self._others[key] = _grouped(self.tables[table], columns, where, entropy)
 
         def value() -> Groups:
-            rows, values, once, entropy = (number or 0.0 for number in self._values[key])
-            return Groups(rows, values, once, entropy)
+            rows, values, once, *others = (number or 0.0 for number in self._values[key])
+            return Groups(rows, values, once, others[0] if others else 0.0)
 
         return value
 
@@ -93,14 +93,14 @@ def _finite(number: float | None) -> float | None:
     return None if number is None or number != number else number
 
 
-def _grouped(rows: DataFrame, columns: Sequence[str], where: str | None) -> DataFrame:
+def _grouped(rows: DataFrame, columns: Sequence[str], where: str | None, entropy: bool) -> DataFrame:
     names = [f"key_{place}" for place in range(len(columns))]
     kept = rows if where is None else rows.filter(chosen(where))
     keys = kept.select(*[F.col(quoted(column)).alias(name) for column, name in zip(columns, names, strict=True)])
     some = reduce(lambda left, right: left | right, [F.col(name).isNotNull() for name in names])
-    counted = keys.filter(some).groupBy(*names).agg(F.count(F.lit(1)).cast("double").alias("n"))
-    total = F.sum("n")
-    once = F.sum(F.when(F.col("n") == 1, F.lit(1.0)).otherwise(F.lit(0.0)))
-    entropy = F.ln(total) - F.sum(F.col("n") * F.ln("n")) / total
-    numbers = [total, F.count(F.lit(1)).cast("double"), once, entropy]
+    counted = keys.filter(some).groupBy(*names).agg(F.count(F.lit(1)).alias("n"))
+    total, count = F.sum("n").cast("double"), F.col("n").cast("double")
+    numbers = [total, F.count(F.lit(1)).cast("double"), F.count(F.when(F.col("n") == 1, F.lit(1))).cast("double")]
+    if entropy:
+        numbers.append(F.ln(total) - F.sum(count * F.ln(count)) / total)
     return counted.agg(F.array(*numbers).alias("numbers"))

@@ -195,7 +195,7 @@ def _with_missing(condition: Condition, column: Column, kept: Column | None, ski
     missing = says_null != negative or (skip_missing and not says_null)
     if kept is None:
         kept = F.lit(negative)
-    return F.when(column.isNull(), F.lit(missing)).otherwise(kept)
+    return column.isNull() | kept if missing else column.isNotNull() & kept
 
 
 def _value_kept(rule: Rule, condition: Condition, name: str, table: Table) -> Column | None:
@@ -247,11 +247,14 @@ def _compared_texts(rule: Rule, condition: Condition, name: str, table: Table) -
         return _matched(condition, column.cast("string"), fold)
     negative = condition.operator == "!=" or condition.negated
     text = F.lower(column.cast("string")) if fold else column.cast("string")
-    tests = [
-        _is(operand, text, name, table, fold)
-        for operand in condition.operands
-        if operand != NULL
-    ]  # fmt: skip
+    others = [operand for operand in condition.operands if operand != NULL]
+    tests = []
+    if table.type_of(name) == "string":
+        values = [operand.value for operand in others if isinstance(operand, Text)]
+        if values:
+            tests.append(text.isin([value.lower() for value in values] if fold else values))
+        others = [operand for operand in others if not isinstance(operand, Text)]
+    tests += [_is(operand, text, name, table) for operand in others]
     found = F.coalesce(reduce(operator.or_, tests), F.lit(False))
     return ~found if negative else found
 
@@ -263,7 +266,7 @@ def _matched(condition: Condition, text: Column, fold: bool) -> Column:
     return ~found if condition.negated else found
 
 
-def _is(operand: Operand, text: Column, name: str, table: Table, fold: bool) -> Column:
+def _is(operand: Operand, text: Column, name: str, table: Table) -> Column:
     """Whether a value is a text of the rule, compared as the column's type."""
     if operand == Keyword("EMPTY"):
         return text == F.lit("")
@@ -272,8 +275,6 @@ def _is(operand: Operand, text: Column, name: str, table: Table, fold: bool) -> 
     if not isinstance(operand, Text):
         raise BadConditionError(f"not a text: {operand}")
     kind = table.type_of(name)
-    if kind == "string":
-        return text == F.lit(operand.value.lower() if fold else operand.value)
     column = F.col(quoted(name))
     try:
         if kind in NUMBERS:
