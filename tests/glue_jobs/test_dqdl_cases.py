@@ -23,7 +23,7 @@ VERDICTS: dict[str, Any] = json.loads((FOLDER / "dqdl_eval.json").read_text())
 
 DAMAGED = {
     "Rules=[]": "the rule was put together from two texts and got lost; the nine are below",
-    'Rules=[ColumnValues "championnationality" in ["USA","AUS"] ': "its where clause got lost; another one on the same table is below",
+    'Rules=[ColumnValues "championnationality" in ["USA","AUS"] ': "its where clause got lost",
 }
 """Rulesets of cases that were damaged when they were extracted."""
 
