@@ -14,7 +14,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from gapless_glue.contract import Contract, Source
-from gapless_glue.dqdl.language import Analyzer, AnyRule, Condition, Keyword, Number, Rule, Ruleset, Text, leaves
+from gapless_glue.dqdl.language import (
+    Analyzer,
+    AnyRule,
+    Arithmetic,
+    Call,
+    Condition,
+    Keyword,
+    Number,
+    Operand,
+    Rule,
+    Ruleset,
+    Text,
+    leaves,
+)
 from gapless_glue.dqdl.parser import parse_supported
 from gapless_glue.dqdl.tokens import DqdlError
 from gapless_glue.errors import BadRules
@@ -146,6 +159,20 @@ def _check(rule: AnyRule, source: Source, contract: Contract) -> None:
             _check_alias(leaf, contract)
         if leaf.type == "ColumnValues" and leaf.condition is not None:
             _check_values(leaf, leaf.condition, source.type_of(leaf.parameters[0]))
+        if _needs_history(leaf):
+            raise _error(leaf, f"{leaf.text}: compares with earlier results, which the data job does not keep yet")
+
+
+def _needs_history(rule: Rule) -> bool:
+    """Whether a rule cannot be judged by the batch alone: without history it would pass whatever the batch holds."""
+    operands = [*(rule.condition.operands if rule.condition else ())]
+    return rule.type == "DetectAnomalies" or any(map(_calls, operands))
+
+
+def _calls(operand: Operand) -> bool:
+    if isinstance(operand, Arithmetic):
+        return _calls(operand.left) or _calls(operand.right)
+    return isinstance(operand, Call)
 
 
 def _check_columns(names: Sequence[str], rule: Rule | Analyzer, source: Source) -> None:

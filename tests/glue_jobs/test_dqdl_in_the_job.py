@@ -77,12 +77,12 @@ def test_compares_the_valid_rows_of_sources(shop: Shop) -> None:
         shop,
         'Rules = [ ReferentialIntegrity "customer" "customers.customer" = 1.0, '
         'CustomSql "select max(amount) from primary" < 60, Mean "amount" > 0 ] '
-        'Rules customers = [ RowCountMatch "orders" < 0.1, DetectAnomalies "RowCount" ] '
+        'Rules customers = [ RowCountMatch "orders" < 0.1 ] '
         'Analyzers = [ Entropy "country" ]',
     )
     assert {text.split()[0]: (rule["passed"], rule["blocking"]) for text, rule in rules.items()} == {
         "ReferentialIntegrity": (True, True), "CustomSql": (True, True), "Mean": (True, True),
-        "RowCountMatch": (True, True), "DetectAnomalies": (True, True),
+        "RowCountMatch": (True, True),
     }  # fmt: skip
     metrics = report["phases"]["validation"]["metrics"]
     assert metrics["orders"]["Column.amount.Mean"] == 34

@@ -127,6 +127,8 @@ def test_a_workload_may_have_no_rules(contract: Contract) -> None:
         ('Rules = [ColumnCorrelation "id" "b" > 0.5]', "ColumnCorrelation: source trips has no column 'b'"),
         ('Rules = [DetectAnomalies "Mean" "mile"]', "DetectAnomalies: source trips has no column 'mile'"),
         ('Rules = [(RowCount > 1) or (IsComplete "mile")]', "source trips has no column 'mile'"),
+        ("Rules = [RowCount > 2 * avg(last(5))]", "compares with earlier results, which the data job does not keep"),
+        ('Rules = [DetectAnomalies "Mean" "miles"]', "compares with earlier results"),
         ('Analyzers = [Mean "mile"]', "Mean: source trips has no column 'mile'"),
         ('Rules towns = [RowCount > 0]', "unknown source 'towns' (allowed: trips, cities)"),
         ('Rules = [RowCountMatch "towns" = 1]', "RowCountMatch: unknown source 'towns' (allowed: trips, cities)"),
