@@ -38,9 +38,11 @@ def deploy_stacks(settings: Settings, aws: Aws, templates: Path, on_event: Calla
         if event is not None:
             on_event(event)
 
-    arguments = ["deploy", "Account", f"{settings.stage}/*", "--app", str(templates)]
-    arguments += ["--require-approval", "never", "--progress", "events", "--concurrency", "4", "--method", "direct"]
-    run_cdk(settings, aws.server, arguments, log=settings.log_dir / "deploy.log", on_line=on_line)
+    options = ["--app", str(templates), "--require-approval", "never", "--progress", "events"]
+    options += ["--concurrency", "4", "--method", "direct"]
+    for stacks in ("Account", f"{settings.stage}/*"):  # the CDK knows no order between a stage and what is outside it
+        log = settings.log_dir / f"deploy-{stacks.partition('/')[0]}.log"
+        run_cdk(settings, aws.server, ["deploy", stacks, *options], log=log, on_line=on_line)
     return Deployed(bootstrapped - started, time.monotonic() - bootstrapped)
 
 
