@@ -210,15 +210,18 @@ class DataLake(Construct):
 
     def _define_databases(self, administrator: str | None) -> None:
         # An empty list, other than none, closes new tables to IAM alone.
-        governed = {} if administrator is None else {"parameters": {"administrator": administrator}}
-        closed = {} if administrator is None else {"create_table_default_permissions": []}
+        parameters = None if administrator is None else {"administrator": administrator}
+        no_defaults: list[glue.CfnDatabase.PrincipalPrivilegesProperty] | None = None if administrator is None else []
         for zone, name in self.databases.items():
             database = glue.CfnDatabase(
                 self,
                 f"{zone.capitalize()}Database",
                 catalog_id=ACCOUNT,
                 database_input=glue.CfnDatabase.DatabaseInputProperty(
-                    name=name, description=f"Lake zone {zone}", **governed, **closed
+                    name=name,
+                    description=f"Lake zone {zone}",
+                    parameters=parameters,
+                    create_table_default_permissions=no_defaults,
                 ),
             )
             database.apply_removal_policy(self._removal_policy)

@@ -42,14 +42,16 @@ class LakeGovernance(Construct):
         roles: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
-        bucket_arns: dict[str, str] = {zone: lake.buckets[zone].bucket_arn for zone in lake.databases}
+        bucket_arns: dict[str, str] = {
+            zone: bucket.bucket_arn for zone, bucket in lake.buckets.items() if zone in lake.databases
+        }
         locations = LakeLocations(self, "Locations", bucket_arns=bucket_arns, key=lake.key, workloads=workloads)
         tags: list[CfnResource] = []
         for zone in ZONES:
             database, location = lake.database_resources[zone], locations.locations[zone]
             location.add_resource_dependency(database)
             tag = tag_database(
-                self, f"{zone.capitalize()}Tags", database=lake.databases[zone], tags=dict(database_tags(stage, zone))
+                self, f"{zone.capitalize()}Tags", database=lake.databases[zone], tags=database_tags(stage, zone)
             )
             tag.add_resource_dependency(location)
             tags.append(tag)
@@ -70,7 +72,7 @@ class LakeGovernance(Construct):
     def _grant_personas(self, stage: str, workloads: Sequence[str], tags: Sequence[CfnResource]) -> None:
         for persona in PERSONAS:
             name, principal = persona.name.title().replace("_", ""), self.personas.role_arns[persona.name]
-            seen = dict(database_expression(persona, stage))
+            seen = database_expression(persona, stage)
             databases = grant_tagged(
                 self, f"{name}Databases", principal=principal, kind="DATABASE", expression=seen, permissions=[SEE]
             )
@@ -79,7 +81,7 @@ class LakeGovernance(Construct):
                 f"{name}Tables",
                 principal=principal,
                 kind="TABLE",
-                expression=dict(table_expression(persona, stage, workloads)),
+                expression=table_expression(persona, stage, workloads),
                 permissions=[persona.permission],
             )
             for tag in tags:

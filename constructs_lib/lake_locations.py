@@ -58,9 +58,7 @@ class LakeLocations(Construct):
 
     def _grant_prefixes(self, bucket_arn: str, workloads: Sequence[str]) -> None:
         for workload in workloads:
-            grant(
-                self.role, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"{bucket_arn}/{workload}/*"
-            )
+            grant(self.role, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"{bucket_arn}/{workload}/*")
         prefixes = [prefix for workload in workloads for prefix in (f"{workload}/*", workload)]
         grant(
             self.role,

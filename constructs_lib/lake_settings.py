@@ -41,4 +41,3 @@ class LakeSettings(Construct):
                 self, f"{key.capitalize()}Tag", catalog_id=ACCOUNT, tag_key=key, tag_values=list(values)
             )
             tag.add_resource_dependency(made)
-            tag.apply_removal_policy(RemovalPolicy.RETAIN)

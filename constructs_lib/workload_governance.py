@@ -65,7 +65,7 @@ class WorkloadGovernance(Construct):
     def _tag(self, table: GovernedTable, resource: CfnResource) -> list[CfnResource]:
         name = f"{table.zone.capitalize()}{table.name.title().replace('_', '')}"
         place = {"database": self._lake.databases[table.zone], "table": table.name}
-        own = tag_table(self, f"{name}Tags", **place, tags=dict(table_tags(self._stage, self._workload)))
+        own = tag_table(self, f"{name}Tags", **place, tags=table_tags(self._stage, self._workload))
         own.add_resource_dependency(resource)
         if not table.sensitive:
             return [own]

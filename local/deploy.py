@@ -40,9 +40,9 @@ def deploy_stacks(settings: Settings, aws: Aws, templates: Path, on_event: Calla
 
     options = ["--app", str(templates), "--require-approval", "never", "--progress", "events"]
     options += ["--concurrency", "4", "--method", "direct"]
-    for stacks in ("Account", f"{settings.stage}/*"):  # the CDK knows no order between a stage and what is outside it
-        log = settings.log_dir / f"deploy-{stacks.partition('/')[0]}.log"
-        run_cdk(settings, aws.server, ["deploy", stacks, *options], log=log, on_line=on_line)
+    # the CDK knows no order between a stage and what is outside of it
+    for stacks, log in (("Account", "deploy-account.log"), (f"{settings.stage}/*", "deploy.log")):
+        run_cdk(settings, aws.server, ["deploy", stacks, *options], log=settings.log_dir / log, on_line=on_line)
     return Deployed(bootstrapped - started, time.monotonic() - bootstrapped)
 
 

@@ -10,7 +10,11 @@ from constructs_lib.names.workload_file import WorkloadFile
 _WORDS = {READ: "read", SEE: "see", "": "–"}
 _ANY_STAGE = "stage"
 _PIPELINES = (
-    ("Glue job", "landing: read; validated, quarantine, curated, datasets: read, write, delete", "see, read and add rows"),
+    (
+        "Glue job",
+        "landing: read; validated, quarantine, curated, datasets: read, write, delete",
+        "see, read and add rows",
+    ),
     ("Crawler", "landing: read", "makes and changes tables of the landing database"),
     ("Data machine", "datasets: read, write", "sees and changes tables, adds partitions; reads no row"),
     ("Everything else", "its own prefixes of datasets and artefacts", "nothing"),

@@ -12,12 +12,11 @@ from typing import Final, Literal
 from constructs_lib.names.naming import ZONES, check_stage, runtime_prefix, table_name
 from constructs_lib.names.workload_file import REASONS_COLUMN, WorkloadFile
 
-TagKey = Literal["domain", "zone", "sensitivity"]
 Sensitivity = Literal["internal", "restricted"]
-Expression = Mapping[TagKey, tuple[str, ...]]
+Expression = Mapping[str, tuple[str, ...]]
 """Tag key to the values of which a resource must have one; every key must agree."""
 
-TAG_KEYS: Final[tuple[TagKey, ...]] = ("domain", "zone", "sensitivity")
+TAG_KEYS: Final = ("domain", "zone", "sensitivity")
 SENSITIVITIES: Final[tuple[Sensitivity, ...]] = ("internal", "restricted")
 MOST_VALUES: Final = 50
 """How many values Lake Formation takes of one tag key in one call."""
@@ -51,8 +50,8 @@ PERSONAS: Final[tuple[Persona, ...]] = (
     Persona("ml_engineer", "ML engineer", ("curated",), ("internal",), READ),
     Persona("auditor", "Auditor", ZONES, SENSITIVITIES, SEE),
 )
-"""Who works with the lake. Raw files and sensitive columns are for those who mend them; an auditor sees what there is and
-who may read it, never a row."""
+"""Who works with the lake. Raw files and sensitive columns are for those who mend them; an auditor sees what there is
+and who may read it, never a row."""
 
 
 def domain(stage: str, workload: str) -> str:
@@ -68,7 +67,7 @@ def domains(stage: str, workloads: Iterable[str]) -> tuple[str, ...]:
     return (check_stage(stage), *(domain(stage, workload) for workload in workloads))
 
 
-def tag_values(stages: Iterable[str], workloads: Iterable[str]) -> dict[TagKey, tuple[str, ...]]:
+def tag_values(stages: Iterable[str], workloads: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Returns the values of each tag key in an account.
 
     Raises:
@@ -84,12 +83,16 @@ def tag_values(stages: Iterable[str], workloads: Iterable[str]) -> dict[TagKey, 
     return {"domain": every, "zone": ZONES, "sensitivity": SENSITIVITIES}
 
 
-def database_tags(stage: str, zone: str) -> dict[TagKey, str]:
-    """Returns the tags of a zone's database; tables inherit what they do not set. Raw files are restricted as a whole."""
-    return {"domain": check_stage(stage), "zone": zone, "sensitivity": "restricted" if zone == "landing" else "internal"}
+def database_tags(stage: str, zone: str) -> dict[str, str]:
+    """Returns the tags of a zone's database, which tables inherit. Raw files are restricted as a whole."""
+    return {
+        "domain": check_stage(stage),
+        "zone": zone,
+        "sensitivity": "restricted" if zone == "landing" else "internal",
+    }
 
 
-def table_tags(stage: str, workload: str) -> dict[TagKey, str]:
+def table_tags(stage: str, workload: str) -> dict[str, str]:
     """Returns the tags of a workload's own table; the zone and the sensitivity are its database's."""
     return {"domain": domain(stage, workload)}
 
@@ -114,8 +117,8 @@ class GovernedTable:
 def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     """Returns the tables that a workload's stack defines, in order.
 
-    A sensitive column stays sensitive when it is a feature of the same name. The reasons of a refused row quote its
-    values, so they are as sensitive as the row.
+    A sensitive column stays sensitive when it is a feature of the same name. The reasons of a refused row may quote its
+    values, so they are sensitive with them.
     """
     tables = []
     for name, source in workload.sources.items():
@@ -140,14 +143,14 @@ def table_expression(persona: Persona, stage: str, workloads: Iterable[str]) -> 
     return {"domain": domains(stage, workloads), "zone": persona.zones, "sensitivity": persona.sensitivities}
 
 
-def matches(expression: Expression, tags: Mapping[TagKey, str]) -> bool:
+def matches(expression: Expression, tags: Mapping[str, str]) -> bool:
     """Says whether a resource with these tags is one that the expression means."""
     return all(tags.get(key) in values for key, values in expression.items())
 
 
-def column_tags(stage: str, workload: str, table: GovernedTable, column: str) -> dict[TagKey, str]:
+def column_tags(stage: str, workload: str, table: GovernedTable, column: str) -> dict[str, str]:
     """Returns the tags that a column has in the end: the database's, over them the table's, over them its own."""
-    own: dict[TagKey, str] = {"sensitivity": "restricted"} if column in table.sensitive else {}
+    own: dict[str, str] = {"sensitivity": "restricted"} if column in table.sensitive else {}
     return {**database_tags(stage, table.zone), **table_tags(stage, workload), **own}
 
 
