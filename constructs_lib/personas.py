@@ -43,19 +43,17 @@ _AUDIT = (
     "lakeformation:ListResources",
 )
 _NO_RESOURCES = {
-    "AwsSolutions-IAM5[Resource::*]": "Lake Formation knows no resources for these; its own grants decide what is handed out"
+    "AwsSolutions-IAM5[Resource::*]": "Lake Formation knows no resources here; its own grants decide what is handed out"
 }
-_MANAGED = {
-    "AwsSolutions-ATH1": "Results stay in Athena's own encrypted storage for a day, so that people need no S3 permission"
-}
+_MANAGED = {"AwsSolutions-ATH1": "Results stay in Athena's own encrypted storage, so that people need no S3 permission"}
 
 
 class Personas(Construct):
     """Defines a role for each persona that has none yet, and the workgroup that they query in.
 
-    A role of ours may ask the catalogue and, where the persona reads rows, query; it has no permission on S3 or on keys:
-    Lake Formation decides what comes back. It may be taken by whoever of the account is allowed ``sts:AssumeRole`` on it
-    and carries the principal tag ``gapless:<stage>`` with the persona's name. A role that is given stays as it is.
+    A role of ours may ask the catalogue and, where the persona reads rows, query; it has no permission on S3 or keys:
+    Lake Formation decides what comes back. Whoever of the account is allowed ``sts:AssumeRole`` on it and carries the
+    principal tag ``gapless:<stage>`` with the persona's name may take it. A role that is given stays as it is.
 
     Args:
         stage: Whose lake it is.

@@ -17,7 +17,7 @@ ADMINISTRATOR_OUTPUT = "LakeAdministratorArn"
 class AccountStack(Stack):
     """Stateful: the account's catalogue is encrypted under the key of this stack, which therefore always stays.
 
-    The role that CloudFormation deploys stacks with becomes an administrator of Lake Formation, as only an administrator
+    The role that CloudFormation deploys stacks with becomes an administrator of Lake Formation, as only administrators
     may tag and grant; stages ask for it by the output ``LakeAdministratorArn`` and therefore come after the settings.
     """
 

@@ -67,7 +67,7 @@ RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,
 
 
 class PersonaRoles(_Part):
-    """ARNs of roles that people have already, such as those of single sign-on. Default: the stage makes a role for each.
+    """ARNs of roles that people have already, such as those of single sign-on. Default: a role is made for each.
 
     Attributes:
         data_engineer: Reads everything, raw files and sensitive columns as well.

@@ -31,8 +31,8 @@ def validate(shape: Any, params: Mapping[str, Any], *, code: str = "ValidationEx
         code: What the service calls a request that is not valid.
 
     Raises:
-        ServiceError: ``SerializationException`` for a value of the wrong type, ``code`` for everything else; the message
-            names each member, the value given and the constraint.
+        ServiceError: ``SerializationException`` for a value of the wrong type, ``code`` for everything
+            else; the message names each member, the value given and the constraint.
     """
     problems = list(_problems(shape, params, ""))
     if problems:

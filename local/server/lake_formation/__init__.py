@@ -5,11 +5,11 @@ What differs from AWS is told here, in one place:
 
 * A table is governed when its location is registered, and a database when it has tags; everything else is left to IAM,
   as if ``IAMAllowedPrincipals`` had been granted all of it.
-* CloudFormation deploys as the root user, for whom nothing is refused, so a missing administrator shows on AWS only.
+* CloudFormation deploys as the root user, for whom nothing is refused: a missing administrator shows on AWS only.
 * Changing partitions asks for ``ALTER``, and for the location when it is registered. Data filters (rows and cells),
-  LF-tag expressions by name, resource links and grants to other accounts are refused by name.
-* Glue jobs read files with the S3 permissions of their role, here as there; Lake Formation's fine-grained access of Spark
-  is not imitated.
+  LF-tag expressions by name, resource links and effective permissions of a path are refused by name.
+* Glue jobs read files with the S3 permissions of their role, here as there; Lake Formation's fine-grained access for
+  Spark is not imitated.
 """
 
 from __future__ import annotations

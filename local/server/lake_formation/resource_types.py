@@ -60,7 +60,7 @@ class _Type:
 class _Settings(_Type):
     """``DataLakeSettings``: administrators are added to those that are there, or take their place."""
 
-    def create(self, logical_id: str, props: Document, stack_name: str, /) -> tuple[str, Document]:
+    def create(self, _logical_id: str, props: Document, _stack_name: str, /) -> tuple[str, Document]:
         old = self._service.records.document["settings"]
         added = [
             {"DataLakePrincipalIdentifier": each["DataLakePrincipalIdentifier"]} for each in props.get("Admins", [])
@@ -71,10 +71,10 @@ class _Settings(_Type):
         self._do("PutDataLakeSettings", {"DataLakeSettings": {**old, "DataLakeAdmins": [*kept, *added], **defaults}})
         return _SETTINGS, {}
 
-    def update(self, physical_id: str, old: Document, props: Document, stack_name: str, /) -> tuple[str, Document]:
+    def update(self, _id: str, _old: Document, props: Document, stack_name: str, /) -> tuple[str, Document]:
         return self.create("", props, stack_name)
 
-    def delete(self, physical_id: str, props: Document, /) -> None:
+    def delete(self, _physical_id: str, props: Document, /) -> None:
         gone = [each["DataLakePrincipalIdentifier"] for each in props.get("Admins", [])]
         old = self._service.records.document["settings"]
         kept = [each for each in old["DataLakeAdmins"] if each["DataLakePrincipalIdentifier"] not in gone]
@@ -82,16 +82,16 @@ class _Settings(_Type):
 
 
 class _Location(_Type):
-    def create(self, logical_id: str, props: Document, stack_name: str, /) -> tuple[str, Document]:
+    def create(self, _logical_id: str, props: Document, _stack_name: str, /) -> tuple[str, Document]:
         self._do("RegisterResource", props)
         return str(props["ResourceArn"]), {}
 
-    def delete(self, physical_id: str, props: Document, /) -> None:
+    def delete(self, physical_id: str, _props: Document, /) -> None:
         self._undo("DeregisterResource", {"ResourceArn": physical_id})
 
 
 class _Tag(_Type):
-    def create(self, logical_id: str, props: Document, stack_name: str, /) -> tuple[str, Document]:
+    def create(self, _logical_id: str, props: Document, _stack_name: str, /) -> tuple[str, Document]:
         self._do("CreateLFTag", props)
         return str(props["TagKey"]), {}
 
@@ -109,29 +109,29 @@ class _Tag(_Type):
             self._do("UpdateLFTag", {"TagKey": physical_id, **changes})
         return physical_id, {}
 
-    def delete(self, physical_id: str, props: Document, /) -> None:
+    def delete(self, physical_id: str, _props: Document, /) -> None:
         self._undo("DeleteLFTag", {"TagKey": physical_id})
 
 
 class _Association(_Type):
-    def create(self, logical_id: str, props: Document, stack_name: str, /) -> tuple[str, Document]:
+    def create(self, _logical_id: str, props: Document, _stack_name: str, /) -> tuple[str, Document]:
         self._do("AddLFTagsToResource", {"Resource": props["Resource"], "LFTags": props["LFTags"]})
         return _id_of(props), {
             "ResourceIdentifier": _id_of(props["Resource"]),
             "TagsIdentifier": _id_of(props["LFTags"]),
         }
 
-    def delete(self, physical_id: str, props: Document, /) -> None:
+    def delete(self, _physical_id: str, props: Document, /) -> None:
         self._undo("RemoveLFTagsFromResource", {"Resource": props["Resource"], "LFTags": props["LFTags"]})
 
 
 class _Grant(_Type):
-    def create(self, logical_id: str, props: Document, stack_name: str, /) -> tuple[str, Document]:
+    def create(self, _logical_id: str, props: Document, _stack_name: str, /) -> tuple[str, Document]:
         self._do("GrantPermissions", _as_request(props))
         parts = {"PrincipalIdentifier": _id_of(props["Principal"]), "ResourceIdentifier": _id_of(props["Resource"])}
         return _id_of(props), parts
 
-    def delete(self, physical_id: str, props: Document, /) -> None:
+    def delete(self, _physical_id: str, props: Document, /) -> None:
         self._undo("RevokePermissions", _as_request(props))
 
 

@@ -17,9 +17,21 @@ from local.server.validation import validate
 
 _MOST_PER_PAGE = 100
 _BY_IAM_ALONE = frozenset(
-    ["GetDataLakeSettings", "PutDataLakeSettings", "RegisterResource", "DeregisterResource", "DescribeResource"]
-    + ["ListResources", "GetLFTag", "ListLFTags", "GetResourceLFTags", "ListPermissions"]
+    [
+        "GetDataLakeSettings",
+        "PutDataLakeSettings",
+        "RegisterResource",
+        "DeregisterResource",
+        "DescribeResource",
+        "ListResources",
+        "GetLFTag",
+        "ListLFTags",
+        "GetResourceLFTags",
+        "ListPermissions",
+    ]
 )
+"""Operations that need no administrator of the lake."""
+
 _RESOURCES = ("Database", "Table", "TableWithColumns", "DataLocation", "LFTagPolicy", "LFTag", "Catalog")
 
 
