@@ -75,12 +75,19 @@ def build_platform(app: App, config: PlatformConfig, workloads: Iterable[Workloa
     account_stacks: dict[tuple[str | None, str | None], str] = {}
     for (account, region), stages in places.items():
         suffix = f"-{account or 'any'}-{region or 'any'}" if len(places) > 1 else ""
-        tags = tag_values([stage.name for stage in stages], names)
+        tags = _tags_of_an_account(stages, names)
         env = Environment(account=account, region=region)
         account_stacks[account, region] = AccountStack(app, f"Account{suffix}", env=env, tags=tags).stack_name
     for stage in config.stages:
         account_stack = account_stacks[stage.account, stage.region]
         PlatformStage(app, config=stage, workloads=workloads, account_stack=account_stack)
+
+
+def _tags_of_an_account(stages: Iterable[StageConfig], workloads: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    try:
+        return tag_values([stage.name for stage in stages], workloads)
+    except ValueError as error:
+        raise ConfigurationError(f"context stages: {error}") from error
 
 
 def _output_of(stack: str, output: str) -> str:
