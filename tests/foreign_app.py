@@ -154,7 +154,7 @@ def sagemaker_role(scope: Construct, number: int) -> SageMakerRole:
 
 
 def governance(scope: Construct, number: int) -> LakeGovernance:
-    stage = f"governed{number}"
+    stage = f"ruled{number}"
     lake = DataLake(scope, f"GovernedLake{number}", stage=stage, administrator=ADMINISTRATOR)
     return LakeGovernance(
         scope, f"Governance{number}", stage=stage, lake=lake, administrator=ADMINISTRATOR, workloads=["example"]
@@ -184,7 +184,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ),
     OnCallTopic: lambda scope, n: OnCallTopic(scope, f"OnCall{n}", key=key),
     Personas: lambda scope, n: Personas(
-        scope, f"Personas{n}", stage=f"people{n}", roles={}, databases=["curated"], workloads=["example"]
+        scope, f"Personas{n}", stage=f"crew{n}", roles={}, databases=["curated"], workloads=["example"]
     ),
     PipelineMachine: machine,
     PythonFunction: function,

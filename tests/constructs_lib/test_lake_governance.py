@@ -158,7 +158,7 @@ def test_a_role_that_is_given_is_used_as_it_is(stack: Stack) -> None:
 
 
 def test_refuses_a_persona_that_does_not_exist(stack: Stack) -> None:
-    with pytest.raises(ValueError, match="personas must be of data_engineer, .* got: boss"):
+    with pytest.raises(ValueError, match=r"personas must be of data_engineer, .* got: boss"):
         personas(stack, boss="arn:aws:iam::111122223333:role/boss")
 
 
@@ -204,6 +204,6 @@ def test_pipelines_are_granted_after_the_tags_of_every_table_and_column(stack: S
 
 def test_refuses_more_domains_than_a_tag_key_takes() -> None:
     workloads = [f"workload_{number}" for number in range(MOST_VALUES)]
-    with pytest.raises(ValueError, match="at most 50 domains .* got: 51"):
+    with pytest.raises(ValueError, match=r"at most 50 domains .* got: 51"):
         tag_values(["dev"], workloads)
     assert len(tag_values(["dev"], workloads[1:])["domain"]) == MOST_VALUES

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from aws_cdk import App
 
 from stacks.config import ROOT, ConfigurationError, PlatformConfig
