@@ -77,5 +77,5 @@ $(SERVER): .venv/.base local/server/requirements.txt
 
 $(NODE): $(MAIN) package.json package-lock.json
 	@echo "setting up: CDK CLI"
-	@PATH="$(NODE_HOME)/bin:$$PATH" $(NODE_HOME)/bin/node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js ci --silent --no-audit --no-fund
+	@PATH="$(NODE_HOME)/bin:$$PATH" $(NODE_HOME)/bin/node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js ci --loglevel=error --no-audit --no-fund >/dev/null
 	@touch $@

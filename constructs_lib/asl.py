@@ -19,11 +19,15 @@ from typing import Any
 JSON = Any
 State = dict[str, Any]
 
+UNNAMED_S3 = ("S3.S3Exception",)
+UNNAMED_SAGEMAKER = ("SageMaker.SageMakerException",)
+"""What an SDK calls an error without a name of its own, throttling among them; reading may be tried again after it."""
+
 FAILURE_STATE = "ExplainFailure"
 """Where a task goes by default when it has failed for good."""
 
 _TRANSIENT: Mapping[str, tuple[str, ...]] = {
-    "cloudwatch": ("CloudWatch.InternalServiceException",),
+    "cloudwatch": ("CloudWatch.CloudWatchException", "CloudWatch.InternalServiceException"),
     "dynamodb": (
         "DynamoDB.InternalServerErrorException",
         "DynamoDB.ProvisionedThroughputExceededException",

@@ -41,6 +41,7 @@ _WRITE_TABLES = (
     "glue:BatchCreatePartition",
     "glue:BatchUpdatePartition",
 )
+_POINT_PARTITIONS = ("glue:GetTable", "glue:CreatePartition", "glue:UpdatePartition")
 
 
 class DataLake(Construct):
@@ -157,6 +158,25 @@ class DataLake(Construct):
         """
         grant(grantee, ["s3:DeleteObject"], self._objects(zone, prefix))
 
+    def grant_spark(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets a Spark job keep tables of a zone under a prefix: reading, writing and deleting them.
+
+        Spark's file systems look beside the prefix as well. S3A asks for an object with the name of each folder on the
+        way, EMRFS keeps a marker ``<folder>_$folder$`` there, and a commit lists the uploads that were left behind.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        self.grant_read(grantee, zone, prefix)
+        self.grant_write(grantee, zone, prefix)
+        self.grant_delete(grantee, zone, prefix)
+        steps = prefix.rstrip("/").split("/")
+        folders = [f"{self._bucket_arns[zone]}/{'/'.join(steps[:count])}" for count in range(1, len(steps) + 1)]
+        grant(grantee, ["s3:GetObject"], *folders)
+        markers = [f"{folder}_$folder$" for folder in folders]
+        grant(grantee, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], *markers)
+        grant(grantee, ["s3:ListBucketMultipartUploads"], self._bucket_arns[zone])
+
     def grant_table(self, grantee: iam.IGrantable, table: dynamodb.Table, *actions: str) -> None:
         """Lets somebody do the given DynamoDB actions on one of the lake's tables.
 
@@ -174,10 +194,17 @@ class DataLake(Construct):
         Args:
             write: Also lets them define tables and partitions. Default: reading only.
         """
+        actions = [*_READ_TABLES, *(_WRITE_TABLES if write else ())]
+        grant(grantee, actions, *self._tables(zone, workload))
+
+    def grant_partitions(self, grantee: iam.IGrantable, zone: CatalogueZone, workload: str) -> None:
+        """Lets somebody point the partitions of a workload's tables in one zone at files, tables being as they are."""
+        grant(grantee, _POINT_PARTITIONS, *self._tables(zone, workload))
+
+    def _tables(self, zone: CatalogueZone, workload: str) -> list[str]:
         database = self.databases[zone]
         arn = f"arn:{PARTITION}:glue:{REGION}:{ACCOUNT}"
-        resources = [f"{arn}:catalog", f"{arn}:database/{database}", f"{arn}:table/{database}/{workload}_*"]
-        grant(grantee, [*_READ_TABLES, *(_WRITE_TABLES if write else ())], *resources)
+        return [f"{arn}:catalog", f"{arn}:database/{database}", f"{arn}:table/{database}/{workload}_*"]
 
     def _objects(self, zone: Zone, prefix: str) -> str:
         if not prefix.endswith("/") or prefix.startswith("/"):
@@ -253,6 +280,7 @@ class DataLake(Construct):
             "WorkGroup",
             name=self.athena_workgroup_name,
             state="ENABLED",
+            recursive_delete_option=self._removal_policy == RemovalPolicy.DESTROY,
             work_group_configuration=workgroup.WorkGroupConfigurationProperty(
                 enforce_work_group_configuration=True,
                 publish_cloud_watch_metrics_enabled=True,

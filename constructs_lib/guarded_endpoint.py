@@ -71,9 +71,14 @@ class GuardedEndpoint(Construct):
             description=f"Containers of endpoint {name}",
             image=image,
             network=network,
+            key=key,
             logs=f"Endpoints/{name}",
         )
         self.alarm_names: Sequence[str] = (f"{name}-errors", f"{name}-latency")
+        # During a rollout SageMaker watches the alarms with the role of the containers, not with the caller's.
+        grant(
+            self.role, ["cloudwatch:DescribeAlarms"], *(arn("cloudwatch", f"alarm:{each}") for each in self.alarm_names)
+        )
         dimensions = {"EndpointName": name, "VariantName": variant}
         alarm(
             self,

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from aws_cdk import Aws, CfnMapping
 from constructs import Construct
 
+from constructs_lib.names.frameworks import VERSIONS
+
 REGISTRIES = {
     "af-south-1": "510948584623",
     "ap-east-1": "651117190479",
@@ -49,9 +51,6 @@ REGISTRIES = {
 """Region to the account whose registry holds the images of xgboost and scikit-learn there."""
 
 _REPOSITORIES = {"xgboost": "sagemaker-xgboost", "scikit-learn": "sagemaker-scikit-learn"}
-
-VERSIONS = {"xgboost": ("1.7-1", "3.0-5", "3.2-0"), "scikit-learn": ("1.2-1", "1.4-2", "1.9-0")}
-"""Framework to the versions that may be used: for training and serving alike."""
 
 _TAGS = {"xgboost": "{version}", "scikit-learn": "{version}-cpu-py3"}
 

@@ -112,7 +112,7 @@ class EventIntake(Construct):
     def _feed(self, starter: PythonFunction) -> None:
         grant(
             starter,
-            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+            ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
             self.queue_arn,
         )
         mapping = lambda_.CfnEventSourceMapping(

@@ -9,7 +9,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from constructs_lib.place import ACCOUNT, PARTITION, REGION
+from constructs_lib.place import ACCOUNT, PARTITION, REGION, URL_SUFFIX
 
 READ_ACTIONS = ("kms:Decrypt", "kms:DescribeKey")
 WRITE_ACTIONS = ("kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey")
@@ -77,7 +77,7 @@ def _log_groups() -> dict[str, object]:
     return {
         "Sid": "LogGroups",
         "Effect": "Allow",
-        "Principal": {"Service": f"logs.{REGION}.amazonaws.com"},
+        "Principal": {"Service": f"logs.{REGION}.{URL_SUFFIX}"},
         "Action": [
             "kms:Encrypt",
             "kms:Decrypt",

@@ -51,6 +51,20 @@ class ModelRegistry(Construct):
         """Lets somebody read what is registered about a version."""
         grant(grantee, ["sagemaker:DescribeModelPackage"], self.package_arns)
 
+    def grant_serve(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody make models of versions; SageMaker asks for it on the version as well as on the model."""
+        self.grant_describe(grantee)
+        grant(grantee, ["sagemaker:CreateModel"], self.package_arns)
+
+    def grant_reject(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody take the approval of versions back, and nothing but that."""
+        grant(
+            grantee,
+            ["sagemaker:UpdateModelPackage"],
+            self.package_arns,
+            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Rejected"}},
+        )
+
     def grant_register(self, grantee: iam.IGrantable) -> None:
         """Lets somebody list, register and approve versions."""
         self.grant_describe(grantee)

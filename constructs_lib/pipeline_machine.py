@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from constructs import Construct
 from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.failure_alarm import watch
 from constructs_lib.grants import ServiceRole, acknowledge, arn, grant
+from constructs_lib.place import PARTITION
 
 _LOG_DELIVERY = (
     "logs:CreateLogDelivery",
@@ -88,7 +90,7 @@ class PipelineMachine(Construct):
             "Machine",
             state_machine_name=name,
             state_machine_type="STANDARD",
-            definition_string=Stack.of(self).to_json_string(dict(definition)),
+            definition_string=Stack.of(self).to_json_string(_in_any_partition(definition)),
             role_arn=self.role.role_arn,
             logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
                 level="ALL",
@@ -146,3 +148,10 @@ class PipelineMachine(Construct):
             ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
             arn("events", "rule/StepFunctionsGetEventsForStepFunctionsExecutionRule"),
         )
+
+
+def _in_any_partition(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Lets the integrations of a definition be those of the partition that it is deployed to: China has its own."""
+    text = json.dumps(definition)
+    here: dict[str, Any] = json.loads(text.replace('"arn:aws:states:::', f'"arn:{PARTITION}:states:::'))
+    return here

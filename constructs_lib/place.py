@@ -9,3 +9,5 @@ from aws_cdk import Aws
 ACCOUNT: Final[str] = Aws.ACCOUNT_ID
 PARTITION: Final[str] = Aws.PARTITION
 REGION: Final[str] = Aws.REGION
+URL_SUFFIX: Final[str] = Aws.URL_SUFFIX
+"""End of the names of services: ``amazonaws.com``, and another one in China."""

@@ -28,6 +28,7 @@ class SageMakerRole(ServiceRole):
         description: What runs with it.
         image: The image that runs.
         network: Where it runs.
+        key: Encrypts what SageMaker writes for it.
         logs: Names of the log groups under ``/aws/sagemaker/`` that it writes to.
     """
 
@@ -39,9 +40,12 @@ class SageMakerRole(ServiceRole):
         description: str,
         image: FrameworkImage,
         network: Network,
+        key: kms.IKey,
         logs: str,
     ) -> None:
         super().__init__(scope, construct_id, service=SERVICE, description=description)
+        # SageMaker asks for it beside the leave to make data keys, wherever a request names a key for output.
+        grant(self, ["kms:Encrypt"], key.key_arn)
         grant(
             self,
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
@@ -129,6 +133,7 @@ class SageMakerJobs(Construct):
             description=role_description,
             image=image,
             network=network,
+            key=key,
             logs=f"{kind.capitalize()}Jobs",
         )
 
@@ -147,6 +152,7 @@ class SageMakerJobs(Construct):
                 f"sagemaker:Describe{kind}Job",
                 f"sagemaker:Stop{kind}Job",
                 "sagemaker:AddTags",
+                "sagemaker:ListTags",
             ],
             arn("sagemaker", f"{self._kind}-job/{self._prefix}*"),
         )
@@ -167,7 +173,7 @@ def grant_service_use(grantee: iam.IGrantable, key: kms.IKey) -> None:
         key.key_arn,
         conditions={
             "Bool": {"kms:GrantIsForAWSResource": "true"},
-            "StringEquals": {"kms:ViaService": f"sagemaker.{Aws.REGION}.amazonaws.com"},
+            "StringEquals": {"kms:ViaService": f"sagemaker.{Aws.REGION}.{Aws.URL_SUFFIX}"},
         },
     )
     grant(grantee, ["kms:DescribeKey"], key.key_arn)

@@ -186,7 +186,7 @@ class SparkJob(Construct):
             logs,
         )
         grant_metrics(self.role, "Glue")
-        grant(self.role, ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key.key_arn)
+        grant(self.role, ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], key.key_arn)
 
 
 def shared_package(scope: Construct) -> assets.Asset:

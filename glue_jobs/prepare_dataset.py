@@ -39,7 +39,7 @@ from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
 from gapless_glue.profile import profile
-from gapless_glue.rules import Rule, parse_rules
+from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
 from gapless_glue.validation import (
@@ -142,7 +142,7 @@ class Job:
     contract: Contract
     bundle: Bundle
     batch: Batch
-    rules: Sequence[Rule]
+    rules: Sequence[SourceRule]
     clock: Stopwatch
 
 
@@ -198,16 +198,18 @@ def check_version(options: Options, contract: Contract, bundle: Bundle, batch: B
 def validate(job: Job) -> Validation:
     """Checks and stages the files, writes valid and refused rows, and counts what was written."""
     staging = f"{job.options.dataset_uri}_staging/"
+    now = parse_instant(job.options.as_of)
     sources = job.contract.sources
     try:
         with job.clock.phase("landing_check"):
             rows_in = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
             for name, source in sources.items():
-                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules)
+                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now)
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
-            measured = measure_tables(validated_tables(job), job.rules)
+            analyzers = parse_analyzers(job.bundle.rules, job.contract)
+            measured = measure_tables(validated_tables(job), job.rules, now=now, analyzers=analyzers)
             return conclude(job.contract, job.rules, rows_in, refused, measured)
     finally:
         store.store_of(staging).remove(staging)

@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from sklearn import metrics as skm
 
-from gapless_sagemaker.artefact import Artefact
+from gapless_sagemaker.artefact import Artefact, UnsafeArtefact
 from gapless_sagemaker.job import Arguments, write_json
 from gapless_sagemaker.model import LoadedModel, load
 
@@ -188,7 +188,7 @@ def describe(artefact: Artefact) -> dict[str, Any]:
 def run(options: Options, scratch: Path) -> Mapping[str, Any]:
     """Evaluate the model, and the champion if there is one; write and give the document."""
     model = load(options.model, scratch / "model")
-    champion = load(options.champion, scratch / "champion") if options.champion is not None else None
+    champion = load_champion(options.champion, scratch / "champion") if options.champion is not None else None
     table = read_split(options.test)
     truth = truth_of(table, options.target)
     scores = score(model, table, "model")
@@ -205,6 +205,18 @@ def run(options: Options, scratch: Path) -> Mapping[str, Any]:
     }
     write_json(options.output, "evaluation.json", document)
     return document
+
+
+def load_champion(folder: Path, scratch: Path) -> LoadedModel:
+    """Load the model to beat; a refusal says that it is this one.
+
+    Raises:
+        UnsafeArtefact: Its archive is refused.
+    """
+    try:
+        return load(folder, scratch)
+    except UnsafeArtefact as error:
+        raise UnsafeArtefact(f"the champion's {error}") from error
 
 
 def _champion(champion: LoadedModel, table: pa.Table, truth: Booleans) -> dict[str, Any]:

@@ -144,6 +144,23 @@ def answer(model: LoadedModel, case: Mapping[str, Any]) -> dict[str, Any]:
         return judge(case, model.answer(case["request"]), None)
     except Refused as refusal:
         return judge(case, None, str(refusal))
+    except Exception as error:
+        raise GoldenFailed(f"{case['name']}: the model fails: {type(error).__name__}: {error}") from error
+
+
+def load_to_answer(options: Options, scratch: Path) -> LoadedModel:
+    """Load the model; that it cannot be loaded is its own fault, like a wrong answer.
+
+    Raises:
+        UnsafeArtefact: The archive is refused.
+        GoldenFailed: The archive's own code fails.
+    """
+    try:
+        return load(options.model, scratch / "model")
+    except UnsafeArtefact:
+        raise
+    except Exception as error:
+        raise GoldenFailed(f"the model does not load: {type(error).__name__}: {error}") from error
 
 
 def run(options: Options, scratch: Path) -> None:
@@ -152,10 +169,10 @@ def run(options: Options, scratch: Path) -> None:
     Raises:
         UnsafeArtefact: The archive is refused, or it is not the model that was evaluated.
         BadGolden: See :func:`read_cases`.
-        GoldenFailed: A case went otherwise than expected.
+        GoldenFailed: The model does not load, or a case went otherwise than expected.
     """
     cases = read_cases(options.golden)
-    model = load(options.model, scratch / "model")
+    model = load_to_answer(options, scratch)
     if options.model_sha256 is not None and model.artefact.sha256 != options.model_sha256:
         raise UnsafeArtefact(f"digest is {model.artefact.sha256}; the evaluated model's is {options.model_sha256}")
     answered = [answer(model, case) for case in cases]

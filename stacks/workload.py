@@ -8,7 +8,7 @@ from constructs import Construct
 from constructs_lib.alarms import FailureAlarms, Metric
 from constructs_lib.catalogue_table import parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
-from constructs_lib.grants import grant_metrics
+from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.images import FrameworkImage, Image
 from constructs_lib.intake import EventIntake
@@ -160,9 +160,7 @@ class WorkloadStack(Stack):
         lake.grant_read(job, "artefacts", f"{folder}bundles/")
         self._contract.grant_read(job)
         for zone in _WRITTEN:
-            lake.grant_read(job, zone, folder)
-            lake.grant_write(job, zone, folder)
-            lake.grant_delete(job, zone, folder)
+            lake.grant_spark(job, zone, folder)
         job_grants = self._governance.grant_rows("Prepare", job.role.role_arn, _CATALOGUED)
         job.come_after(job_grants)
 
@@ -213,13 +211,14 @@ class WorkloadStack(Stack):
                 ),
             ),
         )
+        grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
         crawler.grant_crawl(machine)
         lake.grant_read(machine, "datasets", folder)
         lake.grant_write(machine, "datasets", folder)
         for zone in _CATALOGUED:
-            lake.grant_catalog(machine, zone, workload.name, write=True)
+            lake.grant_partitions(machine, zone, workload.name)
         own_grants = self._governance.grant_register("DataMachine", machine.role.role_arn, _CATALOGUED)
         machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
@@ -287,11 +286,15 @@ class WorkloadStack(Stack):
                 ),
             ),
         )
+        grant_metrics(machine, metrics.NAMESPACE)
         judge.grant_invoke(machine)
         training.grant_run(machine)
         self._processing.grant_run(machine)
         self._registry.grant_register(machine)
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
+        # SageMaker looks at artefact and image with the leave of whoever registers a model.
+        lake.grant_read(machine, "artefacts", f"{folder}training/")
+        grant(machine, ["ecr:BatchGetImage", "ecr:DescribeImages"], self._image.repository_arn)
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
@@ -333,6 +336,7 @@ class WorkloadStack(Stack):
                     place=self._job_place(),
                     check_golden_arn=check.function_arn,
                     processing_role_arn=self._processing.role.role_arn,
+                    golden_instance_type=self._workload.training.instance_type,
                     endpoint_role_arn=self._endpoint.role.role_arn,
                     endpoint_name=self._endpoint.name,
                     alarm_names=self._endpoint.alarm_names,
@@ -341,10 +345,12 @@ class WorkloadStack(Stack):
                 ),
             ),
         )
+        grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         self._processing.grant_run(machine)
         self._endpoint.grant_deploy(machine)
-        self._registry.grant_describe(machine)
+        self._registry.grant_serve(machine)
+        self._registry.grant_reject(machine)
         lake.grant_table(machine, lake.leases_table, "dynamodb:DeleteItem")
         return machine
 
@@ -470,7 +476,6 @@ class WorkloadStack(Stack):
         )
         self._lake.grant_table(machine, self._lake.runs_table, "dynamodb:UpdateItem")
         self._on_call.grant_publish(machine)
-        grant_metrics(machine, metrics.NAMESPACE)
         return machine
 
     def _define_outputs(self) -> None:

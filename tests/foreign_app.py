@@ -149,7 +149,13 @@ def sagemaker_jobs(scope: Construct, number: int) -> SageMakerJobs:
 
 def sagemaker_role(scope: Construct, number: int) -> SageMakerRole:
     return SageMakerRole(
-        scope, f"SageMakerRole{number}", description="Runs", image=image, network=network, logs="TrainingJobs"
+        scope,
+        f"SageMakerRole{number}",
+        description="Runs",
+        image=image,
+        network=network,
+        key=key,
+        logs="TrainingJobs",
     )
 
 

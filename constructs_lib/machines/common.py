@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from constructs_lib.asl import (
     FAILURE_STATE,
     JSON,
+    UNNAMED_S3,
     State,
     choice,
     fail,
@@ -87,6 +88,7 @@ def get_json(s: Surroundings, bucket: str, key: str, assign: Mapping[str, JSON])
         {"Bucket": bucket, "Key": jsonata(key), "ExpectedBucketOwner": s.account},
         timeout=CALL_SECONDS,
         assign=assign,
+        retry_also=UNNAMED_S3,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from constructs_lib.asl import (
+    UNNAMED_S3,
     Catch,
     State,
     attempt,
@@ -148,6 +149,7 @@ def find_dataset(s: Surroundings, p: DataParts) -> State:
         },
         timeout=CALL_SECONDS,
         assign={"published": jsonata("$states.result.KeyCount > 0")},
+        retry_also=UNNAMED_S3,
     )
 
 

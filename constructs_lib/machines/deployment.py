@@ -15,6 +15,7 @@ from typing import Literal
 from constructs_lib.asl import (
     FAILURE_STATE,
     JSON,
+    UNNAMED_SAGEMAKER,
     State,
     attempt,
     choice,
@@ -66,6 +67,9 @@ FINAL_ERRORS = (
     "UnsafeArtefact",
 )
 """Errors that lie in the model or in what the endpoint did with it; the old model serves on."""
+
+MODEL_TO_BLAME = ("EndpointFailed", "GoldenFailed", "GoldenMismatch", "SilentRollback", "UnsafeArtefact")
+"""Errors after which the package must not stay approved: it would be the champion that no endpoint serves."""
 
 VARIANT = "primary"
 
@@ -128,6 +132,7 @@ class DeploymentParts:
         place: Where jobs run, and the endpoint's containers.
         check_golden_arn: The function that asks the endpoint the golden requests.
         processing_role_arn: Role of the golden job.
+        golden_instance_type: Its machine; not all that serve can run jobs.
         endpoint_role_arn: Role of the endpoint's containers.
         endpoint_name: The endpoint.
         alarm_names: Alarms on the endpoint: quiet before, watched during a rollout.
@@ -138,6 +143,7 @@ class DeploymentParts:
     place: JobPlace
     check_golden_arn: str
     processing_role_arn: str
+    golden_instance_type: str
     endpoint_role_arn: str
     endpoint_name: str
     alarm_names: Sequence[str]
@@ -202,6 +208,8 @@ def deployment_machine(s: Surroundings, p: DeploymentParts) -> State:
                 final=FINAL_ERRORS,
                 resume_at="DescribePackage",
                 release={
+                    "IsToBlame": is_to_blame(),
+                    "RejectPackage": reject_package(),
                     "CountFailed": put_metrics(
                         s,
                         {metrics.DEPLOYMENT_FAILED: "1"},
@@ -213,6 +221,27 @@ def deployment_machine(s: Surroundings, p: DeploymentParts) -> State:
             ),
         },
         timeout=12 * HOUR,
+    )
+
+
+def is_to_blame() -> State:
+    """Asks whether it was the model's fault; a busy endpoint or an alarm from before is not."""
+    errors = ", ".join(text(error) for error in MODEL_TO_BLAME)
+    return choice([(f"$failure.error in [{errors}]", "RejectPackage")], default="CountFailed")
+
+
+def reject_package() -> State:
+    """Takes the approval back, with the reason; a person may approve the package again."""
+    return task(
+        "aws-sdk:sagemaker:updateModelPackage",
+        {
+            "ModelPackageArn": jsonata("$states.input.model_package_arn"),
+            "ModelApprovalStatus": "Rejected",
+            "ApprovalDescription": jsonata("$substring($failure.error & ': ' & $failure.cause, 0, 1024)"),
+        },
+        timeout=CALL_SECONDS,
+        on_failure="CountFailed",
+        failure="reject_failure",
     )
 
 
@@ -234,6 +263,7 @@ def describe_package() -> State:
                 "run_id": jsonata(f"{properties}.run_id"),
             }
         },
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 
@@ -252,7 +282,7 @@ def golden_before(s: Surroundings, p: DeploymentParts) -> State:
     return processing_job(
         s,
         p.place,
-        JobLimits(p.fleet.instance_type, _GOLDEN_MINUTES),
+        JobLimits(p.golden_instance_type, _GOLDEN_MINUTES),
         kind="golden",
         command="golden",
         role_arn=p.processing_role_arn,
@@ -272,8 +302,10 @@ def golden_before(s: Surroundings, p: DeploymentParts) -> State:
 
 
 def name_config(s: Surroundings, p: DeploymentParts) -> State:
-    """Names model and endpoint configuration after what is in them."""
-    content = "$substring($hash($package.model_sha256 & ' ' & $package.image, 'SHA-256'), 0, 16)"
+    """Names model and endpoint configuration after what is in them: neither can be changed once it is made."""
+    around = [p.endpoint_role_arn, *p.place.subnets, p.place.security_group, p.place.key_arn, p.place.artefacts_bucket]
+    parts = ["$package.model_sha256", "$package.image", *(text(each) for each in around)]
+    content = f"$substring($hash($join([{', '.join(parts)}], ' '), 'SHA-256'), 0, 16)"
     return remember(
         {
             "model_name": jsonata(f"'{s.prefix}model-' & {content}"),
@@ -319,7 +351,7 @@ def create_endpoint_config(s: Surroundings, p: DeploymentParts) -> State:
             "DataCaptureConfig": {
                 "EnableCapture": p.fleet.capture_percent > 0,
                 "InitialSamplingPercentage": p.fleet.capture_percent,
-                "DestinationS3Uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/capture/",
+                "DestinationS3Uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/capture",
                 "KmsKeyId": p.place.key_arn,
                 "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
                 "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
@@ -418,7 +450,7 @@ def retained() -> dict[str, JSON]:
 
 
 def deployment_config(rollout: Rollout, alarm_names: Sequence[str]) -> dict[str, JSON]:
-    """The request's ``DeploymentConfig``: how traffic moves, and which alarms take it back."""
+    """The request's ``DeploymentConfig``: how traffic moves, and which alarms take it back, if any."""
     bake = rollout.bake_minutes * MINUTE
     if rollout.strategy == "canary":
         routing: dict[str, JSON] = {
@@ -428,14 +460,13 @@ def deployment_config(rollout: Rollout, alarm_names: Sequence[str]) -> dict[str,
         }
     else:
         routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
-    return {
-        "BlueGreenUpdatePolicy": {
-            "TrafficRoutingConfiguration": routing,
-            "TerminationWaitInSeconds": 0 if rollout.strategy == "canary" else bake,
-            "MaximumExecutionTimeoutInSeconds": rollout_seconds(rollout),
-        },
-        "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": name} for name in alarm_names]},
+    policy = {
+        "TrafficRoutingConfiguration": routing,
+        "TerminationWaitInSeconds": 0 if rollout.strategy == "canary" else bake,
+        "MaximumExecutionTimeoutInSeconds": rollout_seconds(rollout),
     }
+    alarms = {"Alarms": [{"AlarmName": name} for name in alarm_names]}
+    return {"BlueGreenUpdatePolicy": policy, **({"AutoRollbackConfiguration": alarms} if alarm_names else {})}
 
 
 def rollout_seconds(rollout: Rollout) -> int:
@@ -460,6 +491,7 @@ def describe_rollout(p: DeploymentParts) -> State:
         {"EndpointName": p.endpoint_name},
         timeout=CALL_SECONDS,
         assign=seen_endpoint(),
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 
@@ -584,14 +616,17 @@ def remove_endpoint(p: DeploymentParts) -> State:
 
 
 def restore_previous(p: DeploymentParts) -> State:
-    """Puts the configuration back that served before; at once, since the new one answers wrongly."""
+    """Puts the configuration back that served before; at once, since the new one answers wrongly.
+
+    No alarm guards it: one that the new configuration set off would bring that configuration back.
+    """
     return task(
         "aws-sdk:sagemaker:updateEndpoint",
         {
             "EndpointName": p.endpoint_name,
             "EndpointConfigName": jsonata("$previous"),
             **retained(),
-            "DeploymentConfig": deployment_config(Rollout("all_at_once", 1), p.alarm_names),
+            "DeploymentConfig": deployment_config(Rollout("all_at_once", 1), []),
         },
         timeout=CALL_SECONDS,
         assign={"deadline": jsonata(f"{now_seconds()} + {_SHIFT_SECONDS}")},
@@ -607,6 +642,7 @@ def describe_restore(p: DeploymentParts) -> State:
         timeout=CALL_SECONDS,
         assign=seen_endpoint(),
         failure="restore_failure",
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ OUT = "/opt/ml/processing/output"
 MESSAGE = "/opt/ml/output/message"
 
 _RETRY = ("SageMaker.AmazonSageMakerException",)
+
+
+_WITH_LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|gr6f?|p5[a-z]*|p6[a-z0-9-]*|trn[12]n?)\.")
 
 
 @dataclass(frozen=True)
@@ -96,8 +100,7 @@ def training_job(
             "ResourceConfig": {
                 "InstanceCount": 1,
                 "InstanceType": limits.instance_type,
-                "VolumeSizeInGB": VOLUME_GB,
-                "VolumeKmsKeyId": place.key_arn,
+                **volume(place, limits.instance_type),
             },
             "StoppingCondition": {"MaxRuntimeInSeconds": limits.seconds},
             "VpcConfig": place.vpc_config,
@@ -164,8 +167,7 @@ def processing_job(
                 "ClusterConfig": {
                     "InstanceCount": 1,
                     "InstanceType": limits.instance_type,
-                    "VolumeSizeInGB": VOLUME_GB,
-                    "VolumeKmsKeyId": place.key_arn,
+                    **volume(place, limits.instance_type),
                 }
             },
             "NetworkConfig": {
@@ -179,6 +181,16 @@ def processing_job(
         assign=assign,
         retry_also=_RETRY,
     )
+
+
+def volume(place: JobPlace, instance_type: str) -> dict[str, JSON]:
+    """The disk of a job's machine, encrypted by the place's key.
+
+    Machines with disks of their own encrypt them in hardware, and SageMaker refuses a request that names a key.
+    """
+    if _WITH_LOCAL_DISKS.match(instance_type):
+        return {"VolumeSizeInGB": VOLUME_GB}
+    return {"VolumeSizeInGB": VOLUME_GB, "VolumeKmsKeyId": place.key_arn}
 
 
 def job_name(s: Surroundings, kind: str) -> str:

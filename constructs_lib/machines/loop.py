@@ -29,6 +29,7 @@ from constructs_lib.machines.common import (
     CALL_SECONDS,
     CONDITION_FAILED,
     HOUR,
+    MINUTE,
     Surroundings,
     failure_states,
     own_failure,
@@ -41,6 +42,8 @@ FINAL_ERRORS = (*data.FINAL_ERRORS, *model.FINAL_ERRORS)
 
 _LEASE_SECONDS = 48 * HOUR
 _WAIT_SECONDS = 60 * HOUR
+_LEASE_POLL_SECONDS = 3 * MINUTE
+"""Asking for the lease takes 9 events, and an execution ends when it has 25,000: that is 45 hours at one a minute."""
 _DATA_SECONDS = 13 * HOUR
 _MODEL_SECONDS = 25 * HOUR
 
@@ -73,7 +76,7 @@ def loop_machine(s: Surroundings, p: LoopParts) -> State:
             "ReleaseLease": release_lease(s, "$states.input.run_id", on_failure="Done"),
             "Done": succeed(jsonata("$outcome")),
             "LeaseTaken": choice([(f"{now_seconds()} < $patience", "WaitForLease")], default="LeaseTimeout"),
-            "WaitForLease": go_to("AcquireLease", wait(60)),
+            "WaitForLease": go_to("AcquireLease", wait(_LEASE_POLL_SECONDS)),
             "LeaseTimeout": own_failure("LeaseTimeout", "'another run has held the lease for too long'"),
             **failure_states(
                 s,

@@ -12,10 +12,12 @@ from typing import Literal
 
 from constructs_lib.asl import (
     JSON,
+    UNNAMED_SAGEMAKER,
     State,
     attempt,
     choice,
     expression,
+    go_to,
     jsonata,
     machine,
     remember,
@@ -97,11 +99,12 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
     return machine(
         f"Turns a dataset of {s.workload} into a registered model, or rejects it",
         {
-            "Begin": remember({"model_uri": "none", "champion_uri": "none"}),
+            "Begin": remember({"model_uri": "none", "champion_uri": "none", "champion_arn": "none"}),
             "FindEarlierRun": find_earlier_run(s),
             "AlreadyDone": already_done(),
             "FindChampion": find_champion(p),
-            "HasChampion": choice([("$champion_arn != 'none'", "DescribeChampion")], default="AlreadyTrained"),
+            "HasChampion": has_champion(),
+            "LookFurther": go_to("HasChampion", find_champion(p, {"NextToken": jsonata("$more_packages")})),
             "DescribeChampion": describe_champion(),
             "AlreadyTrained": choice([("$model_uri != 'none'", "Evaluate")], default="Train"),
             "Train": train(s, p),
@@ -146,8 +149,12 @@ def already_done() -> State:
     )
 
 
-def find_champion(p: ModelParts) -> State:
-    """Looks for the model that was approved last."""
+def find_champion(p: ModelParts, page: Mapping[str, JSON] | None = None) -> State:
+    """Looks for the model that was approved last.
+
+    Args:
+        page: Says which page of the list to read. Default: the first.
+    """
     return task(
         "aws-sdk:sagemaker:listModelPackages",
         {
@@ -155,10 +162,23 @@ def find_champion(p: ModelParts) -> State:
             "ModelApprovalStatus": "Approved",
             "SortBy": "CreationTime",
             "SortOrder": "Descending",
-            "MaxResults": 1,
+            "MaxResults": 100,
+            **(page or {}),
         },
         timeout=CALL_SECONDS,
-        assign={"champion_arn": jsonata("[$states.result.ModelPackageSummaryList.ModelPackageArn, 'none'][0]")},
+        assign={
+            "champion_arn": jsonata("[$states.result.ModelPackageSummaryList.ModelPackageArn, 'none'][0]"),
+            "more_packages": jsonata("[$states.result.NextToken, 'none'][0]"),
+        },
+        retry_also=UNNAMED_SAGEMAKER,
+    )
+
+
+def has_champion() -> State:
+    """Looks at the next page when there is none on this: SageMaker may apply the status to a page that it has cut."""
+    return choice(
+        [("$champion_arn != 'none'", "DescribeChampion"), ("$more_packages != 'none'", "LookFurther")],
+        default="AlreadyTrained",
     )
 
 
@@ -169,6 +189,7 @@ def describe_champion() -> State:
         {"ModelPackageName": jsonata("$champion_arn")},
         timeout=CALL_SECONDS,
         assign={"champion_uri": jsonata("$states.result.InferenceSpecification.Containers[0].ModelDataUrl")},
+        retry_also=UNNAMED_SAGEMAKER,
     )
 
 

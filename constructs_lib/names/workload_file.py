@@ -29,6 +29,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from constructs_lib.names.frameworks import IMAGES
+
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
@@ -59,9 +61,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _known_image(image: str) -> str:
+    if image not in IMAGES:
+        raise ValueError(f"must be one of {', '.join(IMAGES)}, was {_shown(image)}")
+    return image
+
+
 ColumnName = Annotated[str, Field(pattern=COLUMN_NAME)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 MlInstance = Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
+FrameworkImage = Annotated[str, AfterValidator(_known_image), WithJsonSchema({"type": "string", "enum": list(IMAGES)})]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Hyperparameter = Annotated[
     Any, AfterValidator(_plain), WithJsonSchema({"type": ["boolean", "integer", "number", "string"]})
@@ -139,7 +148,7 @@ class Preparation(_Part):
 class Training(_Part):
     """One training run: the framework image, its machine, hyperparameters, seed and time limit."""
 
-    image: Annotated[str, Field(pattern=r"^(xgboost|scikit-learn|pytorch):\d[\w.-]*$")] = "xgboost:3.2-0"
+    image: FrameworkImage = "xgboost:3.2-0"
     instance_type: MlInstance = "ml.m5.large"
     hyperparameters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Hyperparameter] = {}
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

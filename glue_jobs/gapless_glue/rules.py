@@ -1,248 +1,190 @@
-"""The simple rules of ``rules.dqdl``, a subset of AWS Glue's Data Quality Definition Language.
+"""The rules of ``rules.dqdl``, held against the workload's contract.
 
-The file holds one ruleset per source, ``Rules <source> = [ … ]``; ``Rules = [ … ]`` is the primary source's. What is
-between the brackets is plain DQDL. Rules about rows (IsComplete, IsUnique, ColumnValues) quarantine the rows that break
-them; rules about the table (RowCount, Completeness, Uniqueness) block the dataset. ``between`` excludes both ends. A
-missing value breaks IsComplete and no other rule.
+The file holds one list of rules per source, ``Rules <source> = [ … ]``; ``Rules = [ … ]`` is the primary source's. What
+is between the brackets is AWS Glue's Data Quality Definition Language (see ``dqdl``). Rules about rows quarantine the
+rows that break them; rules about the table, and rules with a threshold, block the dataset. A missing value breaks
+IsComplete, IsPrimaryKey and rules that say NULL, and no other rule about rows.
 """
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, TypeVar
-
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from typing import Final
 
 from gapless_glue.contract import Contract, Source
+from gapless_glue.dqdl.language import Analyzer, AnyRule, Condition, Keyword, Number, Rule, Ruleset, Text, leaves
+from gapless_glue.dqdl.parser import parse_supported
+from gapless_glue.dqdl.tokens import DqdlError
 from gapless_glue.errors import BadRules
 
-ROW_RULES: Final = ("IsComplete", "IsUnique", "ColumnValues")
-TABLE_RULES: Final = ("RowCount", "Completeness", "Uniqueness")
-NUMBERS: Final = ("int", "bigint", "double")
-COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-TOKENS: Final = re.compile(
-    r"""(?P<blank>\s+|\#[^\n]*)|(?P<text>"[^"\n]*")|(?P<number>-?\d+(?:\.\d+)?(?![\w.]))
-      |(?P<word>[A-Za-z_]\w*)|(?P<sign><=|>=|!=|[=<>\[\],])""",
-    re.VERBOSE,
+ROW_TYPES: Final = ("IsComplete", "ColumnValues", "ColumnLength", "ColumnDataType", "DataFreshness")
+KEY_TYPES: Final = ("IsUnique", "IsPrimaryKey")
+COLUMN_TYPES: Final = (
+    *ROW_TYPES,
+    *KEY_TYPES,
+    "ColumnCorrelation",
+    "Completeness",
+    "DistinctValuesCount",
+    "Entropy",
+    "Mean",
+    "StandardDeviation",
+    "Sum",
+    "UniqueValueRatio",
+    "Uniqueness",
+    "Variance",
 )
+"""Types whose parameters are columns of the source."""
+ALIAS_TYPES: Final = ("DatasetMatch", "RowCountMatch", "SchemaMatch", "ReferentialIntegrity")
+NUMBERS: Final = ("int", "bigint", "double")
 
-Value = str | float
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A comparison with constants: ``between``, ``in`` or one of ``COMPARISONS``, perhaps negated."""
-
-    operator: str
-    values: tuple[Value, ...]
-    negated: bool = False
-
-    def holds(self, column: Column) -> Column:
-        """Returns the condition on a column; null where the column is null."""
-        low, *rest = self.values
-        if self.operator == "between":
-            found = (column > low) & (column < rest[0])
-        elif self.operator == "in":
-            found = column.isin(list(self.values))
-        else:
-            found = getattr(operator, COMPARISONS[self.operator].__name__)(column, low)
-        return ~found if self.negated else found
-
-    def holds_for(self, value: float) -> bool:
-        """Tells whether the condition holds for one number."""
-        numbers = [float(item) for item in self.values]
-        if self.operator == "between":
-            found = numbers[0] < value < numbers[1]
-        elif self.operator == "in":
-            found = value in numbers
-        else:
-            found = COMPARISONS[self.operator](value, numbers[0])
-        return found != self.negated
+ALL_COLUMNS: Final = "AllColumns"
 
 
 @dataclass(frozen=True)
-class Rule:
+class SourceRule:
     """One rule of one source; ``text`` is the rule as it is shown in reasons and reports."""
 
     source: str
-    text: str
-    name: str
-    column: str | None
-    condition: Condition | None
+    rule: AnyRule
+
+    @property
+    def text(self) -> str:
+        return self.rule.text
 
     @property
     def is_about_rows(self) -> bool:
-        return self.name in ROW_RULES
-
-    def broken_by(self, column: Column) -> Column:
-        """Returns where a row breaks an IsComplete or ColumnValues rule, given the typed column."""
-        if self.condition is None:
-            return column.isNull()
-        return F.coalesce(~self.condition.holds(column), F.lit(False))
-
-    def passed_by(self, value: float) -> bool:
-        """Tells whether a table has the measured value that the rule wants."""
-        if self.condition is None:
-            raise ValueError(f"rule {self.text} measures nothing")
-        return self.condition.holds_for(value)
-
-
-def parse_rules(text: str, contract: Contract) -> list[Rule]:
-    """Reads all rulesets of a file, checked against the contract.
-
-    Raises:
-        BadRules: The text is not in the subset, or names an unknown rule, source or column; the message has the line.
-    """
-    return list(_Parser(text, contract).rulesets())
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    line: int
-    start: int
-    end: int
-
-
-class _Parser:
-    def __init__(self, text: str, contract: Contract) -> None:
-        self._text = text
-        self._tokens = list(_tokens(text))
-        self._at = 0
-        self._contract = contract
-
-    def rulesets(self) -> Iterator[Rule]:
-        seen: set[str] = set()
-        while self._next.kind != "end":
-            self._take("Rules")
-            name = self._take_kind("word").text if self._next.kind == "word" else self._contract.primary
-            if name not in self._contract.sources:
-                raise self._error(f"unknown source {name!r} (allowed: {', '.join(self._contract.sources)})")
-            if name in seen:
-                raise self._error(f"source {name} has two rulesets")
-            seen.add(name)
-            self._take("=")
-            yield from self._listed(partial(self._rule, self._contract.sources[name]))
-
-    def _listed(self, item: Callable[[], Item]) -> list[Item]:
-        """Reads ``[item, item, …]``."""
-        self._take("[")
-        items = []
-        while self._next.text != "]":
-            items.append(item())
-            if self._next.text != "]":
-                self._take(",")
-        self._take("]")
-        return items
-
-    def _rule(self, source: Source) -> Rule:
-        start = self._at
-        name = self._take_kind("word").text
-        if name not in ROW_RULES + TABLE_RULES:
-            raise self._error(f"unknown rule {name!r} (allowed: {', '.join(ROW_RULES + TABLE_RULES)})")
-        column = None if name == "RowCount" else self._column(name, source)
-        condition = None if name in ("IsComplete", "IsUnique") else self._condition()
-        text = " ".join(self._text[self._tokens[start].start : self._tokens[self._at - 1].end].split())
-        if condition is not None:
-            self._check_values(text, condition, self._compared_type(name, column, source))
-        return Rule(source.name, text, name, column, condition)
-
-    @staticmethod
-    def _compared_type(name: str, column: str | None, source: Source) -> str:
-        return source.type_of(column) if name == "ColumnValues" and column is not None else "double"
-
-    def _column(self, name: str, source: Source) -> str:
-        column = self._take_kind("text").text[1:-1]
-        if column not in source.names:
-            raise self._error(f"{name}: source {source.name} has no column {column!r}")
-        return column
-
-    def _condition(self) -> Condition:
-        negated = self._next.text == "not"
-        if negated:
-            self._take("not")
-        sign = self._tokens[self._at].text
-        self._at += 1
-        if sign == "between":
-            low = self._value()
-            self._take("and")
-            return Condition(sign, (low, self._value()), negated)
-        if sign == "in":
-            return Condition(sign, tuple(self._listed(self._value)), negated)
-        if sign in COMPARISONS and not negated:
-            return Condition(sign, (self._value(),))
-        raise self._error(f"expected between, in or one of {' '.join(COMPARISONS)}, was {sign!r}")
-
-    def _value(self) -> Value:
-        token = self._tokens[self._at]
-        self._at += 1
-        if token.kind == "number":
-            return float(token.text) if "." in token.text else int(token.text)
-        if token.kind == "text" and ";" not in token.text:
-            return token.text[1:-1]
-        raise self._error(f'expected a number or a "text" without ;, was {token.text!r}')
-
-    def _check_values(self, rule: str, condition: Condition, kind: str) -> None:
-        if not condition.values:
-            raise self._error(f"{rule}: the list is empty")
-        for value in condition.values:
-            if kind == "string" and not isinstance(value, str):
-                raise self._error(f"{rule}: the column is of type string, was compared with {value!r}")
-            if kind in NUMBERS and isinstance(value, str):
-                raise self._error(f"{rule}: the column is of type {kind}, was compared with {value!r}")
-        if kind not in ("string", *NUMBERS):
-            raise self._error(
-                f"{rule}: a column of type {kind} cannot be compared (allowed: string, {', '.join(NUMBERS)})"
-            )
+        """Whether the rows that break it are quarantined."""
+        if isinstance(self.rule, Rule) and self.rule.type in KEY_TYPES:
+            return True
+        return all(leaf.type in ROW_TYPES for leaf in leaves(self.rule))
 
     @property
-    def _next(self) -> _Token:
-        return self._tokens[self._at]
+    def threshold(self) -> Condition | None:
+        """The share of rows that must keep it, where it has one."""
+        return self.rule.threshold if isinstance(self.rule, Rule) else None
 
-    def _take(self, text: str) -> None:
-        if self._next.text != text:
-            raise self._error(f"expected {text!r}, was {self._next.text!r}")
-        self._at += 1
-
-    def _take_kind(self, kind: str) -> _Token:
-        token = self._next
-        if token.kind != kind:
-            raise self._error(f"expected a {kind}, was {token.text!r}")
-        self._at += 1
-        return token
-
-    def _error(self, text: str) -> BadRules:
-        line = self._tokens[max(self._at - 1, 0)].line
-        return BadRules(f"rules.dqdl line {line}: {text}")
+    @property
+    def blocks(self) -> bool:
+        """Whether no dataset is made when it fails."""
+        return not self.is_about_rows or self.threshold is not None
 
 
-def _tokens(text: str) -> Iterator[_Token]:
-    position, line = 0, 1
-    while position < len(text):
-        match = TOKENS.match(text, position)
-        if match is None:
-            raise BadRules(f"rules.dqdl line {line}: unexpected {text[position : position + 12]!r}")
-        if match.lastgroup not in ("blank", None):
-            yield _Token(str(match.lastgroup), match.group(), line, position, match.end())
-        line += match.group().count("\n")
-        position = match.end()
-    yield _Token("end", "end of file", line, position, position)
+def parse_rules(text: str, contract: Contract) -> list[SourceRule]:
+    """Reads all rules of a file, checked against the contract.
+
+    Raises:
+        BadRules: The text is not DQDL, has a rule that cannot be evaluated, or names an unknown source or column; the
+            message has line and column.
+    """
+    with _explained():
+        ruleset = _read(text, contract)
+        found = []
+        for name, rules in ruleset.rules.items():
+            source = contract.sources[name or contract.primary]
+            for rule in rules:
+                _check(rule, source, contract)
+                found.append(SourceRule(source.name, rule))
+        return found
 
 
-def of_source(rules: Sequence[Rule], source: str) -> list[Rule]:
+def parse_analyzers(text: str, contract: Contract) -> dict[str, Sequence[Analyzer]]:
+    """Reads what a file wants measured and not judged: source → analyzers.
+
+    Raises:
+        BadRules: As ``parse_rules``.
+    """
+    with _explained():
+        ruleset = _read(text, contract)
+        return {name or contract.primary: analyzers for name, analyzers in ruleset.analyzers.items()}
+
+
+def of_source(rules: Sequence[SourceRule], source: str) -> list[SourceRule]:
     """Returns the rules of one source."""
     return [rule for rule in rules if rule.source == source]
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except DqdlError as error:
+        raise BadRules(f"rules.dqdl {error}") from error
+
+
+def _read(text: str, contract: Contract) -> Ruleset:
+    """Reads a file and looks at the names of its lists and of what they measure."""
+    ruleset = parse_supported(text, may_be_empty=True)
+    for lists in (ruleset.rules, ruleset.analyzers):
+        _check_sources(lists, contract)
+    for name, analyzers in ruleset.analyzers.items():
+        for analyzer in analyzers:
+            if analyzer.type in (*COLUMN_TYPES, "AllStatistics") and analyzer.parameters[0] != ALL_COLUMNS:
+                _check_columns(analyzer.parameters, analyzer, contract.sources[name or contract.primary])
+    return ruleset
+
+
+def _check_sources(lists: Mapping[str | None, Sequence[AnyRule] | Sequence[Analyzer]], contract: Contract) -> None:
+    for name, items in lists.items():
+        line, column = (items[0].line, items[0].column) if items else (1, 1)
+        if name is not None and name not in contract.sources:
+            raise DqdlError(f"unknown source {name!r}", line, column, name, list(contract.sources))
+    if None in lists and contract.primary in lists:
+        raise DqdlError(f"source {contract.primary} has two lists", 1, 1, contract.primary)
+
+
+def _check(rule: AnyRule, source: Source, contract: Contract) -> None:
+    if ";" in rule.text:
+        raise _error(rule, f"{rule.text}: a rule must not have a ; in it, reasons are joined by it")
+    for leaf in leaves(rule):
+        if leaf.type in COLUMN_TYPES:
+            _check_columns(leaf.parameters, leaf, source)
+        if leaf.type == "DetectAnomalies" and leaf.parameters[0] in COLUMN_TYPES:
+            _check_columns(leaf.parameters[1:], leaf, source)
+        if leaf.type in ALIAS_TYPES:
+            _check_alias(leaf, contract)
+        if leaf.type == "ColumnValues" and leaf.condition is not None:
+            _check_values(leaf, leaf.condition, source.type_of(leaf.parameters[0]))
+
+
+def _check_columns(names: Sequence[str], rule: Rule | Analyzer, source: Source) -> None:
+    for name in names:
+        if name not in source.names:
+            raise _error(rule, f"{rule.type}: source {source.name} has no column {name!r}", source.names)
+
+
+def _check_alias(rule: Rule, contract: Contract) -> None:
+    text = rule.parameters[1] if rule.type == "ReferentialIntegrity" else rule.parameters[0]
+    alias = text.partition(".")[0]
+    if alias not in contract.sources:
+        raise _error(rule, f"{rule.type}: unknown source {alias!r}", list(contract.sources))
+
+
+def _check_values(rule: Rule, condition: Condition, kind: str) -> None:
+    """Looks whether a column's values can be compared with those of the rule."""
+    if condition.operator == "matches" and kind != "string":
+        raise _error(rule, f"{rule.text}: a column of type {kind} cannot be matched", ["string"])
+    for operand in condition.operands:
+        if isinstance(operand, Keyword) and (kind == "string" or operand.name == "NULL"):
+            continue
+        if condition.kind == "number":
+            fits = kind in NUMBERS
+        elif condition.kind == "date":
+            fits = kind in ("date", "timestamp", "string")
+        else:
+            fits = kind not in NUMBERS and not isinstance(operand, Keyword)
+        if not fits:
+            raise _error(rule, f"{rule.text}: the column is of type {kind}, was compared with {_shown(operand)}")
+
+
+def _shown(operand: object) -> str:
+    if isinstance(operand, Text):
+        return repr(operand.value)
+    if isinstance(operand, Number):
+        return operand.text
+    return operand.name if isinstance(operand, Keyword) else type(operand).__name__.lower()
+
+
+def _error(rule: AnyRule | Analyzer, what: str, allowed: Sequence[str] = ()) -> DqdlError:
+    return DqdlError(what, rule.line, rule.column, rule.text, allowed)

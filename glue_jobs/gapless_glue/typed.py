@@ -6,15 +6,23 @@ first, and only then cast.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import reduce
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from gapless_glue.contract import Source
+from gapless_glue.dqdl.history import NoHistoryError
+from gapless_glue.dqdl.language import AnyRule, Rule, leaves
+from gapless_glue.dqdl.rows import Table, chosen, refusal
+from gapless_glue.errors import BadRules
 from gapless_glue.landing import FILE, PROBLEM, ROW, SOURCE_KEY
-from gapless_glue.rules import Rule
+from gapless_glue.rules import KEY_TYPES, SourceRule
 
 REASONS = "_reasons"
 BETWEEN_REASONS = "; "
@@ -36,24 +44,70 @@ def validated_schema(source: Source) -> str:
     return ", ".join([*typed, f"{SOURCE_KEY} string", f"{ROW} bigint"])
 
 
-def judge(staged: DataFrame, source: Source, rules: Sequence[Rule]) -> DataFrame:
+def judge(staged: DataFrame, source: Source, rules: Sequence[SourceRule], now: datetime | None = None) -> DataFrame:
     """Adds to staged rows of text their typed columns ``t_<name>`` and ``_reasons``, null for a valid row.
 
-    Of rows with the same key (or the same value of a unique column) the first valid one in the batch's canonical
-    order stays. A line that did not fit the table has that one reason.
+    Of rows with the same key (or the same values of unique columns) the first valid one in the batch's canonical order
+    stays. A line that did not fit the table has that one reason. A rule that needs earlier results refuses no row.
+
+    Args:
+        staged: Rows as ``staged_schema`` has them.
+        source: What they are.
+        rules: Rules of this source; those that are not about rows are left to others.
+        now: The instant that stands for now() in rules. Default: the present.
+
+    Raises:
+        BadRules: A where clause cannot be read.
     """
     present = [_present(name, source).alias(f"v_{name}") for name in source.names]
-    texts = staged.select("*", *present)
-    typed = texts.select(
-        *source.names, SOURCE_KEY, ROW, FILE, PROBLEM, *[f"v_{name}" for name in source.names], *_casts(source)
-    )
+    typed = staged.select("*", *present).select("*", *_casts(source))
+    table = Table({column.name: column.type for column in source.columns}, now or datetime.now(UTC), skip_missing=True)
     row_rules = [rule for rule in rules if rule.is_about_rows]
-    own = _joined([*_type_reasons(source), *_key_reasons(source), *_rule_reasons(row_rules)])
-    judged = typed.withColumn(REASONS, F.coalesce(F.col(PROBLEM), own))
-    unique = [(f"rule {rule.text}", [rule.column]) for rule in row_rules if rule.name == "IsUnique" and rule.column]
-    keys = [(f"duplicate key ({', '.join(source.key)})", list(source.key))] if source.key else []
-    for reason, columns in keys + unique:
-        judged = _refuse_repeats(judged, columns, reason)
+    keys = [_unique_key(rule.rule) for rule in row_rules if isinstance(rule.rule, Rule) and rule.rule.type in KEY_TYPES]
+    own = [*_type_reasons(source), *_key_reasons(source), *_rule_reasons(row_rules, table)]
+    reasons = F.coalesce(F.col(PROBLEM), _joined(own)).alias(REASONS)
+    flags = {key.flag: chosen(key.where).alias(key.flag) for key in keys if key.where is not None}
+    judged = _with_reasons(typed, source, [reasons, *flags.values()], row_rules)
+    if source.key:
+        judged = _refuse_repeats(judged, UniqueKey(f"duplicate key ({', '.join(source.key)})", tuple(source.key)))
+    for key in keys:
+        judged = _refuse_repeats(judged, key)
+    return judged.drop(*flags)
+
+
+@dataclass(frozen=True)
+class UniqueKey:
+    """Columns that no two valid rows share, of the rows that ``where`` chooses."""
+
+    reason: str
+    columns: tuple[str, ...]
+    where: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The column that says whether a row is chosen."""
+        return f"_chosen_{zlib.crc32((self.where or '').encode()):08x}"
+
+
+def _unique_key(rule: Rule) -> UniqueKey:
+    return UniqueKey(f"rule {rule.text}", rule.parameters, rule.where)
+
+
+def _with_reasons(typed: DataFrame, source: Source, found: Sequence[Column], rules: Sequence[SourceRule]) -> DataFrame:
+    """Computes columns where the typed values go by the names of their columns, as rules call them."""
+    others = [SOURCE_KEY, ROW, FILE, PROBLEM]
+    working = [f"v_{name}" for name in source.names] + [f"t_{name}" for name in source.names]
+    texts = [F.col(name).alias(f"r_{name}") for name in source.names]
+    values = [F.col(f"t_{name}").alias(name) for name in source.names]
+    named = typed.select(*texts, *others, *working, *values)
+    back = [F.col(f"r_{name}").alias(name) for name in source.names]
+    try:
+        judged = named.select(*back, *others, *working, *found)
+        _ = judged.columns
+    except PySparkException as error:
+        wheres = [leaf.where for rule in rules for leaf in leaves(rule.rule) if leaf.where]
+        line = next(iter(str(error).splitlines()), "")
+        raise BadRules(f"rules.dqdl: source {source.name}: one of where {', '.join(wheres)}: {line}") from error
     return judged
 
 
@@ -132,12 +186,26 @@ def _key_reasons(source: Source) -> list[Column]:
     ]
 
 
-def _rule_reasons(rules: Sequence[Rule]) -> list[Column]:
-    return [
-        F.when(rule.broken_by(F.col(f"t_{rule.column}")), F.lit(f"rule {rule.text}"))
-        for rule in rules
-        if rule.name != "IsUnique"
-    ]
+def _rule_reasons(rules: Sequence[SourceRule], table: Table) -> list[Column]:
+    """The reason of every rule about rows, null where it is kept; whether values repeat is looked at later."""
+    reasons = []
+    for rule in rules:
+        broken = _broken(rule.rule, table)
+        if broken is not None:
+            reasons.append(F.when(broken, F.lit(f"rule {rule.text}")))
+    return reasons
+
+
+def _broken(rule: AnyRule, table: Table) -> Column | None:
+    if isinstance(rule, Rule) and rule.type in KEY_TYPES:
+        if rule.type == "IsUnique":
+            return None
+        parts = [refusal(Rule("IsComplete", (name,), where=rule.where), table) for name in rule.parameters]
+        return reduce(lambda left, right: left | right, parts)
+    try:
+        return refusal(rule, table)
+    except NoHistoryError:
+        return None
 
 
 def _joined(reasons: Sequence[Column]) -> Column:
@@ -148,11 +216,14 @@ def _joined(reasons: Sequence[Column]) -> Column:
     return F.when(none, F.lit(None).cast("string")).otherwise(F.concat_ws(BETWEEN_REASONS, *reasons))
 
 
-def _refuse_repeats(judged: DataFrame, columns: Sequence[str], reason: str) -> DataFrame:
+def _refuse_repeats(judged: DataFrame, key: UniqueKey) -> DataFrame:
     """Refuses all valid rows but the first among those with equal values; rows without a value are not compared."""
-    compared = [F.col(f"t_{name}") for name in columns]
-    valid = reduce(lambda left, right: left & right, [F.col(REASONS).isNull(), *[c.isNotNull() for c in compared]])
+    compared = [F.col(f"t_{name}") for name in key.columns]
+    looked_at = [F.col(REASONS).isNull(), *[column.isNotNull() for column in compared]]
+    if key.where is not None:
+        looked_at.append(F.col(key.flag))
+    valid = reduce(lambda left, right: left & right, looked_at)
     valid_first = Window.partitionBy(*compared).orderBy(F.when(valid, F.lit(0)).otherwise(F.lit(1)), FILE, ROW)
     numbered = judged.withColumn("_place", F.row_number().over(valid_first))
-    refused = F.when(valid & (F.col("_place") > 1), F.lit(reason)).otherwise(F.col(REASONS))
+    refused = F.when(valid & (F.col("_place") > 1), F.lit(key.reason)).otherwise(F.col(REASONS))
     return numbered.withColumn(REASONS, refused).drop("_place")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 
@@ -12,8 +13,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gapless_glue.contract import Contract, Source
+from gapless_glue.dqdl.evaluate import Evaluation, Ruling, Settings, Verdict, evaluate
+from gapless_glue.dqdl.history import holds
+from gapless_glue.dqdl.language import Analyzer
 from gapless_glue.errors import RowsLost
-from gapless_glue.rules import Rule, of_source
+from gapless_glue.rules import SourceRule, of_source
 from gapless_glue.typed import (
     BETWEEN_REASONS,
     REASONS,
@@ -23,7 +27,7 @@ from gapless_glue.typed import (
     valid_rows,
 )
 
-ROWS = "rows"
+ROWS = "Dataset.*.RowCount"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class SourceCounts:
 class RuleResult:
     """What one rule found: the share of rows that keep it, or the value of the table; and the rows it refused."""
 
-    rule: Rule
+    rule: SourceRule
     passed: bool
     value: float
     refused_rows: int
@@ -52,6 +56,7 @@ class Validation:
 
     sources: Mapping[str, SourceCounts] = field(default_factory=dict)
     rules: Sequence[RuleResult] = ()
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def rows_in(self) -> int:
@@ -67,15 +72,17 @@ class Validation:
 
     def accepted(self, max_quarantined_share: float) -> bool:
         """Tells whether a dataset may be made: few rows refused, in every source some left, no blocking rule broken."""
-        blocked = any(not result.passed for result in self.rules if not result.rule.is_about_rows)
+        blocked = any(not result.passed for result in self.rules if result.rule.blocks)
         emptied = any(counts.validated == 0 for counts in self.sources.values())
         return not blocked and not emptied and self.quarantined_share <= max_quarantined_share
 
 
-def judged_source(spark: SparkSession, folder: str, source: Source, rules: Sequence[Rule]) -> DataFrame:
+def judged_source(
+    spark: SparkSession, folder: str, source: Source, rules: Sequence[SourceRule], now: datetime | None = None
+) -> DataFrame:
     """Returns the staged rows of a source with types and reasons."""
     staged = spark.read.schema(staged_schema(source)).parquet(folder)
-    return judge(staged, source, of_source(rules, source.name))
+    return judge(staged, source, of_source(rules, source.name), now)
 
 
 def write_zones(judged: DataFrame, source: Source, validated: str, quarantine: str) -> None:
@@ -89,66 +96,55 @@ def count_reasons(quarantined: Mapping[str, DataFrame]) -> dict[str, tuple[int, 
     if not quarantined:
         return {}
     branches = [
-        rows.groupBy(F.lit(name).alias("source"), REASONS).agg(F.count(F.lit(1)).alias(ROWS))
+        rows.groupBy(F.lit(name).alias("source"), REASONS).agg(F.count(F.lit(1)).alias("rows"))
         for name, rows in quarantined.items()
     ]
     found: dict[str, tuple[int, Counter[str]]] = {}
     for row in reduce(DataFrame.unionAll, branches).collect():
         total, reasons = found.get(row["source"], (0, Counter()))
-        reasons.update(dict.fromkeys(row[REASONS].split(BETWEEN_REASONS), row[ROWS]))
-        found[row["source"]] = (total + row[ROWS], reasons)
+        reasons.update(dict.fromkeys(row[REASONS].split(BETWEEN_REASONS), row["rows"]))
+        found[row["source"]] = (total + row["rows"], reasons)
     return found
 
 
-def measure_tables(validated: Mapping[str, DataFrame], rules: Sequence[Rule]) -> dict[str, dict[str, float]]:
-    """Counts rows and measures the table rules on the valid rows: source → rule text (or ``rows``) → value."""
-    branches = [
-        branch for name, rows in validated.items() for branch in _measurements(name, rows, of_source(rules, name))
-    ]
-    found: dict[str, dict[str, float]] = {name: {} for name in validated}
-    if branches:
-        for row in reduce(DataFrame.unionAll, branches).collect():
-            found[row["source"]][row["measure"]] = row["value"]
-    return found
+def measure_tables(
+    validated: Mapping[str, DataFrame],
+    rules: Sequence[SourceRule],
+    *,
+    now: datetime | None = None,
+    analyzers: Mapping[str, Sequence[Analyzer]] | None = None,
+    history: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
+) -> dict[str, Evaluation]:
+    """Judges the rules about tables on the valid rows, all in one query.
 
+    Args:
+        validated: Source → its valid rows. Rules may compare one source with another.
+        rules: The rules of all sources; those about rows are left to ``typed.judge``.
+        now: The instant that stands for now(). Default: the present.
+        analyzers: Source → what is measured besides.
+        history: Source → metric → values of earlier runs, the oldest first.
 
-def _measurements(name: str, rows: DataFrame, rules: Sequence[Rule]) -> list[DataFrame]:
-    counted = [rule for rule in rules if rule.name in ("RowCount", "Completeness")]
-    total = F.count(F.lit(1)).cast("double")
-    values = [total] + [
-        total if rule.name == "RowCount" else F.count(F.col(str(rule.column))) / total for rule in counted
-    ]
-    pairs = [
-        F.struct(F.lit(measure).alias("measure"), value.cast("double").alias("value"))
-        for measure, value in zip([ROWS, *[rule.text for rule in counted]], values, strict=True)
-    ]
-    flat = rows.agg(F.array(*pairs).alias("pairs")).select(F.explode("pairs").alias("pair"))
-    branches = [
-        flat.select(
-            F.lit(name).alias("source"), F.col("pair.measure").alias("measure"), F.col("pair.value").alias("value")
+    Returns:
+        Source → verdicts of its rules about the table, in order, and everything measured; ``ROWS`` is always there.
+    """
+    rulings = {
+        name: Ruling(
+            [rule.rule for rule in of_source(rules, name) if not rule.is_about_rows],
+            [Analyzer("RowCount"), *(analyzers or {}).get(name, ())],
+            (history or {}).get(name, {}),
         )
-    ]
-    return branches + [_uniqueness(name, rows, rule) for rule in rules if rule.name == "Uniqueness"]
-
-
-def _uniqueness(name: str, rows: DataFrame, rule: Rule) -> DataFrame:
-    """The share of rows with a value that no other row has."""
-    groups = (
-        rows.filter(F.col(str(rule.column)).isNotNull()).groupBy(str(rule.column)).agg(F.count(F.lit(1)).alias("n"))
-    )
-    once = F.sum(F.when(F.col("n") == 1, F.lit(1.0)).otherwise(F.lit(0.0)))
-    value = F.coalesce(once / F.sum("n"), F.lit(1.0)).cast("double")
-    return groups.agg(value.alias("value")).select(
-        F.lit(name).alias("source"), F.lit(rule.text).alias("measure"), "value"
-    )
+        for name in validated
+    }
+    settings = Settings(now or datetime.now(UTC), composite_by_row=True, skip_missing=True)
+    return evaluate(validated, rulings, settings)
 
 
 def conclude(
     contract: Contract,
-    rules: Sequence[Rule],
+    rules: Sequence[SourceRule],
     rows_in: Mapping[str, int],
     refused: Mapping[str, tuple[int, Counter[str]]],
-    measured: Mapping[str, Mapping[str, float]],
+    measured: Mapping[str, Evaluation],
 ) -> Validation:
     """Puts the counts together.
 
@@ -158,21 +154,32 @@ def conclude(
     sources = {}
     for name in contract.sources:
         quarantined, reasons = refused.get(name, (0, Counter()))
-        validated = int(measured.get(name, {}).get(ROWS, 0))
+        validated = int(measured[name].metrics[ROWS]) if name in measured else 0
         if rows_in[name] != validated + quarantined:
             raise RowsLost(
                 f"source {name}: {rows_in[name]} rows were read, {validated} validated and {quarantined} quarantined"
             )
         sources[name] = SourceCounts(rows_in[name], validated, quarantined, dict(sorted(reasons.items())))
-    return Validation(sources, [_result(rule, sources[rule.source], measured.get(rule.source, {})) for rule in rules])
+    results = [_result(rule, sources[rule.source], _verdict(rule, measured.get(rule.source))) for rule in rules]
+    return Validation(sources, results, {name: dict(found.metrics) for name, found in measured.items()})
 
 
-def _result(rule: Rule, counts: SourceCounts, measured: Mapping[str, float]) -> RuleResult:
+def _verdict(rule: SourceRule, found: Evaluation | None) -> Verdict:
+    """What was found about a rule about the table."""
+    for verdict in found.verdicts if found else ():
+        if verdict.rule == rule.rule:
+            return verdict
+    return Verdict(rule.rule, "Failed", reason="no row of the source is valid")
+
+
+def _result(rule: SourceRule, counts: SourceCounts, verdict: Verdict) -> RuleResult:
     if rule.is_about_rows:
         refused = counts.reasons.get(f"rule {rule.text}", 0)
-        return RuleResult(rule, refused == 0, 1 - refused / counts.rows_in, refused)
-    value = measured.get(rule.text, 0.0)
-    return RuleResult(rule, rule.passed_by(value), value, 0)
+        share = 1 - refused / counts.rows_in
+        passed = refused == 0 if rule.threshold is None else holds(rule.threshold, share)
+        return RuleResult(rule, passed, share, refused)
+    value = next(iter(verdict.metrics.values()), 0.0)
+    return RuleResult(rule, verdict.outcome != "Failed", value, verdict.refused_rows)
 
 
 def report_of(validation: Validation) -> dict[str, Any]:
@@ -195,11 +202,12 @@ def report_of(validation: Validation) -> dict[str, Any]:
             {
                 "rule": result.rule.text,
                 "source": result.rule.source,
-                "blocking": not result.rule.is_about_rows,
+                "blocking": result.rule.blocks,
                 "passed": result.passed,
                 "value": result.value,
                 "refused_rows": result.refused_rows,
             }
             for result in validation.rules
         ],
+        "metrics": {name: dict(found) for name, found in validation.metrics.items()},
     }

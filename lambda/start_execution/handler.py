@@ -7,7 +7,9 @@ Invoked by the intake queue (SQS, partial batch responses) with the events of Ev
 - ``Re-run Requested`` of ``gapless`` (``{"workload", "run_key"}``) starts an earlier execution once more.
 
 The idempotency key of a batch is the SHA-256 of what ``_batch.json`` says, wherever it lies and however it is laid
-out; that of an approval is the SHA-256 of the package's ARN. The protocol, on the item ``start#<key>`` of the table:
+out; that of an approval is the SHA-256 of the package's ARN and the event's id, which all deliveries of one event
+share: a package whose approval was taken back can be approved, and so deployed, again. The protocol, on the item
+``start#<key>`` of the table:
 
 1. a conditional put records the wish: ``status = pending``, attempt 1 and the input of the execution;
 2. StartExecution with the *recorded* input, named ``<first 16 digits of the key>-<attempt>``; it may exist already;
@@ -169,7 +171,7 @@ def approval_start(event: Mapping[str, Any], workload: str) -> Start | None:
         return None
     arn = event["detail"]["ModelPackageArn"]
     return Start(
-        key=hashlib.sha256(arn.encode()).hexdigest(),
+        key=hashlib.sha256(f"{arn}\n{event['id']}".encode()).hexdigest(),
         machine="deployment",
         attempt=1,
         input={

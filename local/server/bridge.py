@@ -20,6 +20,7 @@ from local.server.host import (
     REGION,
     ActionOf,
     Caller,
+    ContextOf,
     CreateType,
     Credentials,
     DeleteType,
@@ -62,14 +63,22 @@ class Ministack:
     # -- services
 
     def add_service(
-        self, name: str, handler: Handler, *, iam_namespace: str, resource: ResourceOf, action: ActionOf | None
+        self,
+        name: str,
+        handler: Handler,
+        *,
+        iam_namespace: str,
+        resource: ResourceOf,
+        action: ActionOf | None,
+        context: ContextOf | None,
     ) -> None:
         """Serve requests whose signing name is ``name``, after a policy check."""
 
         def serve(request: Request) -> Response:
             operation = action(request) if action is not None else request.operation
             if operation:
-                self.check(request.caller, f"{iam_namespace}:{operation}", resource(request), {})
+                keys = context(request) if context is not None else {}
+                self.check(request.caller, f"{iam_namespace}:{operation}", resource(request), keys)
             return handler(request)
 
         hooks.get("app:SERVICE_HANDLERS")[name] = self._asgi_handler(serve)

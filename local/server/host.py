@@ -147,6 +147,7 @@ class DeleteType(Protocol):
 Handler = Callable[[Request], Response]
 ResourceOf = Callable[[Request], str]
 ActionOf = Callable[[Request], str | None]
+ContextOf = Callable[[Request], Mapping[str, str]]
 
 
 class Host:
@@ -173,14 +174,17 @@ class Host:
         iam_namespace: str,
         resource: ResourceOf,
         action: ActionOf | None = None,
+        context: ContextOf | None = None,
     ) -> None:
         """Serve a service that ministack lacks; requests reach it by the signing name ``name``.
 
         IAM is checked before the handler is called: the action is ``iam_namespace`` plus the operation of
-        ``X-Amz-Target``, or what ``action`` returns, on the ARN that ``resource`` returns. ``Denied`` and
-        ``ServiceError`` become AWS's errors, anything else a logged 500.
+        ``X-Amz-Target``, or what ``action`` returns, on the ARN that ``resource`` returns, with the service's condition
+        keys that ``context`` returns. ``Denied`` and ``ServiceError`` become AWS's errors, anything else a logged 500.
         """
-        self._ministack.add_service(name, handler, iam_namespace=iam_namespace, resource=resource, action=action)
+        self._ministack.add_service(
+            name, handler, iam_namespace=iam_namespace, resource=resource, action=action, context=context
+        )
 
     def add_operations(self, service: str, operations: Mapping[str, Handler]) -> None:
         """Replace single JSON-protocol operations of a service that ministack has; IAM is checked as before."""

@@ -201,6 +201,24 @@ def test_deleting_is_a_grant_of_its_own(stack: Stack, lake: DataLake) -> None:
     assert actions(Template.from_stack(stack)) == {"s3:DeleteObject"}
 
 
+def test_spark_finds_its_markers_beside_the_prefix_and_nothing_else_there(stack: Stack, lake: DataLake) -> None:
+    lake.grant_spark(any_role(stack), "curated", "flights/april/")
+    found = [each for each in statements(Template.from_stack(stack)) if "s3:PutObject" in each["Action"]]
+    beside = next(each for each in found if "_$folder$" in str(each["Resource"]))
+    assert set(beside["Action"]) == {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}
+    names = {resource["Fn::Join"][1][-1] for resource in beside["Resource"]}
+    assert names == {"/flights_$folder$", "/flights/april_$folder$"}
+    assert "s3:ListBucketMultipartUploads" in actions(Template.from_stack(stack))
+
+
+@pytest.mark.parametrize("policy", [RemovalPolicy.DESTROY, RemovalPolicy.RETAIN])
+def test_queries_that_ran_keep_only_a_kept_workgroup_from_going(stack: Stack, policy: RemovalPolicy) -> None:
+    DataLake(stack, "Other", stage="other", removal_policy=policy)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::Athena::WorkGroup", {"Name": "other-lake", "RecursiveDeleteOption": policy == RemovalPolicy.DESTROY}
+    )
+
+
 def test_a_reader_of_the_catalogue_cannot_change_it(stack: Stack, lake: DataLake) -> None:
     lake.grant_catalog(any_role(stack), "curated", "flight_delays")
     template = Template.from_stack(stack)
@@ -215,6 +233,13 @@ def test_a_writer_of_the_catalogue_defines_tables_and_partitions_and_deletes_non
     granted = actions(Template.from_stack(stack))
     assert {"glue:CreateTable", "glue:UpdateTable", "glue:CreatePartition", "glue:UpdatePartition"} <= granted
     assert not {each for each in granted if "Delete" in each}
+
+
+def test_who_points_partitions_at_files_cannot_change_tables(stack: Stack, lake: DataLake) -> None:
+    lake.grant_partitions(any_role(stack), "curated", "flight_delays")
+    template = Template.from_stack(stack)
+    assert actions(template) == {"glue:GetTable", "glue:CreatePartition", "glue:UpdatePartition"}
+    assert ":table/dev_curated/flight_delays_*" in str(statements(template)[0]["Resource"])
 
 
 def test_a_table_is_granted_action_by_action(stack: Stack, lake: DataLake) -> None:

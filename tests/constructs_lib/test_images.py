@@ -6,7 +6,8 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk.assertions import Template
 
-from constructs_lib.images import REGISTRIES, VERSIONS, FrameworkImage, Image
+from constructs_lib.images import REGISTRIES, FrameworkImage, Image
+from constructs_lib.names.frameworks import VERSIONS
 
 CONFIGS = {"xgboost": "xgboost", "scikit-learn": "sklearn"}
 
@@ -50,8 +51,8 @@ def test_reads_a_framework_and_its_version() -> None:
     ("text", "message"),
     [
         ("pytorch:2.5", "framework of an image must be one of xgboost, scikit-learn, got: 'pytorch'"),
-        ("xgboost:9", "version of xgboost must be one of 1.7-1, 3.0-5, 3.2-0, got: '9'"),
-        ("xgboost", "version of xgboost must be one of 1.7-1, 3.0-5, 3.2-0, got: ''"),
+        ("xgboost:9", "version of xgboost must be one of 3.0-5, 3.2-0, got: '9'"),
+        ("xgboost", "version of xgboost must be one of 3.0-5, 3.2-0, got: ''"),
     ],
 )
 def test_refuses_an_image_that_does_not_exist(text: str, message: str) -> None:

@@ -93,7 +93,21 @@ def test_a_job_pulls_one_image_and_joins_the_named_subnets(stack: Stack, jobs: S
 
 def test_a_job_has_no_data_of_its_own_accord(stack: Stack, jobs: SageMakerJobs) -> None:
     actions = json.dumps([each["Action"] for each in statements_of(stack, "TrainingRole")])
-    assert "s3:" not in actions and "kms:" not in actions and "sagemaker:" not in actions
+    assert "s3:" not in actions and "kms:Decrypt" not in actions and "sagemaker:" not in actions
+
+
+def test_output_is_written_under_the_key(stack: Stack, jobs: SageMakerJobs) -> None:
+    encrypted = statement_with(statements_of(stack, "TrainingRole"), "kms:Encrypt")
+    assert encrypted["Action"] == "kms:Encrypt"
+
+
+def test_sagemaker_watches_the_alarms_of_a_rollout_with_the_containers_role(
+    stack: Stack, image: FrameworkImage, network: Network, key: kms.IKey
+) -> None:
+    endpoint = any_endpoint(stack, image, network, key)
+    watched = json.dumps(statement_with(statements_of(stack, "EndpointRole"), "cloudwatch:DescribeAlarms")["Resource"])
+    assert all(f":alarm:{name}" in watched for name in endpoint.alarm_names)
+    assert "*" not in watched
 
 
 def test_a_machine_may_start_jobs_of_the_prefix_with_this_role_only(stack: Stack, jobs: SageMakerJobs) -> None:
@@ -105,6 +119,7 @@ def test_a_machine_may_start_jobs_of_the_prefix_with_this_role_only(stack: Stack
         "sagemaker:DescribeTrainingJob",
         "sagemaker:StopTrainingJob",
         "sagemaker:AddTags",
+        "sagemaker:ListTags",
     }
     assert "training-job/dev-flight-delays-*" in json.dumps(started["Resource"])
     passed = statement_with(statements, "iam:PassRole")

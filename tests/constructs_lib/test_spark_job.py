@@ -67,6 +67,13 @@ def test_may_read_its_own_code_and_no_other_object(stack: Stack) -> None:
     assert len(statement["Resource"]) == 2 and "*" not in json.dumps(statement["Resource"])
 
 
+def test_may_do_under_the_key_what_a_security_configuration_asks_for(stack: Stack) -> None:
+    any_job(stack)
+    (policy,) = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()
+    (statement,) = [each for each in policy["Properties"]["PolicyDocument"]["Statement"] if each["Resource"] == KEY]
+    assert {"kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"} <= set(statement["Action"])
+
+
 def test_tells_somebody_when_a_run_fails(stack: Stack) -> None:
     any_job(stack, alarms=FailureAlarms(sns.Topic(stack, "Topic")))
     Template.from_stack(stack).has_resource_properties(

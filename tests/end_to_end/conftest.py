@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from local.server_process import StartOptions, start, stop
 from local.settings import Settings
 from local.steps import platform
 from tests.end_to_end.batches import flights_of
-from tests.end_to_end.live import Live, OnCall, type_command
+from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
 
 FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
 
@@ -24,6 +25,14 @@ class Demo:
     """Two batches that were landed one right after the other, and what they set off.
 
     The model of July knows July better than that of June does: the gate lets both pass.
+
+    Args:
+        first, second: Everything that a batch set off.
+        batches: What landed.
+        keys: The idempotency keys of the batches.
+        watched: What the command line printed while it watched the second one.
+        endpoint: What SageMaker said of the endpoint after both.
+        live: What the runs table said of the endpoint after both.
     """
 
     first: Chain
@@ -31,6 +40,8 @@ class Demo:
     batches: tuple[Batch, Batch]
     keys: tuple[str, str]
     watched: str
+    endpoint: dict[str, Any]
+    live: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -57,4 +68,6 @@ def demo(live: Live) -> Demo:
     watched = live.command("run")
     batches = (flights_of(FIRST_MONTH, SAMPLE), flights_of(SECOND_MONTH, SAMPLE))
     assert [batch_key(batch.document()) for batch in batches] == keys
-    return Demo(live.chain_of(keys[0]), live.chain_of(keys[1]), batches, (keys[0], keys[1]), watched)
+    first, second = live.chain_of(keys[0]), live.chain_of(keys[1])
+    endpoint = live.client("sagemaker").describe_endpoint(EndpointName=live.outputs.endpoint_name)
+    return Demo(first, second, batches, (keys[0], keys[1]), watched, endpoint, live.record(f"live#{WORKLOAD}"))

@@ -94,5 +94,3 @@ def assert_only_whole_datasets_are_read(live: Live) -> None:
         for split in manifest["splits"].values():
             prefix, *names = live.read_json(split["manifest_uri"])
             assert names and all(live.uris(prefix["prefix"] + name) for name in names), split
-    staged = [uri for uri in live.uris(live.zone("datasets")) if "/_staging/" in uri]
-    assert not staged, f"staged files are left: {staged[:3]}"

@@ -216,14 +216,13 @@ def test_the_second_deployment_updates_what_the_first_created(live: Live, demo: 
     first, second = of(demo.first, "deployment"), of(demo.second, "deployment")
     assert "CreateEndpoint" in {state.name for state in first.states}
     assert "UpdateEndpoint" in {state.name for state in second.states}
-    endpoint = live.client("sagemaker").describe_endpoint(EndpointName=live.outputs.endpoint_name)
+    endpoint, on_record = demo.endpoint, demo.live
     assert (endpoint["EndpointStatus"], endpoint["EndpointConfigName"]) == ("InService", second.output["config"])
     guarded = endpoint["LastDeploymentConfig"]
     routing = guarded["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]
     assert (routing["Type"], routing["CanarySize"]) == ("CANARY", {"Type": "CAPACITY_PERCENT", "Value": 50})
     alarms = {alarm["AlarmName"] for alarm in guarded["AutoRollbackConfiguration"]["Alarms"]}
     assert alarms == set(live.outputs.alarm_names)
-    on_record = live.record(f"live#{WORKLOAD}")
     assert (on_record["config"], on_record["previous_config"]) == (second.output["config"], first.output["config"])
     assert on_record["run_id"] == demo.second.run_id
 

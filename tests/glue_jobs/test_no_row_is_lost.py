@@ -18,8 +18,9 @@ from pyspark.sql import SparkSession
 
 from gapless_glue.batch import Batch, BatchFile
 from gapless_glue.contract import Column, Source
+from gapless_glue.dqdl.parser import parse
 from gapless_glue.landing import Record, read_records, stage
-from gapless_glue.rules import Condition, Rule
+from gapless_glue.rules import SourceRule
 from gapless_glue.validation import judged_source, write_zones
 
 COLUMNS = {"id": "bigint", "day": "date", "at": "timestamp", "price": "double", "ok": "boolean", "note": "string"}
@@ -32,8 +33,8 @@ SOURCE = Source(
     missing=("", "NA"),
 )
 RULES = [
-    Rule("things", 'ColumnValues "price" > 0', "ColumnValues", "price", Condition(">", (0,))),
-    Rule("things", 'IsUnique "note"', "IsUnique", "note", None),
+    SourceRule("things", rule)
+    for rule in parse('Rules = [ ColumnValues "price" > 0, IsUnique "note" where "price > 1" ]').rules[None]
 ]
 PLAUSIBLE = st.sampled_from(["1", "2", "3", "NA", "", "2024-02-29", "2024-03-31T01:30:00", "1.5", "-1", "true", "note"])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)

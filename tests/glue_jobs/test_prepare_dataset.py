@@ -21,9 +21,10 @@ from gapless_glue.batch import Batch
 from gapless_glue.bundle import Bundle, load_bundle
 from gapless_glue.contract import parse_contract
 from gapless_glue.dataset import dataset_schema
+from gapless_glue.dqdl.evaluate import Evaluation
 from gapless_glue.errors import BadBatch, BadBundle, BadRules, BadSchema, BadVersion, RowsLost, TooFewRows
 from gapless_glue.splits import SplitPlan
-from gapless_glue.validation import conclude
+from gapless_glue.validation import ROWS, conclude
 from prepare_dataset import Job, Options, Stopwatch, write_splits
 
 Shop = Any  # the class of the fixture; conftest.py has it
@@ -411,7 +412,7 @@ def test_refuses_a_bundle_with_anything_but_plain_files_below_its_root(tmp_path:
 
 def test_says_so_when_rows_were_lost_between_reading_and_writing(shop: Shop) -> None:
     contract = parse_contract(shop.contract)
-    measured = {"orders": {"rows": 46.0}, "customers": {"rows": 3.0}}
+    measured = {"orders": Evaluation([], {ROWS: 46.0}), "customers": Evaluation([], {ROWS: 3.0})}
     refused = {"orders": (1, Counter({"a reason": 1}))}
     message = "source orders: 48 rows were read, 46 validated and 1 quarantined"
     with pytest.raises(RowsLost, match=message):

@@ -91,10 +91,11 @@ def test_refuses_the_rows_that_break_a_rule(contract: Contract, spark: SparkSess
 def test_measures_a_table(contract: Contract, spark: SparkSession, rule: str, value: float, passed: bool) -> None:
     rows = spark.createDataFrame([("Ulm", 1), ("Ulm", 2), ("Bonn", None), ("Köln", 4)], "city string, people bigint")
     rules = parse_rules(f"Rules cities = [ {rule} ]", contract)
-    measured = measure_tables({"cities": rows}, rules)["cities"]
-    assert measured["rows"] == 4
-    assert measured[rule] == pytest.approx(value)
-    assert rules[0].passed_by(measured[rule]) is passed
+    found = measure_tables({"cities": rows}, rules)["cities"]
+    assert found.metrics["Dataset.*.RowCount"] == 4
+    (verdict,) = found.verdicts
+    assert list(verdict.metrics.values()) == [pytest.approx(value)]
+    assert (verdict.outcome == "Passed") is passed
 
 
 def test_reads_rulesets_of_several_sources_with_comments(contract: Contract) -> None:
@@ -119,24 +120,32 @@ def test_a_workload_may_have_no_rules(contract: Contract) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("Rules = [\n IsShiny \"miles\" ]", "line 2: unknown rule 'IsShiny' (allowed: IsComplete, IsUnique"),
-        ('Rules = [ColumnCorrelation "a" "b" > 0.5]', "unknown rule 'ColumnCorrelation'"),
-        ('Rules = [IsComplete "mile"]', "IsComplete: source trips has no column 'mile'"),
+        ("Rules = [\n IsShiny \"miles\" ]", "line 2, column 2: unknown rule 'IsShiny' (allowed: AggregateMatch, "),
+        ('Rules = [FileSize > 5 MB]', "rule type FileSize cannot be evaluated: it is about files"),
+        ('Rules = [ColumnValues "miles" > 1 with unit = "km"]', "tag unit of ColumnValues cannot be evaluated"),
+        ('Rules = [IsComplete "mile"]', "IsComplete: source trips has no column 'mile' (allowed: id, at, late"),
+        ('Rules = [ColumnCorrelation "id" "b" > 0.5]', "ColumnCorrelation: source trips has no column 'b'"),
+        ('Rules = [DetectAnomalies "Mean" "mile"]', "DetectAnomalies: source trips has no column 'mile'"),
+        ('Rules = [(RowCount > 1) or (IsComplete "mile")]', "source trips has no column 'mile'"),
+        ('Analyzers = [Mean "mile"]', "Mean: source trips has no column 'mile'"),
         ('Rules towns = [RowCount > 0]', "unknown source 'towns' (allowed: trips, cities)"),
-        ('Rules = [RowCount > 0] Rules = []', "source trips has two rulesets"),
-        ('Rules = [RowCount > 0', "expected ',', was 'end of file'"),
-        ('Rules = [RowCount]', "expected between, in or one of = != < <= > >=, was ']'"),
-        ('Rules = [RowCount > "many"]', "the column is of type double, was compared with 'many'"),
+        ('Rules = [RowCountMatch "towns" = 1]', "RowCountMatch: unknown source 'towns' (allowed: trips, cities)"),
+        ('Rules = [RowCount > 0] Rules = []', "there are two lists of rules"),
+        ('Rules = [RowCount > 0] Rules trips = []', "source trips has two lists"),
+        ('Rules = [RowCount > 0', "found the end (allowed: ,, ])"),
+        ('Rules = [RowCount]', "RowCount takes a condition, found ']' (allowed: =, !=, <, <=, >, >=, between, in"),
+        ('Rules = [RowCount > "many"]', "> takes a number here, and all of one kind, got '> \"many\"'"),
         ('Rules = [ColumnValues "city" > 5]', "the column is of type string, was compared with 5"),
         ('Rules = [ColumnValues "miles" in ["1"]]', "the column is of type double, was compared with '1'"),
-        ('Rules = [ColumnValues "miles" in []]', "the list is empty"),
-        ('Rules = [ColumnValues "late" = 1]', "a column of type boolean cannot be compared"),
-        ('Rules = [ColumnValues "miles" matches "x"]', "expected between, in or one of"),
-        ('Rules = [ColumnValues "miles" not > 1]', "expected between, in or one of"),
-        ('Rules = [ColumnValues "city" = "a;b"]', 'expected a number or a "text" without ;'),
-        ('Rules = [ColumnValues "miles" > now()]', "unexpected '()]'"),
-        ('Rules = [IsComplete "miles" with threshold > 0.5]', "expected ',', was 'with'"),
-        ('Analyzers = [RowCount]', "expected 'Rules', was 'Analyzers'"),
+        ('Rules = [ColumnValues "miles" = EMPTY]', "the column is of type double, was compared with EMPTY"),
+        ('Rules = [ColumnValues "miles" > now()]', "the column is of type double, was compared with now"),
+        ('Rules = [ColumnValues "miles" in []]', "found ']' (allowed: "),
+        ('Rules = [ColumnValues "late" = 1]', "the column is of type boolean, was compared with 1"),
+        ('Rules = [ColumnValues "miles" matches "x"]', "a column of type double cannot be matched (allowed: string)"),
+        ('Rules = [ColumnValues "miles" not > 1]', "found '>' (allowed: between, in, matches)"),
+        ('Rules = [ColumnValues "city" = "a;b"]', "a rule must not have a ; in it"),
+        ('Rules = [IsComplete "miles" with threshold > 0.5]', "IsComplete takes no threshold"),
+        ('Sources = [RowCount]', "found 'RowCount' (allowed: a text in quotes)"),
     ],
 )  # fmt: skip
 def test_refuses_what_it_does_not_know_and_names_it(contract: Contract, text: str, message: str) -> None:

@@ -162,12 +162,17 @@ def test_a_landed_batch_starts_the_loop_with_its_instant_and_bundle(world: World
 
 def test_an_approved_model_package_starts_the_deployment(world: World) -> None:
     assert deliver(approval()) == []
-    key = hashlib.sha256(PACKAGE.encode()).hexdigest()
+    key = hashlib.sha256(f"{PACKAGE}\ne2".encode()).hexdigest()
     started = world.started("deployment")
     assert list(started) == [f"{key[:16]}-1"]
     assert started[f"{key[:16]}-1"]["model_package_arn"] == PACKAGE
     assert started[f"{key[:16]}-1"]["as_of"] == TIME
     assert world.started() == {}
+
+
+def test_a_package_that_is_approved_again_is_deployed_again_and_an_event_that_comes_twice_is_not(world: World) -> None:
+    assert deliver(approval(), approval(), approval(id="e3"), approval(id="e3")) == []
+    assert len(world.started("deployment")) == 2
 
 
 @pytest.mark.parametrize("status", ["PendingManualApproval", "Rejected"])
@@ -317,7 +322,7 @@ def events_of(world: World, kind: str) -> tuple[Any, str, list[str]]:
     if kind == "batch":
         return world.land(BATCH), "loop", [f"{key[:16]}-1"]
     if kind == "approval":
-        return approval(), "deployment", [hashlib.sha256(PACKAGE.encode()).hexdigest()[:16] + "-1"]
+        return approval(), "deployment", [hashlib.sha256(f"{PACKAGE}\ne2".encode()).hexdigest()[:16] + "-1"]
     deliver(world.land(BATCH))
     return rerun(key, "r1"), "loop", [f"{key[:16]}-1", f"{key[:16]}-2"]
 
@@ -387,7 +392,7 @@ def test_a_re_run_raises_the_attempt_and_takes_the_current_bundle(world: World) 
 
 def test_a_re_run_of_a_deployment_keeps_its_input(world: World) -> None:
     deliver(approval())
-    key = hashlib.sha256(PACKAGE.encode()).hexdigest()
+    key = hashlib.sha256(f"{PACKAGE}\ne2".encode()).hexdigest()
     assert deliver(rerun(key, "r1")) == []
     first, second = (world.started("deployment")[f"{key[:16]}-{attempt}"] for attempt in (1, 2))
     assert {**second, "run_id": first["run_id"]} == first

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -284,7 +284,7 @@ def test_refuses_what_a_training_script_pickled_and_runs_none_of_its_code(place:
 
 def test_refuses_a_poisoned_champion_too(place: Place, tmp_path: Path) -> None:
     repack(place.champion.parent / "written", tmp_path / "champion", {"code/cache.bin": pickle.dumps([1])})
-    with pytest.raises(UnsafeArtefact, match=r"code/cache\.bin: a pickle"):
+    with pytest.raises(UnsafeArtefact, match=r"^the champion's .*code/cache\.bin: a pickle"):
         evaluated(place, tmp_path / "output", champion=tmp_path / "champion")
 
 
@@ -363,6 +363,23 @@ def test_fails_after_writing_what_was_answered(place: Place, tmp_path: Path, nam
     document = json.loads((tmp_path / "output/golden.json").read_text())
     assert document["passed"] is False
     assert [case["passed"] for case in document["cases"]] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("raise OSError('a file is missing')", "the model does not load: OSError: a file is missing"),
+        ("def predict_fn(rows, model):\n    return 1 / 0", "a flight: the model fails: ZeroDivisionError"),
+    ],
+)
+def test_a_model_whose_code_fails_has_failed_the_golden_requests(
+    place: Place, tmp_path: Path, more: str, message: str
+) -> None:
+    written = place.model.parent / "written"
+    code = (written / "code/inference.py").read_text() + f"\n{more}\n"
+    repack(written, tmp_path / "model", {"code/inference.py": code.encode()})
+    with pytest.raises(golden.GoldenFailed, match=f"^{message}"):
+        answered(replace(place, model=tmp_path / "model"), tmp_path / "output", {"cases": GOOD})
 
 
 def with_expect(expect: object) -> object:

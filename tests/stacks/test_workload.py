@@ -85,16 +85,21 @@ def resources(template: dict[str, Any], kind: str) -> dict[str, Any]:
     return {name: each["Properties"] for name, each in template["Resources"].items() if each["Type"] == kind}
 
 
-def allowed(template: dict[str, Any], role: str, action: str) -> list[str]:
-    """The resources on which a role may do an action."""
+def statements_with(template: dict[str, Any], role: str, action: str) -> list[dict[str, Any]]:
+    """The statements of a role's policy that name an action."""
     return [
-        text(resource)
+        statement
         for name, policy in resources(template, "AWS::IAM::Policy").items()
         if name.startswith(f"{role}RoleDefaultPolicy")
         for statement in policy["PolicyDocument"]["Statement"]
         if action in _list(statement["Action"])
-        for resource in _list(statement["Resource"])
     ]
+
+
+def allowed(template: dict[str, Any], role: str, action: str) -> list[str]:
+    """The resources on which a role may do an action."""
+    statements = statements_with(template, role, action)
+    return [text(resource) for statement in statements for resource in _list(statement["Resource"])]
 
 
 def _list(value: Any) -> list[Any]:
@@ -172,7 +177,7 @@ def test_hyperparameters_reach_the_training_job_as_texts(template: dict[str, Any
         ("Training", {"flight_delays/", "flight_delays/bundles/"}),
         ("Endpoint", {"flight_delays/training/"}),
         ("CheckGolden", {"flight_delays/golden/"}),
-        ("ModelMachine", {"flight_delays/evaluations/"}),
+        ("ModelMachine", {"flight_delays/evaluations/", "flight_delays/training/"}),
         ("DataMachine", {"flight_delays/"}),
     ],
 )
@@ -224,7 +229,19 @@ def test_only_the_starter_and_the_loop_start_executions(template: dict[str, Any]
 def test_a_model_is_approved_by_its_machine_and_read_by_the_deployment(template: dict[str, Any]) -> None:
     assert allowed(template, "ModelMachine", "sagemaker:UpdateModelPackage")
     assert allowed(template, "DeploymentMachine", "sagemaker:DescribeModelPackage")
-    assert not allowed(template, "DeploymentMachine", "sagemaker:UpdateModelPackage")
+    [rejecting] = statements_with(template, "DeploymentMachine", "sagemaker:UpdateModelPackage")
+    assert rejecting["Condition"] == {"StringEquals": {"sagemaker:ModelApprovalStatus": "Rejected"}}
+
+
+def test_a_model_is_made_of_versions_of_the_workloads_group_only(template: dict[str, Any]) -> None:
+    made = {each.rpartition(":")[2] for each in allowed(template, "DeploymentMachine", "sagemaker:CreateModel")}
+    assert made == {"model/dev-flight-delays-*", "model-package/dev-flight-delays-models/*"}
+
+
+def test_who_registers_a_model_may_look_at_its_image(template: dict[str, Any]) -> None:
+    for action in ("ecr:BatchGetImage", "ecr:DescribeImages"):
+        (image,) = allowed(template, "ModelMachine", action)
+        assert image.endswith(":repository/sagemaker-xgboost")
 
 
 def test_only_the_deployment_touches_the_endpoint(template: dict[str, Any]) -> None:

@@ -12,7 +12,12 @@ def register(host: Host) -> None:
     """Add the service ``sagemaker`` (and its runtime, which signs with the same name) and its CloudFormation types."""
     service = SageMaker(host)
     host.add_service(
-        "sagemaker", service.handle, iam_namespace="sagemaker", resource=service.resource, action=service.action
+        "sagemaker",
+        service.handle,
+        iam_namespace="sagemaker",
+        resource=service.resource,
+        action=service.action,
+        context=service.conditions,
     )
     register_types(host, service.registry, service.store)
     host.on_ready(service.recover)

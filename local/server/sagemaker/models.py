@@ -64,7 +64,7 @@ class Models:
         if "ExecutionRoleArn" not in params:
             raise invalid("ExecutionRoleArn is required")
         self._platform.pass_role(caller, params["ExecutionRoleArn"], arn)
-        container = self._resolve(definition)
+        container = self._resolve(definition, caller)
         require_framework(container.image)
         model = {
             **params,
@@ -89,10 +89,11 @@ class Models:
         self._platform.emit(MODEL, "Model", model)
         return {}
 
-    def _resolve(self, definition: Document) -> Container:
+    def _resolve(self, definition: Document, caller: Caller) -> Container:
         environment = definition.get("Environment", {})
         if "ModelPackageName" in definition:
             package = self._registry.package(definition["ModelPackageName"])
+            self._platform.host.check(caller, "sagemaker:CreateModel", package["ModelPackageArn"])
             if package.get("ModelApprovalStatus", "Approved") != "Approved":
                 raise invalid(
                     f"Model Package {package['ModelPackageArn']} is not approved: its approval status is "

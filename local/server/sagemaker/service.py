@@ -70,6 +70,13 @@ class SageMaker:
             return self._platform.arn(ENDPOINT, endpoint)
         return self._resource_of(request.operation, request.json())
 
+    def conditions(self, request: Request) -> Document:
+        """The condition keys of a request; of SageMaker's own ones, the approval status of a model package."""
+        if request.operation not in ("CreateModelPackage", "UpdateModelPackage"):
+            return {}
+        status = request.json().get("ModelApprovalStatus")
+        return {"sagemaker:ModelApprovalStatus": str(status)} if status is not None else {}
+
     def recover(self) -> None:
         """After the start: say what was lost with the last process, and bring endpoints back."""
         for jobs in self._jobs:

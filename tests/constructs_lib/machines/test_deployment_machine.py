@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -75,25 +76,31 @@ def any_answers(**changed: Any) -> dict[str, Any]:
         "DescribeRestore": [endpoint("Updating", OLD), endpoint("InService", OLD)],
         "RecordFailure": result({}),
         "NotifyFailure": result({}),
+        "RejectPackage": result({}),
         "CountFailed": result({}),
         "ReleaseLeaseOfFailed": result({}),
         **changed,
     }
 
 
-@pytest.fixture
-def definition(surroundings: Surroundings, place: JobPlace) -> dict[str, Any]:
+def definition_with(surroundings: Surroundings, place: JobPlace, role_arn: str = "endpoint-role") -> dict[str, Any]:
     parts = DeploymentParts(
         place=place,
         check_golden_arn="check-golden",
         processing_role_arn="processing-role",
-        endpoint_role_arn="endpoint-role",
+        golden_instance_type="ml.m5.xlarge",
+        endpoint_role_arn=role_arn,
         endpoint_name="dev-flight-delays-live",
         alarm_names=["live-errors", "live-latency"],
         fleet=FLEET,
         rollout=Rollout("canary", 5, 0.5),
     )
     return deployment_machine(surroundings, parts)
+
+
+@pytest.fixture
+def definition(surroundings: Surroundings, place: JobPlace) -> dict[str, Any]:
+    return definition_with(surroundings, place)
 
 
 @pytest.fixture
@@ -126,6 +133,16 @@ def test_names_come_from_the_content(definition: dict[str, Any], walk: Any, new:
     assert walk(definition, GIVEN, other).arguments("CreateModel")["ModelName"] != model
 
 
+def test_what_is_deployed_again_under_another_role_or_network_is_another_model(
+    surroundings: Surroundings, place: JobPlace, walk: Any, new: str
+) -> None:
+    elsewhere = replace(place, security_group="sg-2")
+    changed = [definition_with(surroundings, place, "other-role"), definition_with(surroundings, elsewhere)]
+    answers = any_answers(DescribeRollout=[endpoint("Failed", "any")])
+    models = {walk(each, GIVEN, answers).arguments("CreateEndpoint")["EndpointConfigName"] for each in changed}
+    assert len({*models, new}) == 3
+
+
 def test_another_fleet_gives_another_configuration() -> None:
     digests = {FLEET.digest, Fleet("ml.m5.xlarge", 2, 100).digest, Fleet("ml.m5.large", 3, 100).digest}
     assert len({*digests, Fleet("ml.m5.large", 2, 50).digest}) == 4
@@ -144,7 +161,7 @@ def test_the_endpoint_keeps_requests_and_answers_under_the_key(definition: dict[
     request = walk(definition, GIVEN, first(new)).arguments("CreateEndpointConfig")
     capture = request["DataCaptureConfig"]
     assert capture["EnableCapture"] is True and capture["InitialSamplingPercentage"] == 100
-    assert capture["DestinationS3Uri"] == "s3://artefacts/flight_delays/capture/"
+    assert capture["DestinationS3Uri"] == "s3://artefacts/flight_delays/capture"
     assert capture["KmsKeyId"] == request["KmsKeyId"]
     assert request["ProductionVariants"][0]["VariantName"] == "primary"
     assert request["ProductionVariants"][0]["InitialInstanceCount"] == 2
@@ -162,6 +179,7 @@ def test_golden_requests_go_before_and_after(definition: dict[str, Any], walk: A
     assert done.path.index("GoldenBefore") < done.path.index("CreateModel") < done.path.index("GoldenAfter")
     before = done.arguments("GoldenBefore")
     assert before["AppSpecification"]["ImageUri"] == "image:1"
+    assert before["ProcessingResources"]["ClusterConfig"]["InstanceType"] == "ml.m5.xlarge"
     arguments = before["AppSpecification"]["ContainerArguments"]
     assert arguments[arguments.index("--model_sha256") + 1] == "a" * 64
     golden = {each["InputName"]: each["S3Input"]["S3Uri"] for each in before["ProcessingInputs"]}
@@ -288,7 +306,7 @@ def test_goes_back_when_the_endpoint_answers_otherwise_than_the_model(
     assert done.cause == "1 of 3 golden requests: late: answered 0.1"
     restored = done.arguments("RestorePrevious")
     assert restored["EndpointConfigName"] == OLD
-    assert restored["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
+    assert "AutoRollbackConfiguration" not in restored["DeploymentConfig"]
     assert done.path.count("DescribeRestore") == 2
     assert "RecordLive" not in done.path
 
@@ -327,6 +345,20 @@ def test_a_model_that_serves_already_is_only_checked(definition: dict[str, Any],
     assert "RecordPrevious" not in done.path
 
 
+def test_takes_back_the_approval_of_a_model_that_cannot_serve(definition: dict[str, Any], walk: Any, new: str) -> None:
+    rejected = walk(definition, GIVEN, update(new, GoldenAfter=[MISMATCH])).arguments("RejectPackage")
+    assert rejected["ModelPackageArn"] == PACKAGE
+    assert rejected["ModelApprovalStatus"] == "Rejected"
+    assert rejected["ApprovalDescription"] == "GoldenMismatch: 1 of 3 golden requests: late: answered 0.1"
+
+
+def test_does_not_blame_the_model_for_an_alarm_from_before(definition: dict[str, Any], walk: Any) -> None:
+    on = result({"MetricAlarms": [{"AlarmName": "live-errors"}]})
+    done = walk(definition, GIVEN, any_answers(AskAlarms=on))
+    assert "CountFailed" in done.path
+    assert "RejectPackage" not in done.path
+
+
 def test_a_failure_is_counted_told_and_gives_the_lease_back(definition: dict[str, Any], walk: Any, new: str) -> None:
     done = walk(definition, GIVEN, update(new, GoldenAfter=[MISMATCH]))
     tail = done.path[done.path.index("ExplainFailure") :]
@@ -334,6 +366,8 @@ def test_a_failure_is_counted_told_and_gives_the_lease_back(definition: dict[str
         "ExplainFailure",
         "RecordFailure",
         "NotifyFailure",
+        "IsToBlame",
+        "RejectPackage",
         "CountFailed",
         "ReleaseLeaseOfFailed",
         "ResumeOrFail",

@@ -74,6 +74,14 @@ def test_waits_while_another_run_holds_the_lease(definition: dict[str, Any], wal
     assert done.path.count("WaitForLease") == 2
 
 
+def test_waiting_for_the_lease_does_not_fill_the_history(definition: dict[str, Any]) -> None:
+    patience = definition["States"]["Begin"]["Assign"]["patience"]
+    seconds = int(patience.removesuffix(" %}").rpartition("+")[2])
+    events = {"AcquireLease": 5, "LeaseTaken": 2, "WaitForLease": 2}
+    rounds = seconds / definition["States"]["WaitForLease"]["Seconds"]
+    assert rounds * sum(events.values()) < 25_000 / 2
+
+
 def test_does_not_wait_for_the_lease_for_ever(definition: dict[str, Any], walk: Any) -> None:
     definition["States"]["WaitForLease"]["Seconds"] = 6 * 3600
     done = walk(definition, GIVEN, any_answers(AcquireLease=[TAKEN]))

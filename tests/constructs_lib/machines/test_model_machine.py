@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from constructs_lib.machines.common import Surroundings, room_for_attempt
-from constructs_lib.machines.jobs import JobLimits, JobPlace
+from constructs_lib.machines.jobs import JobLimits, JobPlace, volume
 from constructs_lib.machines.model import ModelParts, model_machine
 
 RUN_ID = "0123456789abcdef-1"
@@ -75,6 +75,24 @@ def with_champion(**changed: Any) -> dict[str, Any]:
         ReadEvaluation=result({"Body": json.dumps({**EVALUATION, "champion": BETTER})}),
         **changed,
     )
+
+
+@pytest.mark.parametrize("instance_type", ["ml.m5d.large", "ml.g4dn.xlarge", "ml.g5.xlarge", "ml.c6id.large"])
+def test_no_key_is_named_for_disks_that_encrypt_themselves(place: JobPlace, instance_type: str) -> None:
+    assert "VolumeKmsKeyId" not in volume(place, instance_type)
+
+
+@pytest.mark.parametrize("instance_type", ["ml.m5.large", "ml.c5n.xlarge"])
+def test_other_disks_are_encrypted_by_the_key(place: JobPlace, instance_type: str) -> None:
+    assert volume(place, instance_type)["VolumeKmsKeyId"] == place.key_arn
+
+
+def test_finds_a_champion_that_is_not_on_the_first_page(definition: dict[str, Any], walk: Any) -> None:
+    first = result({"ModelPackageSummaryList": [], "NextToken": "page-2"})
+    second = result({"ModelPackageSummaryList": [{"ModelPackageArn": CHAMPION}]})
+    done = walk(definition, GIVEN, {**with_champion(), "FindChampion": first, "LookFurther": second}, name=EXECUTION)
+    assert done.arguments("LookFurther")["NextToken"] == "page-2"
+    assert done.arguments("DescribeChampion") == {"ModelPackageName": CHAMPION}
 
 
 def definition_for(surroundings: Surroundings, place: JobPlace, approval: Any) -> dict[str, Any]:

@@ -97,6 +97,10 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
             "sources.flights.kye: 'kye' is not a known key; did you mean 'key'?",
         ),
         (lambda c: c.pop("owner"), "owner: is required"),
+        (
+            lambda c: c["training"].update(image="xgboost:9.9-9"),
+            "training.image: must be one of xgboost:3.0-5, xgboost:3.2-0, was",
+        ),
         (lambda c: c.update(name="Flights"), 'name: must match ^[a-z][a-z0-9_]{2,19}$, was "Flights"'),
         (lambda c: c.update(problem="clustering"), "problem: allowed: 'binary_classification', was \"clustering\""),
         (

@@ -164,6 +164,25 @@ def test_permissions_are_asked_for_on_the_package(lab: Lab, group: str) -> None:
     assert error_of(lambda: denied.create_model_package(**package_request(lab, group)))[0] == "AccessDeniedException"
 
 
+def test_a_policy_can_allow_nothing_but_taking_an_approval_back(lab: Lab, group: str) -> None:
+    arn = lab.sagemaker.create_model_package(**package_request(lab, group))["ModelPackageArn"]
+    rejecting = lab.server.client_as(
+        "sagemaker",
+        *lab.server.user(
+            {
+                "Effect": "Allow",
+                "Action": "sagemaker:UpdateModelPackage",
+                "Resource": arn,
+                "Condition": {"StringEquals": {"sagemaker:ModelApprovalStatus": "Rejected"}},
+            }
+        ),
+    )
+    approve = {"ModelPackageArn": arn, "ModelApprovalStatus": "Approved"}
+    assert error_of(lambda: rejecting.update_model_package(**approve))[0] == "AccessDeniedException"
+    rejecting.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Rejected")
+    assert lab.sagemaker.describe_model_package(ModelPackageName=arn)["ModelApprovalStatus"] == "Rejected"
+
+
 def test_an_operation_that_is_not_there_is_named(lab: Lab) -> None:
     code, message = error_of(lambda: lab.sagemaker.list_domains())
 
