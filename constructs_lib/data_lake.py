@@ -53,6 +53,8 @@ class DataLake(Construct):
         stage: What the names of databases, workgroup and security configuration start with.
         log_retention_days: How long access logs are kept, in days. Default: a year.
         removal_policy: What happens to data when the stack goes. Default: it stays.
+        administrator: ARN of the role that administers Lake Formation, under which IAM alone then opens no table of the
+            lake. Default: IAM alone decides.
 
     Attributes:
         key: Encrypts everything in the lake; log groups of the account may use it as well.
@@ -62,6 +64,7 @@ class DataLake(Construct):
         leases_table: Who may act on what; partition key ``lease``, an item may go after ``expires`` (epoch seconds).
         audit_table: What was decided and why; partition key ``workload``, sort key ``event``.
         databases: Catalogue zone to database name.
+        database_resources: Catalogue zone to the database in the template, for those who must wait for it.
         security_configuration_name: Glue jobs and crawlers encrypt their output, logs and bookmarks with it.
         athena_workgroup_name: Queries run here; it fixes where results go and how they are encrypted.
     """
@@ -74,6 +77,7 @@ class DataLake(Construct):
         stage: str,
         log_retention_days: int = 365,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        administrator: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         self._removal_policy = removal_policy
@@ -102,7 +106,8 @@ class DataLake(Construct):
         self.leases_table: dynamodb.Table = self._table("Leases", partition_key="lease", expires="expires")
         self.audit_table: dynamodb.Table = self._table("Audit", partition_key="workload", sort_key="event")
         self.databases: dict[str, str] = {zone: database_name(stage, zone) for zone in ZONES}
-        self._define_databases()
+        self.database_resources: dict[str, glue.CfnDatabase] = {}
+        self._define_databases(administrator)
         self.security_configuration_name = f"{stage}-lake"
         self._define_security_configuration()
         self.athena_workgroup_name = f"{stage}-lake"
@@ -230,15 +235,24 @@ class DataLake(Construct):
             removal_policy=self._removal_policy,
         )
 
-    def _define_databases(self) -> None:
+    def _define_databases(self, administrator: str | None) -> None:
+        # An empty list, other than none, closes new tables to IAM alone.
+        parameters = None if administrator is None else {"administrator": administrator}
+        no_defaults: list[glue.CfnDatabase.PrincipalPrivilegesProperty] | None = None if administrator is None else []
         for zone, name in self.databases.items():
             database = glue.CfnDatabase(
                 self,
                 f"{zone.capitalize()}Database",
                 catalog_id=ACCOUNT,
-                database_input=glue.CfnDatabase.DatabaseInputProperty(name=name, description=f"Lake zone {zone}"),
+                database_input=glue.CfnDatabase.DatabaseInputProperty(
+                    name=name,
+                    description=f"Lake zone {zone}",
+                    parameters=parameters,
+                    create_table_default_permissions=no_defaults,
+                ),
             )
             database.apply_removal_policy(self._removal_policy)
+            self.database_resources[zone] = database
 
     def _define_security_configuration(self) -> None:
         configuration = glue.CfnSecurityConfiguration

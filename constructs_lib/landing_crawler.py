@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import jsii
+from aws_cdk import CfnResource
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
@@ -82,6 +84,7 @@ class LandingCrawler(Construct):
             ),
             crawler_security_configuration=security_configuration,
         )
+        self._crawler = crawler
         self.role.come_before(crawler)
         acknowledge(crawler, GLUE_ENCRYPTION)
         self.alarms: list[cloudwatch.CfnAlarm] = watch(
@@ -98,6 +101,11 @@ class LandingCrawler(Construct):
     def grant_principal(self) -> iam.IPrincipal:
         """The crawler's role, so that grants can be given to the crawler."""
         return self.role
+
+    def come_after(self, grants: Iterable[CfnResource]) -> None:
+        """Lets the crawler be made when its grants are, so that no crawl starts without them."""
+        for each in grants:
+            self._crawler.add_resource_dependency(each)
 
     def grant_crawl(self, grantee: iam.IGrantable) -> None:
         """Lets somebody start the crawler and watch it."""

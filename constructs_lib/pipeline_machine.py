@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jsii
-from aws_cdk import Stack
+from aws_cdk import CfnResource, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -105,6 +105,7 @@ class PipelineMachine(Construct):
             ),
             tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
         )
+        self._machine = machine
         self.role.come_before(machine)
         self.alarms: list[cloudwatch.CfnAlarm] = [
             made
@@ -124,6 +125,11 @@ class PipelineMachine(Construct):
     def grant_principal(self) -> iam.IPrincipal:
         """The machine's role, so that grants can be given to the machine."""
         return self.role
+
+    def come_after(self, grants: Iterable[CfnResource]) -> None:
+        """Lets the machine be made when its grants are, so that no execution starts without them."""
+        for each in grants:
+            self._machine.add_resource_dependency(each)
 
     def grant_start(self, grantee: iam.IGrantable) -> None:
         """Lets somebody start executions."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import jsii
-from aws_cdk import Aws, IgnoreMode
+from aws_cdk import Aws, CfnResource, IgnoreMode
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
@@ -142,6 +142,7 @@ class SparkJob(Construct):
             number_of_workers=capacity.workers,
             security_configuration=security_configuration,
         )
+        self._job = job
         self.role.come_before(job)
         acknowledge(job, GLUE_ENCRYPTION)
         acknowledge(self.role, METRICS_WITHOUT_RESOURCE)
@@ -163,6 +164,11 @@ class SparkJob(Construct):
     def grant_principal(self) -> iam.IPrincipal:
         """The job's role, so that grants can be given to the job."""
         return self.role
+
+    def come_after(self, grants: Iterable[CfnResource]) -> None:
+        """Lets the job be made when its grants are, so that no run starts without them."""
+        for each in grants:
+            self._job.add_resource_dependency(each)
 
     def grant_run(self, grantee: iam.IGrantable) -> None:
         """Lets somebody start runs, watch them and stop them."""

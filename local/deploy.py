@@ -38,9 +38,11 @@ def deploy_stacks(settings: Settings, aws: Aws, templates: Path, on_event: Calla
         if event is not None:
             on_event(event)
 
-    arguments = ["deploy", "Account", f"{settings.stage}/*", "--app", str(templates)]
-    arguments += ["--require-approval", "never", "--progress", "events", "--concurrency", "4", "--method", "direct"]
-    run_cdk(settings, aws.server, arguments, log=settings.log_dir / "deploy.log", on_line=on_line)
+    options = ["--app", str(templates), "--require-approval", "never", "--progress", "events"]
+    options += ["--concurrency", "4", "--method", "direct"]
+    # the CDK knows no order between a stage and what is outside of it
+    for stacks, log in (("Account", "deploy-account.log"), (f"{settings.stage}/*", "deploy.log")):
+        run_cdk(settings, aws.server, ["deploy", stacks, *options], log=settings.log_dir / log, on_line=on_line)
     return Deployed(bootstrapped - started, time.monotonic() - bootstrapped)
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from aws_cdk import Environment, Stack
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import CfnOutput, DefaultStackSynthesizer, Environment, Fn, Stack
 from constructs import Construct
 
 from constructs_lib.catalogue_encryption import CatalogueEncryption
 from constructs_lib.keys import EncryptionKey
+from constructs_lib.lake_settings import LakeSettings
+
+ADMINISTRATOR_OUTPUT = "LakeAdministratorArn"
 
 
 class AccountStack(Stack):
-    """Stateful: the account's catalogue is encrypted under the key of this stack, which therefore always stays."""
+    """Stateful: the account's catalogue is encrypted under the key of this stack, which therefore always stays.
 
-    def __init__(self, scope: Construct, construct_id: str, *, env: Environment) -> None:
+    The role that CloudFormation deploys stacks with becomes an administrator of Lake Formation, as only administrators
+    may tag and grant; stages ask for it by the output ``LakeAdministratorArn`` and therefore come after the settings.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, env: Environment, tags: Mapping[str, Sequence[str]]
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
@@ -22,3 +33,14 @@ class AccountStack(Stack):
         )
         key = EncryptionKey(self, "CatalogueKey", description="Glue data catalogue")
         CatalogueEncryption(self, "CatalogueEncryption", key=key)
+        administrator = Fn.sub(_deploying_role(self))
+        LakeSettings(self, "LakeFormation", administrator=administrator, tags=tags)
+        CfnOutput(self, ADMINISTRATOR_OUTPUT, value=administrator)
+
+
+def _deploying_role(stack: Stack) -> str:
+    """Returns the ARN of the bootstrapped role that CloudFormation takes, with pseudo parameters in it."""
+    synthesizer = stack.synthesizer
+    if not isinstance(synthesizer, DefaultStackSynthesizer):
+        raise TypeError(f"the account stack must deploy with a bootstrapped role, got: {type(synthesizer).__name__}")
+    return synthesizer.cloud_formation_execution_role_arn

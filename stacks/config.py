@@ -63,6 +63,30 @@ class NetworkConfig(_Part):
         return self
 
 
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
+
+
+class PersonaRoles(_Part):
+    """ARNs of roles that people have already, such as those of single sign-on. Default: a role is made for each.
+
+    Attributes:
+        data_engineer: Reads everything, raw files and sensitive columns as well.
+        data_scientist: Reads validated and curated tables, without sensitive columns.
+        ml_engineer: Reads curated tables, without sensitive columns.
+        auditor: Sees what tables and grants there are, and reads no row.
+    """
+
+    data_engineer: RoleArn | None = None
+    data_scientist: RoleArn | None = None
+    ml_engineer: RoleArn | None = None
+    auditor: RoleArn | None = None
+
+    @property
+    def given(self) -> dict[str, str]:
+        """Persona to the ARN of its role, where there is one."""
+        return {name: arn for name, arn in self if arn is not None}
+
+
 class StageConfig(_Part):
     """One copy of the platform.
 
@@ -75,6 +99,7 @@ class StageConfig(_Part):
         removable: Whether data may go with the stacks; holds only where the app's context agrees.
         log_retention_days: How long logs are kept, in days.
         on_call_email: Gets every alarm. Default: nobody is subscribed.
+        personas: Roles of the people who work with the lake. Default: new ones.
     """
 
     name: Annotated[str, Field(pattern=STAGE_PATTERN)]
@@ -85,6 +110,7 @@ class StageConfig(_Part):
     removable: bool = False
     log_retention_days: int = 365
     on_call_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    personas: PersonaRoles = PersonaRoles()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -122,6 +148,9 @@ class StageConfig(_Part):
     def removal_policy(self) -> RemovalPolicy:
         """What happens to data when its stack goes."""
         return RemovalPolicy.DESTROY if self.removable else RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+
+
+_PARTS: Mapping[str, type[_Part]] = {"network": NetworkConfig, "personas": PersonaRoles}
 
 
 class PlatformConfig(_Part):
@@ -186,7 +215,7 @@ def _finding(stage: str, detail: ErrorDetails) -> str:
     if kind == "missing":
         return f"{path}: is required"
     if kind == "extra_forbidden":
-        model = NetworkConfig if steps[0] == "network" else StageConfig
+        model = _PARTS.get(steps[0], StageConfig) if len(steps) > 1 else StageConfig
         known = [field for field in model.model_fields if field != "name"]
         return f"{path}: is not a known key (allowed: {', '.join(known)})"
     if kind == "value_error":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from aws_cdk import Stack
+from collections.abc import Sequence
+
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from constructs_lib.data_lake import DataLake
+from constructs_lib.lake_governance import LakeGovernance
 from stacks.config import StageConfig
 
 
@@ -16,7 +19,15 @@ class DataLakeStack(Stack):
         lake: Zones, catalogue and tables of the stage.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: StageConfig,
+        workloads: Sequence[str],
+        administrator: str,
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
@@ -30,4 +41,16 @@ class DataLakeStack(Stack):
             stage=stage.name,
             log_retention_days=stage.log_retention_days,
             removal_policy=stage.removal_policy,
+            administrator=administrator,
         )
+        governance = LakeGovernance(
+            self,
+            "Governance",
+            stage=stage.name,
+            lake=self.lake,
+            administrator=administrator,
+            workloads=workloads,
+            roles=stage.personas.given,
+        )
+        for persona, role_arn in governance.personas.role_arns.items():
+            CfnOutput(self, f"{persona.title().replace('_', '')}RoleArn", value=role_arn)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from aws_cdk import App, Environment, Fn, Stage
+from aws_cdk import App, Environment, Fn, Stage, Token
 from constructs import Construct
 
+from constructs_lib.names.governance import tag_values
 from constructs_lib.names.naming import pascal_case
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from constructs_lib.place import REGION
-from stacks.account import AccountStack
+from stacks.account import ADMINISTRATOR_OUTPUT, AccountStack
 from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
 from stacks.network import NetworkStack
@@ -21,13 +22,33 @@ from stacks.workload_state import WorkloadStateStack
 
 
 class PlatformStage(Stage):
-    """Defines one copy of the platform, with every workload in it."""
+    """Defines one copy of the platform, with every workload in it.
 
-    def __init__(self, scope: Construct, *, config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
+    Args:
+        config: What the stage is like.
+        workloads: What runs in it.
+        account_stack: Name of the account stack of the stage's account and region, which must be deployed before.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        config: StageConfig,
+        workloads: Iterable[WorkloadFile],
+        account_stack: str = "Account",
+    ) -> None:
         super().__init__(scope, config.name, env=Environment(account=config.account, region=config.region))
+        workloads = tuple(workloads)
         operations = OperationsStack(self, "Operations", stage=config)
         network = NetworkStack(self, "Network", stage=config, log_key=operations.key)
-        lake = DataLakeStack(self, "DataLake", stage=config)
+        lake = DataLakeStack(
+            self,
+            "DataLake",
+            stage=config,
+            workloads=[workload.name for workload in workloads],
+            administrator=_output_of(account_stack, ADMINISTRATOR_OUTPUT),
+        )
         for workload in workloads:
             name = pascal_case(workload.name)
             state = WorkloadStateStack(self, f"{name}State", stage=config, workload=workload)
@@ -47,12 +68,32 @@ def build_platform(app: App, config: PlatformConfig, workloads: Iterable[Workloa
     """Defines every stage in the app, and the account stack of each account and region that the stages name."""
     _pass_numbers_of_different_length()
     workloads = tuple(workloads)
-    places = dict.fromkeys((stage.account, stage.region) for stage in config.stages)
-    for account, region in places:
-        suffix = f"-{account or 'any'}-{region or 'any'}" if len(places) > 1 else ""
-        AccountStack(app, f"Account{suffix}", env=Environment(account=account, region=region))
+    names = [workload.name for workload in workloads]
+    places: dict[tuple[str | None, str | None], list[StageConfig]] = {}
     for stage in config.stages:
-        PlatformStage(app, config=stage, workloads=workloads)
+        places.setdefault((stage.account, stage.region), []).append(stage)
+    account_stacks: dict[tuple[str | None, str | None], str] = {}
+    for (account, region), stages in places.items():
+        suffix = f"-{account or 'any'}-{region or 'any'}" if len(places) > 1 else ""
+        tags = _tags_of_an_account(stages, names)
+        env = Environment(account=account, region=region)
+        account_stacks[account, region] = AccountStack(app, f"Account{suffix}", env=env, tags=tags).stack_name
+    for stage in config.stages:
+        account_stack = account_stacks[stage.account, stage.region]
+        PlatformStage(app, config=stage, workloads=workloads, account_stack=account_stack)
+
+
+def _tags_of_an_account(stages: Iterable[StageConfig], workloads: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    try:
+        return tag_values([stage.name for stage in stages], workloads)
+    except ValueError as error:
+        raise ConfigurationError(f"context stages: {error}") from error
+
+
+def _output_of(stack: str, output: str) -> str:
+    """Returns an output of a stack of the same account and region; the CDK refuses references that leave a stage."""
+    reference = {"StackName": stack, "OutputName": output, "Region": REGION}
+    return Token.as_string({"Fn::GetStackOutput": reference})
 
 
 def _pass_numbers_of_different_length() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Aws, CfnOutput, Stack
+from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric
@@ -27,6 +27,7 @@ from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names import metrics
+from constructs_lib.names.governance import governed_tables
 from constructs_lib.names.naming import runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
@@ -36,6 +37,7 @@ from constructs_lib.python_function import PythonFunction
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
 from constructs_lib.spark_job import Capacity, SparkJob
 from constructs_lib.text_asset import TextAsset
+from constructs_lib.workload_governance import WorkloadGovernance
 from stacks.config import StageConfig
 
 _STARTER_SECONDS = 60
@@ -84,7 +86,7 @@ class WorkloadStack(Stack):
         self._job_code = JobCode(self, "JobCode")
         self._contract = TextAsset(self, "Contract", text=workload.contract_json(), suffix=".json")
         self._processing = self._define_processing()
-        self._define_tables()
+        self._governance = self._define_tables()
         self._data = self._define_data_pipeline()
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
@@ -96,26 +98,38 @@ class WorkloadStack(Stack):
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
 
-    def _define_tables(self) -> None:
+    def _define_tables(self) -> WorkloadGovernance:
         workload, folder = self._workload, self._folder
+        made: dict[tuple[str, str], CfnResource] = {}
         for source in workload.sources:
             name = source.title().replace("_", "")
-            self._table(
+            made["validated", source] = self._table(
                 f"{name}Validated", "validated", source, workload.validated_columns(source), f"Valid rows of {source}"
             )
-            self._table(
+            made["quarantine", source] = self._table(
                 f"{name}Quarantine",
                 "quarantine",
                 source,
                 workload.quarantine_columns(source),
                 f"Refused rows of {source}, as they were read, with the reasons",
             )
-        self._table("Features", "curated", "features", workload.curated_columns(), f"Features of {folder}")
+        made["curated", "features"] = self._table(
+            "Features", "curated", "features", workload.curated_columns(), f"Features of {folder}"
+        )
+        resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
+        return WorkloadGovernance(
+            self,
+            "Governance",
+            stage=self._stage.name,
+            workload=workload.name,
+            lake=self._lake,
+            tables={table: resources[table.zone, table.name] for table in governed_tables(workload)},
+        )
 
     def _table(
         self, construct_id: str, zone: CatalogueZone, table: str, columns: dict[str, str], description: str
-    ) -> None:
-        parquet_table(
+    ) -> CfnResource:
+        return parquet_table(
             self,
             construct_id,
             database=self._lake.databases[zone],
@@ -147,6 +161,8 @@ class WorkloadStack(Stack):
         self._contract.grant_read(job)
         for zone in _WRITTEN:
             lake.grant_spark(job, zone, folder)
+        job_grants = self._governance.grant_rows("Prepare", job.role.role_arn, _CATALOGUED)
+        job.come_after(job_grants)
 
         crawler = LandingCrawler(
             self,
@@ -164,6 +180,8 @@ class WorkloadStack(Stack):
         )
         lake.grant_read(crawler, "landing", folder)
         lake.grant_catalog(crawler, "landing", workload.name, write=True)
+        crawler_grants = self._governance.grant_crawl("Crawler", crawler.role.role_arn)
+        crawler.come_after(crawler_grants)
 
         check = self._function(
             "CheckBatch",
@@ -201,6 +219,8 @@ class WorkloadStack(Stack):
         lake.grant_write(machine, "datasets", folder)
         for zone in _CATALOGUED:
             lake.grant_partitions(machine, zone, workload.name)
+        own_grants = self._governance.grant_register("DataMachine", machine.role.role_arn, _CATALOGUED)
+        machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
 
     # --- the model pipeline --------------------------------------------------------------------------------------

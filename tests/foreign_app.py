@@ -26,16 +26,21 @@ from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.images import FrameworkImage, Image
 from constructs_lib.intake import EventIntake
 from constructs_lib.keys import EncryptionKey
+from constructs_lib.lake_governance import LakeGovernance
+from constructs_lib.lake_locations import LakeLocations
+from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.on_call import OnCallTopic
+from constructs_lib.personas import Personas
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs, SageMakerRole
 from constructs_lib.spark_job import SparkJob
 from constructs_lib.tables import RecordTable
 from constructs_lib.text_asset import TextAsset
+from constructs_lib.workload_governance import WorkloadGovernance
 
 app = App(outdir=sys.argv[1])
 stack = Stack(app, "Foreign")
@@ -44,6 +49,8 @@ network = Network(stack, "SharedNetwork", plan=OwnNetwork(zones=("eu-west-1a", "
 alarms = FailureAlarms(topic=OnCallTopic(stack, "SharedTopic", key=key))
 image = FrameworkImage(stack, "SharedImage", image=Image("xgboost", "3.2-0"))
 access_logs = AccessLogBucket(stack, "SharedAccessLogs", retention_days=30)
+ADMINISTRATOR = "arn:aws:iam::111122223333:role/deploys"
+shared_lake = DataLake(stack, "SharedLake", stage="shared")
 silence = NoAlarms(reason="nobody is on call for an example")
 
 
@@ -152,6 +159,14 @@ def sagemaker_role(scope: Construct, number: int) -> SageMakerRole:
     )
 
 
+def governance(scope: Construct, number: int) -> LakeGovernance:
+    stage = f"ruled{number}"
+    lake = DataLake(scope, f"GovernedLake{number}", stage=stage, administrator=ADMINISTRATOR)
+    return LakeGovernance(
+        scope, f"Governance{number}", stage=stage, lake=lake, administrator=ADMINISTRATOR, workloads=["example"]
+    )
+
+
 MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
     CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
@@ -161,12 +176,22 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
     GuardedEndpoint: endpoint,
     JobCode: lambda scope, n: JobCode(scope, f"JobCode{n}"),
+    LakeGovernance: governance,
+    LakeLocations: lambda scope, n: LakeLocations(
+        scope, f"Locations{n}", bucket_arns={"place": "arn:aws:s3:::place"}, key=key, workloads=["example"]
+    ),
+    LakeSettings: lambda scope, n: LakeSettings(
+        scope, f"Settings{n}", administrator=ADMINISTRATOR, tags={"zone": ["a"]}
+    ),
     LandingCrawler: crawler,
     ModelRegistry: lambda scope, n: ModelRegistry(scope, f"Registry{n}", name=f"models-{n}", description=""),
     Network: lambda scope, n: Network(
         scope, f"Network{n}", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key
     ),
     OnCallTopic: lambda scope, n: OnCallTopic(scope, f"OnCall{n}", key=key),
+    Personas: lambda scope, n: Personas(
+        scope, f"Personas{n}", stage=f"crew{n}", roles={}, databases=["curated"], workloads=["example"]
+    ),
     PipelineMachine: machine,
     PythonFunction: function,
     RecordTable: lambda scope, n: RecordTable(scope, f"Table{n}", key=key, partition_key="id"),
@@ -175,6 +200,9 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ServiceRole: lambda scope, n: ServiceRole(scope, f"Role{n}", service="glue.amazonaws.com", description="Example"),
     SparkJob: spark_job,
     TextAsset: lambda scope, n: TextAsset(scope, f"Text{n}", text="{}", suffix=".json"),
+    WorkloadGovernance: lambda scope, n: WorkloadGovernance(
+        scope, f"Tables{n}", stage=f"stage{n}", workload="example", lake=shared_lake, tables={}
+    ),
     ZoneBucket: lambda scope, n: ZoneBucket(scope, f"Bucket{n}", key=key, access_logs=access_logs),
 }
 

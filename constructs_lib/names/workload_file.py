@@ -91,6 +91,7 @@ class Source(_Part):
         columns: Column name → type, in any order; a file must have exactly these columns.
         known_later: Columns whose value is known only after the event that is to be predicted. They may make the
             target and are removed before features are computed.
+        sensitive: Columns that only those see who may see restricted data, wherever the column goes under its name.
         missing: The texts that stand for a missing value.
     """
 
@@ -99,14 +100,18 @@ class Source(_Part):
     key: tuple[ColumnName, ...] = ()
     columns: dict[ColumnName, ColumnType] = Field(min_length=1)
     known_later: tuple[ColumnName, ...] = ()
+    sensitive: tuple[ColumnName, ...] = ()
     missing: tuple[str, ...] = ("",)
 
     @model_validator(mode="after")
     def _names_its_own_columns(self) -> Self:
-        for field in ("key", "known_later"):
+        for field in ("key", "known_later", "sensitive"):
             for column in getattr(self, field):
                 if column not in self.columns:
                     raise ValueError(f"{field}: {_unknown(column, self.columns, 'column')}")
+        twice = [column for column in self.sensitive if self.sensitive.count(column) > 1]
+        if twice:
+            raise ValueError(f"sensitive: column {twice[0]!r} is given twice")
         late = [column for column in self.key if column in self.known_later]
         if late:
             raise ValueError(f"key: column {late[0]!r} is in known_later; a key must be known before the event")
@@ -338,6 +343,12 @@ class WorkloadFile(_Part):
         out = {self.target, self.event_time, *source.key, *source.known_later}
         return {name: kind for name, kind in self.primary_columns.items() if name not in out}
 
+    @property
+    def sensitive_features(self) -> tuple[str, ...]:
+        """The columns of the curated table that carry the name of a sensitive column, of whichever source."""
+        sensitive = {column for source in self.sources.values() for column in source.sensitive}
+        return tuple(column for column in self.curated_columns() if column in sensitive)
+
     def validated_columns(self, source: str) -> dict[str, str]:
         """The columns of the validated table of a source: name → Hive type."""
         columns: dict[str, str] = dict(self.sources[source].columns)
@@ -359,7 +370,7 @@ class WorkloadFile(_Part):
             mode="json", include={"name", "problem", "target", "event_time", "window_days", "split", "quality"}
         )
         sources = {
-            name: {**source.model_dump(mode="json"), "columns": _listed(source.columns)}
+            name: {**source.model_dump(mode="json", exclude={"sensitive"}), "columns": _listed(source.columns)}
             for name, source in self.sources.items()
         }
         return {

@@ -144,6 +144,7 @@ HOOKS: Mapping[str, Hook] = {
     "services.glue:_job_runs": Hook("runs of Glue jobs are kept"),
     "services.glue:_crawlers": Hook("crawlers crawl"),
     "services.glue:_security_configs": Hook("Glue jobs encrypt what they write as they are told"),
+    "services.glue:_databases": Hook("Lake Formation tags databases that exist"),
     "services.glue:_tables": Hook("partitions belong to a table, and Athena reads tables"),
     "services.glue:_partitions": Hook("partitions are kept"),
     "services.glue:_create_job": Hook("Glue jobs keep all that they are made with", ("data",)),

@@ -34,6 +34,7 @@ PLUGINS = (
     "local.server.events",
     "local.server.alarms",
     "local.server.step_functions",
+    "local.server.lake_formation",
     "local.server.glue",
     "local.server.athena",
     "local.server.sagemaker",

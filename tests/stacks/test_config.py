@@ -62,6 +62,14 @@ def test_data_may_go_only_when_stage_and_app_both_say_so(removable: bool, allowe
             {"zones": ZONES, "network": {"ip": "1"}},
             "context stages.dev.network.ip: is not a known key (allowed: vpc_id,",
         ),
+        (
+            {"zones": ZONES, "personas": {"boss": "x"}},
+            "context stages.dev.personas.boss: is not a known key (allowed: data_engineer, data_scientist,",
+        ),
+        (
+            {"zones": ZONES, "personas": {"auditor": "arn:aws:iam::1:role/x"}},
+            "context stages.dev.personas.auditor: must match ^arn:aws",
+        ),
         ({"zones": ZONES, "name": "dev"}, "context stages.dev.name: is not a known key"),
         ({}, "context stages.dev.zones: is required"),
         ([], "context stages.dev: must be a mapping, was []"),

@@ -1,9 +1,10 @@
 from pathlib import Path
 
 import pytest
+from aws_cdk import App
 
-from stacks.config import ROOT, ConfigurationError
-from stacks.platform import read_workloads
+from stacks.config import ROOT, ConfigurationError, PlatformConfig
+from stacks.platform import build_platform, read_workloads
 
 
 def any_workload(root: Path, name: str, folder: str | None = None) -> None:
@@ -27,3 +28,11 @@ def test_refuses_a_workload_whose_folder_has_another_name(tmp_path: Path) -> Non
     any_workload(tmp_path, "train_delays", folder="trains")
     with pytest.raises(ConfigurationError, match=r"workloads/trains/workload\.yaml: name: must be the folder's name"):
         read_workloads(tmp_path)
+
+
+def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Path) -> None:
+    for number in range(50):
+        any_workload(tmp_path, f"delays_{number}")
+    config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
+    with pytest.raises(ConfigurationError, match="context stages: an account may hold at most 50 domains"):
+        build_platform(App(outdir=str(tmp_path / "cdk.out")), config, read_workloads(tmp_path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.server.athena.relations import BadData, Relation
 from local.server.athena.results import as_text, athena_type
 from local.server.athena.syntax import NotSupported, Reference, column_names, references
+from local.server.host import Denied
+from local.server.lake_formation.guard import Handed
 
 Result = tuple[list[str], list[str], list[list[str | None]]]
 
@@ -41,12 +43,21 @@ class Query:
         glue, s3: Clients with the caller's rights.
         folder: Where the objects that it reads are copied to.
         most_bytes: How much it may read.
+        hand_out: What Lake Formation lets it have of a table, or nothing for a table that is left to IAM.
 
     Attributes:
         scanned_bytes: How much it has read.
     """
 
-    def __init__(self, execution: dict[str, Any], glue: Any, s3: Any, folder: Path, most_bytes: int | None) -> None:
+    def __init__(
+        self,
+        execution: dict[str, Any],
+        glue: Any,
+        s3: Any,
+        folder: Path,
+        most_bytes: int | None,
+        hand_out: Callable[[dict[str, Any]], Handed | None],
+    ) -> None:
         self._text = execution["Query"].strip().rstrip(";")
         self._parameters = execution["ExecutionParameters"]
         self._database = execution["QueryExecutionContext"]["Database"]
@@ -54,6 +65,7 @@ class Query:
         self._s3 = s3
         self._folder = folder
         self._most_bytes = most_bytes
+        self._hand_out = hand_out
         self._cancelled = threading.Event()
         # casts of instants to timestamps are to UTC, which is the time zone of the server's process
         self._connection = duckdb.connect(":memory:", config=_CONFIG)
@@ -78,6 +90,8 @@ class Query:
             except BadData as error:
                 raise QueryFailed(str(error)) from error
             except (ClientError, BotoCoreError) as error:
+                raise QueryFailed(f"PERMISSION_DENIED: {error}") from error
+            except Denied as error:
                 raise QueryFailed(f"PERMISSION_DENIED: {error}") from error
             except duckdb.InterruptException as error:
                 raise QueryFailed("Query cancelled by user", "CANCELLED") from error
@@ -117,8 +131,13 @@ class Query:
             raise QueryFailed(
                 f"TABLE_NOT_FOUND: Table '{_CATALOGUE}.{reference.database}.{reference.table}' does not exist"
             ) from error
-        relation = Relation(self._connection, self._glue, self._s3, table, self._folder)
+        handed = self._hand_out(table)
+        s3 = self._s3 if handed is None else handed.s3
+        relation = Relation(self._connection, self._glue, s3, table, self._folder)
         selection = relation.define(reference.filter_on(relation.partition_keys))
+        if handed is not None:
+            columns = ", ".join(quoted(column.lower()) for column in handed.columns)
+            selection = f"SELECT {columns} FROM ({selection})"  # noqa: S608 - built from quoted parts
         self.scanned_bytes += relation.bytes
         if self._most_bytes is not None and self.scanned_bytes > self._most_bytes:
             raise QueryFailed("Query cancelled! : Bytes scanned limit was exceeded", "CANCELLED")

@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from local.server import hooks
 from local.server.athena.query import Query, QueryFailed
 from local.server.athena.results import as_csv
 from local.server.host import Credentials, Host, Request, Response, ServiceError
+from local.server.lake_formation.guard import Guard
 
 log = logging.getLogger("gapless.athena")
 
@@ -41,6 +43,7 @@ class Service:
         self._host = host
         self._scope = (host.settings.account, host.settings.region)
         self._going: dict[str, Query] = {}
+        self._guard = Guard(host)
 
     def start(self, request: Request) -> Response:
         """Start a query in a thread; it has the rights of the caller."""
@@ -52,7 +55,7 @@ class Service:
             return Response.of_json({"QueryExecutionId": known})
         execution = _new_execution(document, name, _result_configuration(document, settings))
         hooks.get("services.athena:_executions").set_scoped(*self._scope, execution["QueryExecutionId"], execution)
-        arguments = (execution, self._credentials(request), settings.get("BytesScannedCutoffPerQuery"))
+        arguments = (execution, request, settings.get("BytesScannedCutoffPerQuery"))
         threading.Thread(target=self._perform, args=arguments, name="athena", daemon=True).start()
         return Response.of_json({"QueryExecutionId": execution["QueryExecutionId"]})
 
@@ -94,7 +97,8 @@ class Service:
         found = hooks.get("core.iam_evaluator:resolve_credential")(request.caller.access_key, self._scope[0])
         return Credentials(found.access_key_id, found.secret_access_key, found.session_token)
 
-    def _perform(self, execution: Document, credentials: Credentials, cutoff: Any) -> None:
+    def _perform(self, execution: Document, request: Request, cutoff: Any) -> None:
+        credentials = self._credentials(request)
         self._host.settings.scratch.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="athena-", dir=self._host.settings.scratch))
         query_id, started = execution["QueryExecutionId"], time.monotonic()
@@ -102,10 +106,13 @@ class Service:
         execution["Status"]["State"] = "RUNNING"
         scanned_bytes = 0
         try:
-            query = self._going[query_id] = Query(execution, glue, s3, folder, int(cutoff) if cutoff else None)
+            hand_out = partial(self._guard.hand_out, request.caller)
+            query = Query(execution, glue, s3, folder, int(cutoff) if cutoff else None, hand_out)
+            self._going[query_id] = query
             columns, types, rows = query.run()
             scanned_bytes = query.scanned_bytes
-            _write_result(s3, execution, as_csv(columns, rows))
+            if "OutputLocation" in execution["ResultConfiguration"]:
+                _write_result(s3, execution, as_csv(columns, rows))
             execution["_results"], execution["_column_types"] = {"columns": columns, "rows": rows}, types
             state, reason = "SUCCEEDED", ""
         except QueryFailed as failure:
@@ -132,7 +139,9 @@ def _new_execution(document: Document, workgroup: str, result: Document) -> Docu
         "QueryExecutionId": query_id,
         "Query": document["QueryString"],
         "StatementType": "DML",
-        "ResultConfiguration": {**result, "OutputLocation": f"{result['OutputLocation']}{query_id}.csv"},
+        "ResultConfiguration": {**result, "OutputLocation": f"{result['OutputLocation']}{query_id}.csv"}
+        if result
+        else {},
         "QueryExecutionContext": {"Catalog": "awsdatacatalog", "Database": "default", **context},
         "ExecutionParameters": document.get("ExecutionParameters", []),
         "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
@@ -146,7 +155,12 @@ def _new_execution(document: Document, workgroup: str, result: Document) -> Docu
 
 
 def _result_configuration(document: Document, settings: Document) -> Document:
-    """Where the result goes and how it is encrypted: the workgroup's word counts when it is enforced."""
+    """Where the result goes and how it is encrypted: the workgroup's word counts when it is enforced.
+
+    Managed results stay with the service: then there is nothing to say.
+    """
+    if str((settings.get("ManagedQueryResultsConfiguration") or {}).get("Enabled", False)).lower() == "true":
+        return {}
     own, given = settings.get("ResultConfiguration") or {}, document.get("ResultConfiguration") or {}
     enforced = str(settings.get("EnforceWorkGroupConfiguration", False)).lower() == "true"
     chosen: Document = own if enforced or not given.get("OutputLocation") else given

@@ -63,6 +63,12 @@ def resources(prefix: str, operation: str, document: dict[str, Any]) -> list[str
     return [_named(prefix, operation, document)]
 
 
+def table_of(operation: str, document: dict[str, Any]) -> str:
+    """The name of the one table that a call is about, or an empty text."""
+    names = _table_names(operation, document) if operation in _OF_TABLES else []
+    return str(names[0]) if names else ""
+
+
 def _table_names(operation: str, document: dict[str, Any]) -> list[str]:
     if operation == "BatchDeleteTable":
         return list(document.get("TablesToDelete", []))

@@ -11,12 +11,13 @@ import botocore.session
 from botocore.validate import ParamValidator
 
 from local.server import hooks
-from local.server.glue.access import resources
+from local.server.glue.access import resources, table_of
 from local.server.glue.catalogue import Catalogue
 from local.server.glue.crawls import Crawls
 from local.server.glue.job_runs import JobRuns
 from local.server.glue.records import Records, keep_all_of_a_job
 from local.server.host import Denied, Host, Request, Response, ServiceError
+from local.server.lake_formation.guard import Guard
 
 Document = dict[str, Any]
 Operation = Callable[[Document], Document]
@@ -29,7 +30,7 @@ def register(host: Host) -> None:
     keep_all_of_a_job(records)
     _check_the_right_resources(f"arn:aws:glue:{settings.region}:{settings.account}")
     job_runs, crawls = JobRuns(host, records), Crawls(host, records)
-    service = Service(host, {**Catalogue(records).operations, **job_runs.operations, **crawls.operations})
+    service = Service(host, records, {**Catalogue(records).operations, **job_runs.operations, **crawls.operations})
     host.add_service("glue", service.handle, iam_namespace="glue", resource=service.main_resource)
     host.on_ready(job_runs.end_what_was_running)
     host.on_shutdown(job_runs.leave)
@@ -39,8 +40,10 @@ def register(host: Host) -> None:
 class Service:
     """Checks a call, then answers it here or through ministack."""
 
-    def __init__(self, host: Host, operations: dict[str, Operation]) -> None:
+    def __init__(self, host: Host, records: Records, operations: dict[str, Operation]) -> None:
         self._host = host
+        self._records = records
+        self._guard = Guard(host)
         self._prefix = f"arn:aws:glue:{host.settings.region}:{host.settings.account}"
         self._operations = operations
 
@@ -53,14 +56,33 @@ class Service:
         document = request.json()
         self._check(request, document)
         validate(request.operation, document)
+        table = self._records.table(document.get("DatabaseName") or "", table_of(request.operation, document))
+        self._guard.check(request.caller, request.operation, document, table)
         if request.operation in self._operations:
             return Response.of_json(self._operations[request.operation](document))
         status, headers, body = hooks.get("services.glue:_handle_request_sync")(
             request.method, request.path, request.headers, request.body, request.query
         )
-        if request.operation == "GetTables" and status == 200:
-            return Response.of_json(self._seen_by(request, json.loads(body)))
+        if status == 200 and request.operation in ("GetTable", "GetTables", "GetDatabases", "CreateTable"):
+            return Response.of_json(self._governed(request, document, json.loads(body)))
         return Response(status, headers, body)
+
+    def _governed(self, request: Request, document: Document, answer: Document) -> Document:
+        """What Lake Formation leaves of an answer."""
+        caller = request.caller
+        if request.operation == "GetTable":
+            return {**answer, "Table": self._guard.seen(caller, answer["Table"])}
+        if request.operation == "GetTables":
+            seen = (self._guard.seen(caller, table) for table in self._seen_by(request, answer)["TableList"])
+            return {**answer, "TableList": [table for table in seen if table is not None]}
+        if request.operation == "GetDatabases":
+            databases = answer["DatabaseList"]
+            return {
+                **answer,
+                "DatabaseList": [each for each in databases if self._guard.sees_database(caller, each["Name"])],
+            }
+        self._guard.made(caller, document["DatabaseName"], document["TableInput"]["Name"])
+        return answer
 
     def _seen_by(self, request: Request, answer: Document) -> Document:
         """The tables that the caller may see."""

@@ -10,7 +10,7 @@ from local.server.sagemaker.errors import unsupported
 from local.server.sagemaker.registry import Registry
 from local.server.sagemaker.service_model import input_shape
 from local.server.sagemaker.store import Document, Store
-from local.server.sagemaker.validation import validate
+from local.server.validation import validate
 
 _LONGEST_NAME = 63
 _KNOWN = {"ModelPackageGroupName", "ModelPackageGroupDescription", "Tags"}

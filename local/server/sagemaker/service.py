@@ -21,7 +21,7 @@ from local.server.sagemaker.service_model import input_shape, output_shape
 from local.server.sagemaker.shaping import shaped
 from local.server.sagemaker.store import Document, Store
 from local.server.sagemaker.tags import Tags
-from local.server.sagemaker.validation import validate
+from local.server.validation import validate
 
 
 class SageMaker:

@@ -111,6 +111,14 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
             lambda c: c["sources"]["flights"].update(key=["carier"]),
             "sources.flights.key: 'carier' is not a column; did you mean 'carrier'?",
         ),
+        (
+            lambda c: c["sources"]["flights"].update(sensitive=["tailnumber"]),
+            "sources.flights.sensitive: 'tailnumber' is not a column; did you mean 'tailnum'?",
+        ),
+        (
+            lambda c: c["sources"]["flights"].update(sensitive=["tailnum", "tailnum"]),
+            "sources.flights.sensitive: column 'tailnum' is given twice",
+        ),
         (lambda c: c["sources"]["flights"].update(time_zone="America/New_Yrok"), "did you mean 'America/New_York'?"),
         (lambda c: c.update(primary="flight"), "primary: 'flight' is not a source; did you mean 'flights'?"),
         (
@@ -223,3 +231,13 @@ def test_names_the_columns_of_the_tables() -> None:
     }
     assert workload.quarantine_columns("planes")["seats"] == "string"
     assert list(workload.curated_columns())[-3:] == ["arrives_late", "_event_time", "_row_id"]
+
+
+def test_who_may_see_a_column_does_not_change_the_data() -> None:
+    content = yaml.safe_load(FLIGHTS.read_text())
+    secretive = WorkloadFile.parse(content)
+    for source in content["sources"].values():
+        source.pop("sensitive", None)
+    open_ = WorkloadFile.parse(content)
+    assert secretive.primary_source.sensitive == ("tailnum",)
+    assert secretive.contract_digest() == open_.contract_digest()

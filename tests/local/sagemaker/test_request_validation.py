@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from local.server.host import ServiceError
-from local.server.sagemaker.java_regex import compile_java
+from local.server.java_regex import compile_java
 from local.server.sagemaker.service_model import input_shape, service_model
 from local.server.sagemaker.shaping import milliseconds, shaped
-from local.server.sagemaker.validation import validate
+from local.server.validation import validate
 
 GROUP = {"ModelPackageGroupName": "models"}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from local.server.host import ServiceError
-from local.server.sagemaker.java_regex import compile_java
+from local.server.java_regex import compile_java
 
 _NUMBERS = ("integer", "long", "float", "double")
 _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
@@ -24,17 +24,20 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def validate(shape: Any, params: Mapping[str, Any]) -> None:
+def validate(shape: Any, params: Mapping[str, Any], *, code: str = "ValidationException") -> None:
     """Refuse a request that does not fit its shape.
 
+    Args:
+        code: What the service calls a request that is not valid.
+
     Raises:
-        ServiceError: ``SerializationException`` for a value of the wrong type, ``ValidationException`` for everything
+        ServiceError: ``SerializationException`` for a value of the wrong type, ``code`` for everything
             else; the message names each member, the value given and the constraint.
     """
     problems = list(_problems(shape, params, ""))
     if problems:
         count = f"{len(problems)} validation error{'s' if len(problems) > 1 else ''} detected: "
-        raise ServiceError("ValidationException", count + "; ".join(problems))
+        raise ServiceError(code, count + "; ".join(problems))
 
 
 def _problems(shape: Any, value: Any, path: str) -> Iterator[str]:
