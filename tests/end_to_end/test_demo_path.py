@@ -12,7 +12,7 @@ from local.chain import Chain
 from local.executions import SUCCEEDED, Execution
 from local.predict import golden_request, predict
 from tests.end_to_end.batches import lines_of
-from tests.end_to_end.conftest import Demo
+from tests.end_to_end.conftest import SAMPLE, SECOND_MONTH, Demo
 from tests.end_to_end.lake import (
     assert_only_whole_datasets_are_read,
     database,
@@ -284,7 +284,8 @@ def test_the_records_say_what_went_in_and_what_came_out(live: Live, chain: Chain
 
 
 def test_the_report_renders(live: Live, demo: Demo) -> None:
-    """With the lineage from the batch to the endpoint."""
+    """With the lineage from the batch to the endpoint; landed again, the batch is the last one and starts nothing."""
+    live.command("land", "--months", str(SECOND_MONTH), "--sample", str(SAMPLE))
     live.command("report")
     page = live.settings.report_file.read_text()
     manifest = manifest_of(demo.second)
