@@ -9,6 +9,7 @@ export CDK_DISABLE_VERSION_CHECK := 1
 export CDK_VALIDATION := false
 export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
 export UV_SYSTEM_CERTS := 1
+export NODE_USE_SYSTEM_CA := 1
 
 MAIN := .venv/.main
 DEV := .venv/.dev
