@@ -62,11 +62,11 @@ def test_real_spark_is_refused_where_it_is_not_installed(tmp_path: Path) -> None
 
 
 def test_real_spark_finds_the_local_s3() -> None:
-    arguments = shlex.split(submit_arguments("https://127.0.0.1:4700", Path("/work/trust.p12")))
+    arguments = shlex.split(submit_arguments("https://127.0.0.1:4700", Path("/scratch/trust.p12")))
 
     conf = dict(pair.split("=", 1) for pair in arguments[1:-1:2])
     assert conf["spark.hadoop.fs.s3a.endpoint"] == "https://127.0.0.1:4700"
-    assert "-Djavax.net.ssl.trustStore=/work/trust.p12" in conf["spark.driver.extraJavaOptions"]
+    assert "-Djavax.net.ssl.trustStore=/scratch/trust.p12" in conf["spark.driver.extraJavaOptions"]
     assert arguments[-1] == "pyspark-shell"
 
 
