@@ -109,6 +109,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "ReadCandidate": read_candidate(s, p),
             "PublishDataset": publish_dataset(s, p),
             "ReadPublished": read_published(s, p),
+            "IndexDataset": index_dataset(s, p),
             "RegisterPartitions": register_partitions(p),
             "RecordRun": record_run(s),
             "Done": succeed({"dataset": jsonata("$manifest"), "phases": jsonata("$phases")}),
@@ -333,6 +334,24 @@ def read_published(s: Surroundings, p: DataParts) -> State:
     )
 
 
+def index_dataset(s: Surroundings, p: DataParts) -> State:
+    """Enters the published dataset into the index, in order of ``as_of``; doing it again writes the same entry."""
+    entry = "{'version': $version, 'as_of': $as_of, 'manifest_uri': " + f"'s3://{p.buckets['datasets']}/' & "
+    entry += published_key(s) + ", 'report_uri': $manifest.report_uri, 'profile_uri': $manifest.profile_uri}"
+    return task(
+        "aws-sdk:s3:putObject",
+        {
+            "Bucket": p.buckets["datasets"],
+            "Key": jsonata(index_key(s)),
+            "Body": jsonata(entry),
+            "ContentType": "application/json",
+            "ExpectedBucketOwner": s.account,
+        },
+        timeout=CALL_SECONDS,
+        retry_also=UNNAMED_S3,
+    )
+
+
 def register_partitions(p: DataParts) -> State:
     """Points the catalogue at the published files; until now no query sees them."""
     zones = ", ".join(f"{text(zone)}: {text(name)}" for zone, name in p.databases.items())
@@ -438,6 +457,13 @@ def refusal(error: str, cause: str) -> State:
 def published_key(s: Surroundings) -> str:
     """The JSONata of the key of the published manifest."""
     return f"'{s.workload}/' & $version & '/manifest.json'"
+
+
+def index_key(s: Surroundings) -> str:
+    """The JSONata of the key of the dataset's entry in the index; keys sort as their instants do."""
+    seconds = "$replace($replace($substring($as_of, 0, 19), '-', ''), ':', '')"
+    fraction = "($contains($as_of, '.') ? $substring($as_of, 20, 6) : '000000')"
+    return f"'{s.workload}/index/' & {seconds} & '.' & {fraction} & 'Z_' & $version & '.json'"
 
 
 def candidate_key(s: Surroundings) -> str:

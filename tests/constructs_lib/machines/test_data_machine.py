@@ -6,6 +6,7 @@ import pytest
 
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
+from gapless_glue.index import index_key
 
 RUN_ID = "0123456789abcdef-1"
 GIVEN = {
@@ -41,6 +42,7 @@ MANIFEST = {
         {"zone": "curated", "table": "flight_delays_features", "location": "s3://curated/f/"},
     ],
     "report_uri": "s3://datasets/report.json",
+    "profile_uri": "s3://datasets/profile.json",
 }
 CONDITION = {
     "error": "S3.S3Exception",
@@ -70,6 +72,7 @@ def any_answers(**changed: Any) -> dict[str, Any]:
         "ReadCandidate": body(MANIFEST),
         "PublishDataset": result({"ETag": "e"}),
         "ReadPublished": body(MANIFEST),
+        "IndexDataset": result({"ETag": "e"}),
         "DescribeTable": result({"Table": {"StorageDescriptor": {"Columns": [], "Location": "s3://old/"}}}),
         "CreatePartition": result({}),
         "UpdatePartition": result({}),
@@ -130,6 +133,34 @@ def test_publishes_by_one_write_that_never_overwrites(definition: dict[str, Any]
     assert published["Key"] == "flight_delays/v1/manifest.json"
     assert published["IfNoneMatch"] == "*"
     assert published["Body"] == MANIFEST
+
+
+@pytest.mark.parametrize(
+    ("as_of", "stamp"),
+    [
+        ("2013-05-01T00:00:00Z", "20130501T000000.000000Z"),
+        ("2013-05-01T04:05:06.000007Z", "20130501T040506.000007Z"),
+    ],
+)
+def test_enters_a_published_dataset_into_the_index_by_its_time(
+    definition: dict[str, Any], walk: Any, as_of: str, stamp: str
+) -> None:
+    checked = result({"Payload": {"version": "v1", "inputs": [], "as_of": as_of}})
+    entered = walk(definition, GIVEN, any_answers(CheckBatch=checked)).arguments("IndexDataset")
+    assert entered["Key"] == f"flight_delays/index/{stamp}_v1.json"
+    assert entered["Key"].endswith(index_key("v1", as_of))
+    assert entered["Body"] == {
+        "version": "v1",
+        "as_of": as_of,
+        "manifest_uri": "s3://datasets/flight_delays/v1/manifest.json",
+        "report_uri": "s3://datasets/report.json",
+        "profile_uri": "s3://datasets/profile.json",
+    }
+
+
+def test_enters_a_dataset_that_was_published_before(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(FindDataset=result({"KeyCount": 1})))
+    assert "IndexDataset" in done.path
 
 
 def test_takes_what_somebody_else_published_meanwhile(definition: dict[str, Any], walk: Any) -> None:
