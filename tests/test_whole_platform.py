@@ -1,4 +1,5 @@
-"""What holds for the platform as a whole: every stage, every workload, as ``app.py`` synthesises them."""
+"""What holds for the platform as a whole: every stage and workload as ``app.py`` synthesises them, and one of each with
+every option switched on."""
 
 import hashlib
 import json
@@ -7,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,18 @@ from gate.template_rules import check_templates  # noqa: E402
 from gate.wildcards import as_list, as_text, unexplained  # noqa: E402
 from stacks.config import ROOT, PlatformConfig, project_context  # noqa: E402
 from stacks.platform import build_platform, read_workloads  # noqa: E402
+from tests.everything.platform import everything_config, everything_workloads  # noqa: E402
 
 ISOLATION = Path(__file__).parent / "whole_platform"
 WORKLOADS = read_workloads()
 STAGES = PlatformConfig.parse(project_context()["stages"]).stages
+EVERYTHING = everything_workloads()
 STAGE_NAMES = [stage.name for stage in STAGES]
 WORKLOAD_NAMES = [workload.name for workload in WORKLOADS]
+ALL_STAGE_NAMES = [*STAGE_NAMES, *(stage.name for stage in everything_config().stages)]
+ALL_WORKLOAD_NAMES = [*WORKLOAD_NAMES, *(workload.name for workload in EVERYTHING)]
+PLACES = [(stage, workload) for stage in STAGE_NAMES for workload in WORKLOAD_NAMES]
+PLACES += [(stage.name, workload.name) for stage in everything_config().stages for workload in EVERYTHING]
 
 STATEFUL = (
     "AWS::S3::Bucket",
@@ -92,9 +100,36 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
-def stacks(assemblies: tuple[Path, Path]) -> list[StackTemplate]:
+def app_stacks(assemblies: tuple[Path, Path]) -> list[StackTemplate]:
     """Every stack of every stage."""
     return templates(assemblies[0])
+
+
+@dataclass(frozen=True)
+class Everything:
+    """The platform with every option: its stacks but that of the account, and what the solutions pack found."""
+
+    stacks: list[StackTemplate]
+    findings: list[str]
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Everything:
+    """The platform with every option switched on."""
+    folder = tmp_path_factory.mktemp("everything")
+    context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
+    app = App(context=context, outdir=str(folder))
+    config = everything_config()
+    build_platform(app, config, EVERYTHING)
+    findings = check_nag(app, [stage.name for stage in config.stages], [workload.name for workload in EVERYTHING])
+    stacks = [stack for stack in templates(folder) if stack.stack != "Account"]
+    return Everything(stacks, [str(finding) for finding in findings])
+
+
+@pytest.fixture(scope="session")
+def stacks(app_stacks: list[StackTemplate], everything: Everything) -> list[StackTemplate]:
+    """Every stack of every stage, and those with every option."""
+    return app_stacks + everything.stacks
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -194,13 +229,13 @@ def test_nothing_is_looked_up(assemblies: tuple[Path, Path]) -> None:
     assert [str(folder) for folder, manifest in manifests(assemblies[0]) if "missing" in manifest] == []
 
 
-def test_every_stage_has_every_stack(stacks: list[StackTemplate]) -> None:
+def test_every_stage_has_every_stack(app_stacks: list[StackTemplate]) -> None:
     expected = {"Account"}
     for stage in STAGE_NAMES:
         expected |= {f"{stage}-{name}" for name in ("Operations", "Network", "DataLake")}
         for workload in map(pascal_case, WORKLOAD_NAMES):
             expected |= {f"{stage}-{workload}State", f"{stage}-{workload}Workload"}
-    assert {stack.stack for stack in stacks} == expected
+    assert {stack.stack for stack in app_stacks} == expected
 
 
 def test_every_kind_of_network_is_synthesised_without_lookups_and_passes_the_gates(tmp_path: Path) -> None:
@@ -269,6 +304,10 @@ def nag_findings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 def test_the_solutions_pack_finds_nothing(nag_findings: list[str]) -> None:
     assert nag_findings == []
+
+
+def test_the_solutions_pack_finds_nothing_with_every_option(everything: Everything) -> None:
+    assert everything.findings == []
 
 
 def test_findings_are_acknowledged_in_one_place_that_prefixes_their_ids() -> None:
@@ -385,8 +424,7 @@ def refers_to(dimensions: list[dict[str, Any]], logical_id: str, names: list[Any
 
 
 @pytest.mark.parametrize("metric", ["Invocation5XXErrors", "ModelLatency"])
-@pytest.mark.parametrize("workload", WORKLOAD_NAMES)
-@pytest.mark.parametrize("stage", STAGE_NAMES)
+@pytest.mark.parametrize(("stage", "workload"), PLACES)
 def test_every_endpoint_has_its_alarms_before_it_exists(
     stacks: list[StackTemplate], stage: str, workload: str, metric: str
 ) -> None:
@@ -406,7 +444,7 @@ def test_wildcards_are_the_naming_prefix_or_unavoidable(stacks: list[StackTempla
     found = {
         f"{place}: {wildcard}"
         for place, statement in each_statement(stacks)
-        for wildcard in unexplained(statement, STAGE_NAMES, WORKLOAD_NAMES)
+        for wildcard in unexplained(statement, ALL_STAGE_NAMES, ALL_WORKLOAD_NAMES)
     }
     assert sorted(found) == []
 
