@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import jsii
-from aws_cdk import IgnoreMode
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -15,7 +14,7 @@ from aws_cdk import aws_s3_assets as assets
 from constructs import Construct
 
 from constructs_lib.alarms import Alarms, Metric
-from constructs_lib.asset_path import asset_path
+from constructs_lib.code_asset import code_asset
 from constructs_lib.failure_alarm import watch
 from constructs_lib.grants import ServiceRole, grant
 
@@ -113,16 +112,9 @@ class PythonFunction(Construct):
 
 
 def function_code(scope: Construct, folder: str) -> assets.Asset:
-    """Defines the asset of one function: its folder and the shared package.
+    """Defines the asset of one function: its folder, the shared package and the shared names.
 
     Raises:
         FileNotFoundError: There is no such folder.
     """
-    asset_path("lambda", folder)
-    return assets.Asset(
-        scope,
-        "Code",
-        path=str(asset_path("lambda")),
-        exclude=["*", f"!{folder}", f"!{SHARED}", "**/__pycache__"],
-        ignore_mode=IgnoreMode.DOCKER,
-    )
+    return code_asset(scope, "Code", root="lambda", folders=[folder, SHARED])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import jsii
-from aws_cdk import Aws, CfnResource, IgnoreMode
+from aws_cdk import Aws, CfnResource
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_iam as iam
@@ -19,6 +19,7 @@ from constructs import Construct
 
 from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.asset_path import asset_path
+from constructs_lib.code_asset import code_asset
 from constructs_lib.failure_alarm import watch
 from constructs_lib.grants import (
     GLUE_ENCRYPTION,
@@ -190,14 +191,8 @@ class SparkJob(Construct):
 
 
 def shared_package(scope: Construct) -> assets.Asset:
-    """Defines the asset of the package that all jobs share, as a zip with the package in it."""
-    return assets.Asset(
-        scope,
-        "Package",
-        path=str(asset_path("glue_jobs", SHARED).parent),
-        exclude=["*", f"!{SHARED}", "**/__pycache__"],
-        ignore_mode=IgnoreMode.DOCKER,
-    )
+    """Defines the asset of the package that all jobs share and of the shared names, as a zip."""
+    return code_asset(scope, "Package", root="glue_jobs", folders=[SHARED])
 
 
 def _object_arn(asset: assets.Asset) -> str:

@@ -21,10 +21,11 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from constructs_lib.names.batch import canonical_instant, canonical_json, dataset_version, parse_instant
 from gapless_glue import store
-from gapless_glue.batch import Batch, canonical_instant, dataset_version, parse_batch, parse_instant
+from gapless_glue.batch import Batch, parse_batch
 from gapless_glue.bundle import Bundle, load_bundle
-from gapless_glue.contract import Contract, canonical_json, load_contract
+from gapless_glue.contract import Contract, load_contract
 from gapless_glue.dataset import (
     count_dropped,
     count_hours,
@@ -150,7 +151,8 @@ def run(spark: SparkSession, options: Options) -> None:
     """Makes the dataset of one batch, or a report that says why there is none.
 
     Raises:
-        JobError: The batch, its files, the bundle or the version is not what it should be, or rows were lost.
+        BadBatch: The batch or one of its files is not what it should be.
+        JobError: The bundle or the version is not what it should be, or rows were lost.
     """
     configure(spark)
     clock = Stopwatch()
@@ -190,7 +192,14 @@ def check_version(options: Options, contract: Contract, bundle: Bundle, batch: B
     Raises:
         BadVersion: It is another than the job was started for.
     """
-    version = dataset_version(batch.files, contract, as_of=options.as_of, bundle=bundle.digest, engine=options.engine)
+    version = dataset_version(
+        batch.files,
+        window_days=contract.window_days,
+        contract_digest=contract.digest,
+        as_of=options.as_of,
+        bundle=bundle.digest,
+        engine=options.engine,
+    )
     if version != options.version:
         raise BadVersion(f"the inputs make version {version}, the job was started for {options.version}")
 

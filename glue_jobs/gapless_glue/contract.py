@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from constructs_lib.names.batch import contract_digest
 from gapless_glue import store
 
 
@@ -81,13 +81,8 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         validation_share=content["split"]["validation"],
         test_share=content["split"]["test"],
         max_quarantined_share=content["quality"]["max_quarantined_share"],
-        digest=hashlib.sha256(canonical_json(content)).hexdigest(),
+        digest=contract_digest(content),
     )
-
-
-def canonical_json(content: Any) -> bytes:
-    """Returns the one JSON text of a value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _source(name: str, content: Mapping[str, Any]) -> Source:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from constructs_lib.names.batch import BadBatch as BadBatch
+
 
 class JobError(Exception):
-    """A finding that the job explains by itself; anything else is a defect of the job."""
-
-
-class BadBatch(JobError):
-    """The batch is not what its ``_batch.json`` says, or cannot be read."""
+    """A finding that the job explains by itself; anything else, but for ``BadBatch``, is a defect of the job."""
 
 
 class BadSchema(JobError):

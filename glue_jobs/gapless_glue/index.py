@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 
+from constructs_lib.names.batch import index_stamp
 from gapless_glue import store
-from gapless_glue.batch import parse_instant
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,6 @@ class Entry:
     profile_uri: str
 
 
-def index_key(version: str, as_of: str) -> str:
-    """Returns an entry's name below the workload's folder: ``index/20130501T000000.000000Z_<version>.json``.
-
-    Raises:
-        ValueError: ``as_of`` is not ISO 8601 with an offset.
-    """
-    return f"index/{_stamp(parse_instant(as_of))}_{version}.json"
-
-
 def read_index(datasets_uri: str, *, before: str, newest: int) -> list[Entry]:
     """Returns the datasets whose ``as_of`` lies strictly before an instant, oldest first.
 
@@ -48,14 +38,10 @@ def read_index(datasets_uri: str, *, before: str, newest: int) -> list[Entry]:
         newest: At most so many, the last ones; each costs a read.
     """
     folder = f"{datasets_uri}index/"
-    limit = folder + _stamp(parse_instant(before))
+    limit = folder + index_stamp(before)
     earlier = [uri for uri in store.store_of(folder).list(folder) if uri < limit]
     return [_entry(uri) for uri in earlier[-newest:]]
 
 
 def _entry(uri: str) -> Entry:
     return Entry(**json.loads(store.read(uri)))
-
-
-def _stamp(instant: datetime) -> str:
-    return instant.strftime("%Y%m%dT%H%M%S.%fZ")

@@ -20,8 +20,9 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from constructs_lib.names.batch import BatchFile
 from gapless_glue import store
-from gapless_glue.batch import Batch, BatchFile
+from gapless_glue.batch import Batch
 from gapless_glue.contract import Source
 from gapless_glue.errors import BadBatch, BadSchema
 

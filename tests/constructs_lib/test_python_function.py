@@ -8,7 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Match, Template
 
-from constructs_lib import python_function
+from constructs_lib import code_asset
 from constructs_lib.alarms import Alarms, FailureAlarms, NoAlarms
 from constructs_lib.python_function import PythonFunction, function_code
 
@@ -109,7 +109,7 @@ def hashes(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
             path = root / "lambda" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-        monkeypatch.setattr(python_function, "asset_path", lambda *parts: root.joinpath(*parts))
+        monkeypatch.setattr(code_asset, "asset_path", lambda *parts: root.joinpath(*parts))
         return {
             name: str(function_code(Stack(stack, f"{name}{root.name}"), name).asset_hash) for name in ("one", "two")
         }

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from constructs_lib.names.batch import dataset_version
 from constructs_lib.names.bundle import pack
 from constructs_lib.names.workload_file import WorkloadFile
-from gapless_glue.batch import dataset_version, parse_batch
+from gapless_glue.batch import parse_batch
 from gapless_glue.contract import parse_contract
 from prepare_dataset import Options, configure, run
 
@@ -143,7 +144,14 @@ class Shop:
             contract_uri=f"file://{self.root}/contract.json",
             bundle_uri=f"file://{archive}",
             version=self.version
-            or dataset_version(files, contract, as_of=self.as_of, bundle=bundle.sha256, engine="e"),
+            or dataset_version(
+                files,
+                window_days=contract.window_days,
+                contract_digest=contract.digest,
+                as_of=self.as_of,
+                bundle=bundle.sha256,
+                engine="e",
+            ),
             attempt=f"run-{self.runs}-0-0",
             as_of=self.as_of,
             engine="e",

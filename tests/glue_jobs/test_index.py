@@ -1,7 +1,8 @@
 import json
 from pathlib import Path
 
-from gapless_glue.index import index_key, read_index
+from constructs_lib.names.batch import index_key
+from gapless_glue.index import read_index
 
 
 def enter(folder: Path, version: str, as_of: str) -> None:

@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from gapless_glue.batch import Batch, BatchFile
+from constructs_lib.names.batch import BatchFile
+from gapless_glue.batch import Batch
 from gapless_glue.contract import Column, Source
 from gapless_glue.dqdl.parser import parse
 from gapless_glue.landing import Record, read_records, stage

@@ -11,14 +11,10 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 from moto import mock_aws
 
-from check_batch.handler import BadBatch, dataset_version, decide_as_of, handler, is_safe_key, read_inputs
+from check_batch.handler import BadBatch, decide_as_of, handler
 from constructs_lib.names.workload_file import WorkloadFile
-from gapless_glue import batch as job
-from gapless_glue.contract import parse_contract
 from gapless_lambda.clients import client
 
 FLIGHTS = Path(__file__).parents[2] / "workloads" / "flight_delays" / "workload.yaml"
@@ -163,14 +159,6 @@ def test_refuses_a_malformed_entry(landing: Landing, field: str, value: object, 
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "batch", [[], "text", {}, {"workload": "flight_delays"}, {"workload": "flight_delays", "files": []}]
-)
-def test_refuses_a_batch_that_is_no_object_with_files(batch: object) -> None:
-    with pytest.raises(BadBatch, match='must be an object with a list "files"'):
-        read_inputs(batch, CONTRACT)
-
-
 def test_refuses_the_batch_of_another_workload(landing: Landing) -> None:
     landing.batch["workload"] = "churn"
     with pytest.raises(BadBatch, match="is for workload 'churn', this is 'flight_delays'"):
@@ -202,29 +190,3 @@ def test_a_failure_that_is_not_the_batch_s_is_not_called_bad_batch(landing: Land
 def test_refuses_an_instant_that_is_none(text: object) -> None:
     with pytest.raises(BadBatch, match="as_of must"):
         decide_as_of({"as_of": text}, "2013-05-01T00:00:00Z")
-
-
-DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
-KEYS = st.text(min_size=1, max_size=12)
-INSTANTS = st.datetimes(timezones=st.timezones(), allow_imaginary=False).map(lambda moment: moment.isoformat())
-
-
-@given(digests=st.lists(DIGESTS, min_size=5, max_size=8), as_of=INSTANTS, window=st.none() | st.integers(1, 400))
-def test_the_data_job_computes_the_same_version(digests: list[str], as_of: str, window: int | None) -> None:
-    contract = {**CONTRACT, "window_days": window}
-    files = [
-        {"source": SOURCES[index % len(SOURCES)], "key": f"{index}.csv", "bytes": index, "sha256": digest}
-        for index, digest in enumerate(digests)
-    ]
-    text = {"workload": "flight_delays", "files": files}
-    ours = dataset_version(
-        read_inputs(text, contract), contract, as_of=decide_as_of({}, as_of), bundle=BUNDLE, engine="ü"
-    )
-    parsed = parse_contract(contract)
-    batch = job.parse_batch(json.dumps(text).encode(), "s3://landing/x/_batch.json", parsed)
-    assert job.dataset_version(batch.files, parsed, as_of=as_of, bundle=BUNDLE, engine="ü") == ours
-
-
-@given(key=KEYS | st.lists(st.sampled_from(["", ".", "..", "a", "é", "\\", "\x00"])).map("/".join))
-def test_the_data_job_accepts_the_same_keys(key: str) -> None:
-    assert is_safe_key(key) == job.is_safe_key(key)
