@@ -42,9 +42,10 @@ class Capacity:
 
     Args:
         worker_type: Glue's name for the size of a worker.
-        workers: How many, the driver included.
+        workers: How many, the driver included; with ``auto_scaling``, how many at most.
         timeout_minutes: Minutes after which Glue ends a run.
         concurrent_runs: How many runs may go on at the same time.
+        auto_scaling: Whether Glue takes and pays only as many workers as there is work for.
 
     Raises:
         ValueError: Fewer than two workers, or a number that is not positive.
@@ -54,6 +55,7 @@ class Capacity:
     workers: int = 2
     timeout_minutes: int = 60
     concurrent_runs: int = 3
+    auto_scaling: bool = False
 
     def __post_init__(self) -> None:
         if self.workers < 2 or self.timeout_minutes < 1 or self.concurrent_runs < 1:
@@ -134,6 +136,7 @@ class SparkJob(Construct):
                 "--enable-metrics": "true",
                 "--enable-observability-metrics": "true",
                 "--enable-continuous-cloudwatch-log": "true",
+                **({"--enable-auto-scaling": "true"} if capacity.auto_scaling else {}),
                 **{f"--{argument}": value for argument, value in (arguments or {}).items()},
             },
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=capacity.concurrent_runs),

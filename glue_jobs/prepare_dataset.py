@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,30 @@ from pyspark.sql import functions as F
 
 from constructs_lib.names.batch import canonical_instant, canonical_json, dataset_version, parse_instant
 from gapless_glue import store
+from gapless_glue.accumulation import (
+    Own,
+    Parent,
+    Places,
+    carried_tables,
+    days_of,
+    grow,
+    lineage,
+    load_parent,
+    plan_days,
+    split_digest,
+    split_manifest,
+    write_lists,
+)
 from gapless_glue.batch import Batch, parse_batch
 from gapless_glue.bundle import Bundle, load_bundle
-from gapless_glue.contract import Contract, load_contract
+from gapless_glue.contract import Contract, Source, load_contract
 from gapless_glue.dataset import (
-    count_dropped,
     count_hours,
     dataset_columns,
     dataset_schema,
-    feature_rows,
-    known_in_time,
-    primary_rows,
+    files_for,
     split_rows,
+    write_features,
 )
 from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
@@ -59,8 +71,6 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.compression.codec": "zstd",
 }
-ROWS_PER_FILE = 1_000_000
-MOST_FILES = 64
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,7 @@ class Options:
         attempt: Names this run among all runs for the version.
         as_of: The instant that stands for now, ISO 8601 with an offset.
         engine: Names the code and engine that make the dataset; part of the version.
+        parent: The version of the dataset that the batch is added to; empty when it stands alone.
     """
 
     batch_uri: str
@@ -88,6 +99,7 @@ class Options:
     quarantine_uri: str
     curated_uri: str
     datasets_uri: str
+    parent: str = ""
 
     @property
     def run(self) -> str:
@@ -107,7 +119,8 @@ def parse_options(argv: Sequence[str]) -> Options:
     """Reads ``--name value`` pairs; what Glue adds for itself is ignored."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
     for option in fields(Options):
-        parser.add_argument(f"--{option.name}", required=True)
+        required = option.default is MISSING
+        parser.add_argument(f"--{option.name}", required=required, default=None if required else option.default)
     known, _ = parser.parse_known_args(argv)
     return Options(**vars(known))
 
@@ -145,6 +158,17 @@ class Job:
     batch: Batch
     rules: Sequence[SourceRule]
     clock: Stopwatch
+    parent: Parent | None = None
+
+    @property
+    def present(self) -> dict[str, Source]:
+        """The sources of which the batch holds files: all of them, unless it is added to a parent."""
+        found = {file.source for file in self.batch.files}
+        return {name: source for name, source in self.contract.sources.items() if name in found}
+
+    def carried(self) -> dict[str, tuple[str, DataFrame]]:
+        """Folder and valid rows of the sources that come from the parent."""
+        return carried_tables(self.spark, self.contract, self.bundle, self.parent, self.present)
 
 
 def run(spark: SparkSession, options: Options) -> None:
@@ -163,7 +187,8 @@ def run(spark: SparkSession, options: Options) -> None:
             batch = load_batch(options, contract)
             check_version(options, contract, bundle, batch)
             rules = parse_rules(bundle.rules, contract)
-        job = Job(spark, options, contract, bundle, batch, rules, clock)
+            parent = load_parent(options.datasets_uri, options.parent)
+        job = Job(spark, options, contract, bundle, batch, rules, clock, parent)
         validation = validate(job)
         if validation.accepted(contract.max_quarantined_share):
             prepare(job, validation)
@@ -183,7 +208,7 @@ def load_batch(options: Options, contract: Contract) -> Batch:
         text = store.read(options.batch_uri)
     except FileNotFoundError as error:
         raise BadBatch(f"there is no batch at {options.batch_uri}") from error
-    return parse_batch(text, options.batch_uri, contract)
+    return parse_batch(text, options.batch_uri, contract, needed=[contract.primary] if options.parent else None)
 
 
 def check_version(options: Options, contract: Contract, bundle: Bundle, batch: Batch) -> None:
@@ -199,6 +224,7 @@ def check_version(options: Options, contract: Contract, bundle: Bundle, batch: B
         as_of=options.as_of,
         bundle=bundle.digest,
         engine=options.engine,
+        parent=options.parent or None,
     )
     if version != options.version:
         raise BadVersion(f"the inputs make version {version}, the job was started for {options.version}")
@@ -208,27 +234,27 @@ def validate(job: Job) -> Validation:
     """Checks and stages the files, writes valid and refused rows, and counts what was written."""
     staging = f"{job.options.dataset_uri}_staging/"
     now = parse_instant(job.options.as_of)
-    sources = job.contract.sources
+    sources = job.present
+    rules = [rule for rule in job.rules if rule.source in sources]
     try:
         with job.clock.phase("landing_check"):
             rows_in = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
             for name, source in sources.items():
-                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now)
+                judged = judged_source(job.spark, f"{staging}{name}/", source, rules, now)
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
             analyzers = parse_analyzers(job.bundle.rules, job.contract)
-            measured = measure_tables(validated_tables(job), job.rules, now=now, analyzers=analyzers)
-            return conclude(job.contract, job.rules, rows_in, refused, measured)
+            measured = measure_tables(validated_tables(job), rules, now=now, analyzers=analyzers)
+            return conclude(job.contract, rules, rows_in, refused, measured)
     finally:
         store.store_of(staging).remove(staging)
 
 
 def validated_tables(job: Job) -> dict[str, DataFrame]:
-    """The valid rows of every source that has any."""
-    return read_written(
-        job, "validated", {name: validated_schema(source) for name, source in job.contract.sources.items()}
-    )
+    """The valid rows of every source that has any, those that come from the parent among them."""
+    written = read_written(job, "validated", {name: validated_schema(source) for name, source in job.present.items()})
+    return {**written, **{name: rows for name, (_, rows) in job.carried().items()}}
 
 
 def read_written(job: Job, zone: str, schemas: Mapping[str, str]) -> dict[str, DataFrame]:
@@ -247,12 +273,18 @@ def data_files(folder_uri: str) -> list[str]:
 
 def prepare(job: Job, validation: Validation) -> None:
     """Writes curated features, the three splits, profile, report and candidate manifest."""
-    with job.clock.phase("cleaning"):
-        dropped = write_curated(job, validation)
-        curated = read_dataset(job, job.options.zone("curated", "features"))
-    with job.clock.phase("splitting"):
-        plans = plan_curated(job, curated, dropped)
-        splits = write_splits(job, curated, plans)
+    more: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
+    if job.contract.accumulates:
+        dropped, curated, splits, more, figures = add_to_parent(job)
+    else:
+        with job.clock.phase("cleaning"):
+            dropped = write_curated(job)
+            curated = read_dataset(job, job.options.zone("curated", "features"))
+        with job.clock.phase("splitting"):
+            plans = plan_curated(job, curated, dropped)
+            splits = write_splits(job, curated, plans)
+    check_kept(job, validation, dropped)
     with job.clock.phase("exploration"):
         described = profile(curated, job.contract.features, job.contract.target)
         write_json(f"{job.options.dataset_uri}profile.json", {"version": job.options.version, **described})
@@ -260,29 +292,28 @@ def prepare(job: Job, validation: Validation) -> None:
         "exploration": exploration(job, described),
         "cleaning": cleaning(validation.sources[job.contract.primary].validated, dropped),
         "splitting": {split.plan.name: split_report(split) for split in splits},
+        **figures,
     }
     write_report(job, validation, phases)
-    write_json(f"{job.options.dataset_uri}manifest.json", manifest(job, splits))
+    write_json(f"{job.options.dataset_uri}manifest.json", {**manifest(job, splits), **more})
 
 
-def write_curated(job: Job, validation: Validation) -> dict[str | None, int]:
-    """Writes the features of all usable rows; returns rows per reason for dropping them.
+def write_curated(job: Job) -> dict[str | None, int]:
+    """Writes the features of all usable rows; returns rows per reason for dropping them."""
+    folder = job.options.zone("curated", "features")
+    return write_features(job.contract, job.bundle, validated_tables(job), parse_instant(job.options.as_of), folder)
+
+
+def check_kept(job: Job, validation: Validation, dropped: Mapping[str | None, int]) -> None:
+    """Holds what became of the primary source's rows against how many there were.
 
     Raises:
-        RowsLost: The primary source's rows did not all come through.
+        RowsLost: They did not all come through.
     """
-    contract, tables = job.contract, validated_tables(job)
-    primary = primary_rows(contract, job.bundle, tables[contract.primary], parse_instant(job.options.as_of))
-    dropped = count_dropped(primary)
-    validated = validation.sources[contract.primary].validated
+    primary = job.contract.primary
+    validated = validation.sources[primary].validated
     if sum(dropped.values()) != validated:
-        raise RowsLost(f"{validated} rows of {contract.primary} were validated, derive gave {sum(dropped.values())}")
-    joined = known_in_time(contract, tables) | {contract.primary: primary}
-    rows = feature_rows(contract, job.bundle, joined)
-    rows.coalesce(files_for(dropped.get(None, 0))).write.mode("overwrite").parquet(
-        job.options.zone("curated", "features")
-    )
-    return dropped
+        raise RowsLost(f"{validated} rows of {primary} were validated, derive gave {sum(dropped.values())}")
 
 
 def read_dataset(job: Job, folder_uri: str) -> DataFrame:
@@ -331,6 +362,37 @@ def write_splits(job: Job, curated: DataFrame, plans: Sequence[SplitPlan]) -> li
     return splits
 
 
+def add_to_parent(
+    job: Job,
+) -> tuple[Mapping[str | None, int], DataFrame, list[Split], dict[str, Any], dict[str, Any]]:
+    """Adds the batch to its parent.
+
+    Returns:
+        Rows per reason for dropping them, the rows of the days that changed, the splits of the whole dataset, and what
+        manifest and report say besides.
+    """
+    options, contract = job.options, job.contract
+    features_uri = f"{options.curated_uri}features/"
+    run_uri = options.zone("curated", "features")
+    with job.clock.phase("cleaning"):
+        own = Own(options.version, parse_instant(options.as_of), validated_tables(job))
+        places = Places(options.datasets_uri, options.dataset_uri, features_uri, run_uri)
+        grown = grow(job.spark, contract, job.bundle, job.parent, own, places)
+    with job.clock.phase("splitting"):
+        splits = []
+        for plan in plan_days(contract, grown.days):
+            days = days_of(grown.days, plan)
+            uri = f"{options.dataset_uri}{plan.name}.manifest"
+            write_json(uri, split_manifest(days, features_uri))
+            splits.append(Split(plan, uri, split_digest(contract, days)))
+        more = {
+            "parent": options.parent or None,
+            "lineage": lineage(contract, job.bundle),
+            **write_lists(contract, grown.days, options.dataset_uri),
+        }
+    return grown.dropped, grown.rows, splits, more, {"accumulation": grown.figures}
+
+
 def write_split_manifest(job: Job, split: str) -> str:
     """Writes the manifest that SageMaker reads a split by; returns its URI."""
     folder = job.options.dataset_uri
@@ -338,11 +400,6 @@ def write_split_manifest(job: Job, split: str) -> str:
     uri = f"{folder}{split}.manifest"
     write_json(uri, [{"prefix": folder}, *files])
     return uri
-
-
-def files_for(rows: int) -> int:
-    """How many files a table of so many rows is written to, at most (an engine may make a few more)."""
-    return max(1, min(MOST_FILES, -(-rows // ROWS_PER_FILE)))
 
 
 def exploration(job: Job, described: Mapping[str, Any]) -> dict[str, Any]:
@@ -406,20 +463,25 @@ def manifest(job: Job, splits: Sequence[Split]) -> dict[str, Any]:
         "contract_digest": contract.digest,
         "engine": options.engine,
         "splits": {split.plan.name: {"manifest_uri": split.manifest_uri, **split_report(split)} for split in splits},
-        "tables": tables(options, contract),
+        "tables": tables(job),
         "report_uri": f"{options.dataset_uri}report.json",
         "profile_uri": f"{options.dataset_uri}profile.json",
     }
 
 
-def tables(options: Options, contract: Contract) -> list[dict[str, str]]:
-    """The partitions that this run wrote; a table without rows has none."""
-    written = [("validated", name) for name in contract.sources] + [("quarantine", name) for name in contract.sources]
-    places = [(zone, name, options.zone(zone, name)) for zone, name in [*written, ("curated", "features")]]
+def tables(job: Job) -> list[dict[str, str]]:
+    """The partitions of this dataset's version; a table without rows has none.
+
+    Sources that come from the parent stay where they are. Features that accumulate are listed by day elsewhere.
+    """
+    written = [(zone, name) for zone in ("validated", "quarantine") for name in job.present]
+    if not job.contract.accumulates:
+        written.append(("curated", "features"))
+    places = [(zone, name, job.options.zone(zone, name)) for zone, name in written]
+    carried = [("validated", name, place) for name, (place, _) in job.carried().items()]
     return [
-        {"zone": zone, "table": f"{contract.name}_{name}", "location": place}
-        for zone, name, place in places
-        if data_files(place)
+        {"zone": zone, "table": f"{job.contract.name}_{name}", "location": place}
+        for zone, name, place in [*(each for each in places if data_files(each[2])), *carried]
     ]
 
 

@@ -154,6 +154,7 @@ class WorkloadStack(Stack):
                 worker_type=workload.preparation.worker_type,
                 workers=workload.preparation.workers,
                 timeout_minutes=workload.preparation.timeout_minutes,
+                auto_scaling=workload.preparation.auto_scaling,
             ),
         )
         lake.grant_read(job, "landing", folder)

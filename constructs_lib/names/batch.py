@@ -87,10 +87,14 @@ def dataset_version(
     as_of: str,
     bundle: str,
     engine: str,
+    parent: str | None = None,
 ) -> str:
     """Returns the 32 hex digits that name a dataset: equal contents, window, time, scripts and engine, equal name.
 
     Neither keys nor the order of files count.
+
+    Args:
+        parent: The version of the dataset that the batch is added to. Default: the batch stands alone.
     """
     identity: dict[str, Any] = {
         "inputs": sorted([file.source, file.sha256] for file in files),
@@ -99,6 +103,7 @@ def dataset_version(
         "bundle": bundle,
         "engine": engine,
         "contract_digest": contract_digest,
+        **({} if parent is None else {"parent": parent}),
     }
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:32]
 

@@ -137,11 +137,37 @@ class Quality(_Part):
     max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
+class Dataset(_Part):
+    """What a dataset is made of: one batch, or a batch and everything that earlier ones brought.
+
+    Attributes:
+        accumulate: Whether a batch holds only what is new. It must then bring rows of the primary source; any other
+            source that it leaves out is taken from the newest earlier dataset. Rows are kept by day (UTC) of the event.
+        repeats_within_days: A row that comes again, with the same key, takes the place of the earlier one when their
+            events lie at most so many days apart. Farther apart they are two rows.
+    """
+
+    accumulate: bool = False
+    repeats_within_days: Annotated[int, Field(ge=0, le=366)] = 7
+
+    @model_validator(mode="after")
+    def _asks_for_nothing_without_effect(self) -> Self:
+        if not self.accumulate and "repeats_within_days" in self.model_fields_set:
+            raise ValueError("repeats_within_days: has an effect only with accumulate: true")
+        return self
+
+
 class Preparation(_Part):
-    """The compute of the data job: Glue workers and the time one run may take."""
+    """The compute of the data job: Glue workers and the time one run may take.
+
+    Attributes:
+        workers: How many workers a run has, the driver included; with ``auto_scaling``, how many it may have.
+        auto_scaling: Whether Glue takes only as many of them as there is work for, and is paid for no more.
+    """
 
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
     workers: Annotated[int, Field(ge=2, le=100)] = 2
+    auto_scaling: bool = False
     timeout_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
 
 
@@ -235,6 +261,7 @@ class WorkloadFile(_Part):
         features: The columns a model sees, name → type. Default: every column of the primary source that is known
             in time and is neither key, target nor event time.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
+            With ``dataset.accumulate`` the first of these days counts as a whole.
         approval: Whether a model that passed the gate is approved at once or by a person.
     """
 
@@ -249,6 +276,7 @@ class WorkloadFile(_Part):
     derived: dict[ColumnName, ColumnType] = {}
     features: dict[ColumnName, ColumnType] = {}
     window_days: Annotated[int, Field(ge=1, le=3660)] | None = None
+    dataset: Dataset = Dataset()
     split: Split = Split()
     quality: Quality = Quality()
     preparation: Preparation = Preparation()
@@ -373,8 +401,10 @@ class WorkloadFile(_Part):
             name: {**source.model_dump(mode="json", exclude={"sensitive"}), "columns": _listed(source.columns)}
             for name, source in self.sources.items()
         }
+        accumulation = {"dataset": self.dataset.model_dump(mode="json")} if self.dataset.accumulate else {}
         return {
             **content,
+            **accumulation,
             "primary": self.primary_name,
             "sources": sources,
             "derived": _listed(self.derived),

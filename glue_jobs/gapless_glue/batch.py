@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from constructs_lib.names.batch import BatchFile, read_files
@@ -22,8 +23,11 @@ class Batch:
         return [file for file in self.files if file.source == source]
 
 
-def parse_batch(text: bytes, uri: str, contract: Contract) -> Batch:
+def parse_batch(text: bytes, uri: str, contract: Contract, *, needed: Collection[str] | None = None) -> Batch:
     """Reads the content of ``_batch.json``.
+
+    Args:
+        needed: The sources that it must hold files of. Default: all of the contract.
 
     Raises:
         BadBatch: It is not JSON, or no batch of the workload.
@@ -32,5 +36,10 @@ def parse_batch(text: bytes, uri: str, contract: Contract) -> Batch:
         content = json.loads(text)
     except ValueError as error:
         raise BadBatch(f"_batch.json is not JSON: {error}") from error
-    files = read_files(content, workload=contract.name, sources=contract.sources, needed=contract.sources)
+    files = read_files(
+        content,
+        workload=contract.name,
+        sources=contract.sources,
+        needed=needed if needed is not None else contract.sources,
+    )
     return Batch(uri.rsplit("/", 1)[0] + "/", files)

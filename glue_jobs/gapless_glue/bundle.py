@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import io
@@ -23,12 +24,17 @@ Features = Callable[[Mapping[str, DataFrame]], DataFrame]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A workload's scripts: its digest, its rules and the two functions of ``features.py`` (None when absent)."""
+    """A workload's scripts: its digest, its rules and the two functions of ``features.py`` (None when absent).
+
+    Attributes:
+        features_digest: SHA-256 of ``features.py`` and of the scripts beside it that it imports: of what makes rows.
+    """
 
     digest: str
     rules: str
     derive: Derive | None
     features: Features | None
+    features_digest: str = ""
 
 
 def load_bundle(uri: str, folder: Path) -> Bundle:
@@ -54,7 +60,34 @@ def load_bundle(uri: str, folder: Path) -> Bundle:
         rules=rules.read_text(encoding="utf-8") if rules.exists() else "",
         derive=getattr(module, "derive", None),
         features=getattr(module, "features", None),
+        features_digest=features_digest(folder),
     )
+
+
+def features_digest(folder: Path) -> str:
+    """Returns the SHA-256, in hex, of ``features.py`` and of every script of a folder that it imports, however far."""
+    found: dict[str, bytes] = {}
+    names = ["features"]
+    while names:
+        name = names.pop()
+        place = folder.joinpath(*name.split("."))
+        script = next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+        if name not in found and script is not None:
+            found[name] = script.read_bytes()
+            names += imported_names(found[name])
+    digests = [f"{name} {hashlib.sha256(found[name]).hexdigest()}" for name in sorted(found)]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def imported_names(script: bytes) -> list[str]:
+    """Returns the names that may be modules in the import statements of a script that was loaded before."""
+    names = []
+    for node in ast.walk(ast.parse(script)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def _unpack(content: bytes, folder: Path) -> None:

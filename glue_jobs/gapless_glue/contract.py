@@ -42,7 +42,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Contract:
-    """What the data job must know of a workload."""
+    """What the data job must know of a workload.
+
+    Attributes:
+        accumulates: Whether a batch holds only what is new, and a dataset what earlier batches brought as well.
+        repeats_within_days: How many days the events of two rows with one key may lie apart for the later batch's row
+            to take the place of the other.
+    """
 
     name: str
     target: str
@@ -55,6 +61,8 @@ class Contract:
     validation_share: float
     test_share: float
     max_quarantined_share: float
+    accumulates: bool
+    repeats_within_days: int
     digest: str
 
     @property
@@ -69,6 +77,7 @@ def load_contract(uri: str) -> Contract:
 
 def parse_contract(content: Mapping[str, Any]) -> Contract:
     """Makes a contract from its JSON form."""
+    dataset = content.get("dataset", {"accumulate": False, "repeats_within_days": 0})
     return Contract(
         name=content["name"],
         target=content["target"],
@@ -81,6 +90,8 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         validation_share=content["split"]["validation"],
         test_share=content["split"]["test"],
         max_quarantined_share=content["quality"]["max_quarantined_share"],
+        accumulates=dataset["accumulate"],
+        repeats_within_days=dataset["repeats_within_days"],
         digest=contract_digest(content),
     )
 

@@ -12,13 +12,15 @@ from gapless_glue.bundle import Bundle
 from gapless_glue.contract import Column as ContractColumn
 from gapless_glue.contract import Contract
 from gapless_glue.errors import BadBundle
-from gapless_glue.splits import HourCount, SplitPlan
+from gapless_glue.splits import PeriodCount, SplitPlan
 
 EVENT_TIME = "_event_time"
 ROW_ID = "_row_id"
 TARGET = "_target"
 DROPPED = "_dropped"
 MICROSECONDS_PER_HOUR = 3_600_000_000
+ROWS_PER_FILE = 1_000_000
+MOST_FILES = 64
 
 NO_TARGET = "no outcome (target missing)"
 NO_EVENT_TIME = "no event time"
@@ -57,10 +59,18 @@ def _why_dropped(contract: Contract, as_of: datetime) -> Column:
     """The first reason why a row cannot be used; null for a row that can."""
     time = F.col(EVENT_TIME)
     reason = F.when(time.isNull(), F.lit(NO_EVENT_TIME)).when(time >= instant_column(as_of), F.lit(NOT_YET))
-    if contract.window_days is not None:
-        start = as_of - timedelta(days=contract.window_days)
+    start = window_start(contract, as_of)
+    if start is not None:
         reason = reason.when(time < instant_column(start), F.lit(TOO_OLD))
     return reason.when(F.col(TARGET).isNull(), F.lit(NO_TARGET))
+
+
+def window_start(contract: Contract, as_of: datetime) -> datetime | None:
+    """Returns from when on events are used; None for all. Where rows are kept by day, a day is in or out as a whole."""
+    if contract.window_days is None:
+        return None
+    start = as_of - timedelta(days=contract.window_days)
+    return start.replace(hour=0, minute=0, second=0, microsecond=0) if contract.accumulates else start
 
 
 def known_in_time(contract: Contract, tables: Mapping[str, DataFrame]) -> dict[str, DataFrame]:
@@ -89,6 +99,32 @@ def feature_rows(contract: Contract, bundle: Bundle, tables: Mapping[str, DataFr
     )
 
 
+def write_features(
+    contract: Contract, bundle: Bundle, tables: Mapping[str, DataFrame], as_of: datetime, folder_uri: str
+) -> dict[str | None, int]:
+    """Writes the features of all usable rows to a new folder.
+
+    Args:
+        tables: Source → validated rows.
+
+    Returns:
+        Rows of the primary source per reason for dropping them; None stands for the rows that were written.
+
+    Raises:
+        BadBundle: ``features.py`` does not do what the contract says.
+    """
+    primary = primary_rows(contract, bundle, tables[contract.primary], as_of)
+    dropped = count_dropped(primary)
+    rows = feature_rows(contract, bundle, known_in_time(contract, tables) | {contract.primary: primary})
+    rows.coalesce(files_for(dropped.get(None, 0))).write.mode("overwrite").parquet(folder_uri)
+    return dropped
+
+
+def files_for(rows: int) -> int:
+    """How many files a table of so many rows is written to, at most (an engine may make a few more)."""
+    return max(1, min(MOST_FILES, -(-rows // ROWS_PER_FILE)))
+
+
 def dataset_columns(contract: Contract) -> tuple[ContractColumn, ...]:
     """The columns of a dataset, in order."""
     own = (
@@ -110,7 +146,7 @@ def count_dropped(rows: DataFrame) -> dict[str | None, int]:
     return {row[DROPPED]: int(row["rows"]) for row in counted.collect()}
 
 
-def count_hours(rows: DataFrame, target: str) -> list[HourCount]:
+def count_hours(rows: DataFrame, target: str) -> list[PeriodCount]:
     """Counts rows and positives per hour (UTC)."""
     time = F.expr(f"unix_micros({EVENT_TIME})")
     hour = F.floor(F.col("time") / F.lit(MICROSECONDS_PER_HOUR)).cast("bigint")
@@ -125,7 +161,7 @@ def count_hours(rows: DataFrame, target: str) -> list[HourCount]:
         )
     )
     return [
-        HourCount(row["hour"], row["rows"], row["positives"], row["first"], row["last"]) for row in counted.collect()
+        PeriodCount(row["hour"], row["rows"], row["positives"], row["first"], row["last"]) for row in counted.collect()
     ]
 
 

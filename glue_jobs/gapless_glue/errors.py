@@ -17,6 +17,10 @@ class BadBundle(JobError):
     """The workload's bundle is damaged, or its scripts do not do what the contract says."""
 
 
+class BadParent(JobError):
+    """The earlier dataset that a batch is to be added to cannot be continued."""
+
+
 class BadRules(JobError):
     """``rules.dqdl`` cannot be parsed, or names a rule, source or column that is not known."""
 

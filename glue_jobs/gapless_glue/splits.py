@@ -1,6 +1,7 @@
 """Splits by time: the newest rows are for the test, the next newest for validation, the rest is to train on.
 
-Bounds lie on full hours (UTC), so that they are found from a few counts, and rows of the same time stay together.
+Bounds lie on full hours, or full days where rows are kept by day (UTC), so that they are found from a few counts, and
+rows of the same time stay together.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from datetime import UTC, datetime
 from gapless_glue.errors import TooFewRows
 
 HOUR = 3600
+DAY = 24 * HOUR
+PERIODS = {HOUR: "hours", DAY: "days"}
 SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class HourCount:
-    """The rows of one hour: hours since 1970, rows, positives, first and last event in microseconds since 1970."""
+class PeriodCount:
+    """The rows of one hour or day: its number since 1970, rows, positives, first and last event in microseconds."""
 
-    hour: int
+    number: int
     rows: int
     positives: int
     first: int
@@ -39,35 +42,43 @@ class SplitPlan:
     last: str
 
 
-def plan_splits(hours: Sequence[HourCount], validation: float, test: float) -> list[SplitPlan]:
-    """Returns train, validation and test with shares as near to the wanted ones as full hours allow.
+def plan_splits(
+    counts: Sequence[PeriodCount], validation: float, test: float, *, period: int = HOUR
+) -> list[SplitPlan]:
+    """Returns train, validation and test with shares as near to the wanted ones as full periods allow.
+
+    Args:
+        counts: The rows of each period that has any.
+        validation, test: The wanted shares of all rows.
+        period: Seconds of a period, ``HOUR`` or ``DAY``.
 
     Raises:
-        TooFewRows: There are rows of fewer than three hours.
+        TooFewRows: There are rows of fewer than three periods.
     """
-    ordered = sorted(hours, key=lambda count: count.hour)
+    ordered = sorted(counts, key=lambda count: count.number)
     if len(ordered) < len(SPLITS):
-        raise TooFewRows(f"rows of {len(ordered)} different hours; train, validation and test need at least three")
+        units = PERIODS[period]
+        raise TooFewRows(f"rows of {len(ordered)} different {units}; train, validation and test need at least three")
     rows = sum(count.rows for count in ordered)
     first_cut = _cut(ordered, rows * (1 - validation - test), 1, len(ordered) - 2)
     second_cut = _cut(ordered, rows * (1 - test), first_cut + 1, len(ordered) - 1)
     groups = (ordered[:first_cut], ordered[first_cut:second_cut], ordered[second_cut:])
-    return [_plan(name, group) for name, group in zip(SPLITS, groups, strict=True)]
+    return [_plan(name, group, period) for name, group in zip(SPLITS, groups, strict=True)]
 
 
-def _cut(ordered: Sequence[HourCount], wanted: float, low: int, high: int) -> int:
-    """Returns how many hours, from ``low`` to ``high``, hold the number of rows nearest to the wanted one."""
+def _cut(ordered: Sequence[PeriodCount], wanted: float, low: int, high: int) -> int:
+    """Returns how many periods, from ``low`` to ``high``, hold the number of rows nearest to the wanted one."""
     before = [0]
     for count in ordered:
         before.append(before[-1] + count.rows)
     return min(range(low, high + 1), key=lambda index: (abs(before[index] - wanted), index))
 
 
-def _plan(name: str, group: Sequence[HourCount]) -> SplitPlan:
+def _plan(name: str, group: Sequence[PeriodCount], period: int) -> SplitPlan:
     return SplitPlan(
         name=name,
-        start=group[0].hour * HOUR,
-        end=(group[-1].hour + 1) * HOUR,
+        start=group[0].number * period,
+        end=(group[-1].number + 1) * period,
         rows=sum(count.rows for count in group),
         positives=sum(count.positives for count in group),
         first=instant(group[0].first),

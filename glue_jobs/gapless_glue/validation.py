@@ -152,7 +152,7 @@ def conclude(
         RowsLost: The rows of a source that were read are not those that were validated plus those quarantined.
     """
     sources = {}
-    for name in contract.sources:
+    for name in (each for each in contract.sources if each in rows_in):
         quarantined, reasons = refused.get(name, (0, Counter()))
         validated = int(measured[name].metrics[ROWS]) if name in measured else 0
         if rows_in[name] != validated + quarantined:

@@ -10,7 +10,7 @@ The event is ``{"batch_uri", "as_of", "bundle": {"bundle"}}``, the result ``{"ve
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
@@ -129,4 +129,5 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
         bundle=event["bundle"]["bundle"],
         engine=settings.engine,
     )
-    return Checked(version=version, inputs=[Input(**asdict(file)) for file in files], as_of=as_of)
+    inputs = [Input(source=file.source, key=file.key, sha256=file.sha256, bytes=file.bytes) for file in files]
+    return Checked(version=version, inputs=inputs, as_of=as_of)

@@ -56,6 +56,16 @@ def test_brings_the_shared_package_and_no_bookmarks(stack: Stack) -> None:
     )
 
 
+def test_takes_workers_as_it_needs_them_only_when_asked_to(stack: Stack) -> None:
+    any_job(stack, "Fixed")
+    any_job(stack, "Scaled", capacity=Capacity(workers=20, auto_scaling=True))
+    template = Template.from_stack(stack)
+    scaled = {"NumberOfWorkers": 20, "DefaultArguments": Match.object_like({"--enable-auto-scaling": "true"})}
+    template.has_resource_properties("AWS::Glue::Job", {"Name": "dev-scaled", **scaled})
+    fixed = {"DefaultArguments": Match.object_like({"--enable-auto-scaling": Match.absent()})}
+    template.has_resource_properties("AWS::Glue::Job", {"Name": "dev-fixed", **fixed})
+
+
 def test_may_read_its_own_code_and_no_other_object(stack: Stack) -> None:
     any_job(stack)
     (policy,) = Template.from_stack(stack).find_resources("AWS::IAM::Policy").values()

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gapless_glue.errors import TooFewRows
-from gapless_glue.splits import HourCount, plan_splits
+from gapless_glue.splits import PeriodCount, plan_splits
 
 
-def hours(counts: dict[int, int]) -> list[HourCount]:
+def hours(counts: dict[int, int]) -> list[PeriodCount]:
     return [
-        HourCount(hour, rows, rows // 2, hour * 3600 * 10**6, hour * 3600 * 10**6 + 5) for hour, rows in counts.items()
+        PeriodCount(hour, rows, rows // 2, hour * 3600 * 10**6, hour * 3600 * 10**6 + 5)
+        for hour, rows in counts.items()
     ]
 
 

@@ -13,7 +13,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from check_batch.handler import BadBatch, decide_as_of, handler
+from check_batch.handler import decide_as_of, handler
+from constructs_lib.names.batch import BadBatch
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_lambda.clients import client
 

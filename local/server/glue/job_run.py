@@ -28,6 +28,7 @@ _LOOK_SECONDS = 0.25
 _KILL_SECONDS = 2.0
 _IGNORED = {
     "--enable-metrics": "there are no executors to measure",
+    "--enable-auto-scaling": "there are no workers to take or leave",
     "--additional-python-modules": "the script sees the packages of the interpreter that runs jobs",
     "--extra-jars": "the engine has no JVM",
     "--conf": "the script sets its session's configuration itself",

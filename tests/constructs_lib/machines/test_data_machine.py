@@ -6,7 +6,7 @@ import pytest
 
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
-from gapless_glue.index import index_key
+from constructs_lib.names.batch import index_key
 
 RUN_ID = "0123456789abcdef-1"
 GIVEN = {
