@@ -76,6 +76,10 @@ class Places:
     features_uri: str
     run_uri: str
 
+    def of(self, version: str) -> str:
+        """Returns where this run writes the days that the batch of a dataset touches."""
+        return f"{self.run_uri}from={version}/"
+
 
 @dataclass(frozen=True)
 class Own:
@@ -176,7 +180,7 @@ def grow(
         for each in again:
             days = _made_again(spark, contract, bundle, each, days, places)
         dropped = write_features(contract, bundle, own.tables, own.as_of, f"{staging}{own.version}/")
-        change = _added(spark, contract, days, dropped, f"{staging}{own.version}/", places.run_uri)
+        change = _added(spark, contract, days, dropped, f"{staging}{own.version}/", places.of(own.version))
     finally:
         store.store_of(staging).remove(staging)
     if not change.added:
@@ -219,7 +223,7 @@ def _made_again(
     }
     staged = f"{places.dataset_uri}_staging/{each.version}/"
     dropped = write_features(contract, bundle, tables, each.as_of, staged)
-    return _added(spark, contract, days, dropped, staged, f"{places.run_uri}from={each.version}/").days
+    return _added(spark, contract, days, dropped, staged, places.of(each.version)).days
 
 
 def _added(

@@ -90,6 +90,7 @@ class Shop:
     entries: list[dict[str, Any]] = field(default_factory=list)
     as_of: str = AS_OF
     version: str | None = None
+    parent: str = ""
     runs: int = 0
 
     @property
@@ -137,7 +138,8 @@ class Shop:
         archive.write_bytes(bundle.content)
         batch_uri = f"file://{self.landing}/_batch.json"
         contract = parse_contract(self.contract)
-        files = parse_batch(text, batch_uri, contract).files
+        needed = [contract.primary] if self.parent else None
+        files = parse_batch(text, batch_uri, contract, needed=needed).files
         self.runs += 1
         options = Options(
             batch_uri=batch_uri,
@@ -151,10 +153,12 @@ class Shop:
                 as_of=self.as_of,
                 bundle=bundle.sha256,
                 engine="e",
+                parent=self.parent or None,
             ),
             attempt=f"run-{self.runs}-0-0",
             as_of=self.as_of,
             engine="e",
+            parent=self.parent,
             **{
                 f"{zone}_uri": f"file://{self.root}/{zone}/shop/"
                 for zone in ("validated", "quarantine", "curated", "datasets")

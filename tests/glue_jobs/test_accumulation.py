@@ -1,0 +1,356 @@
+"""A dataset that accumulates: what a batch adds, what it replaces, what it leaves alone, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from constructs_lib.names.workload_file import WorkloadFile
+from gapless_glue.days import read_days
+from gapless_glue.errors import BadBatch, BadParent, TooFewRows
+
+Shop = Any  # the class of the fixture; conftest.py has it
+
+SPLITS = ("train", "validation", "test")
+CUSTOMERS = b"customer,since,premium\n1,2020-01-01,true\n2,2021-05-05,false\n3,2022-12-31,true\n"
+HEADER = "order,customer,placed,amount,country,returned"
+
+
+def order(number: int, day: str, *, amount: float = 10.5, returned: str = "true", hour: int = 12) -> str:
+    """One line of orders; noon in Berlin is the same day in UTC."""
+    return f"{number},{number % 3 + 1},{day}T{hour:02}:00:00,{amount},DE,{returned}"
+
+
+def days_from(first: str, count: int) -> list[str]:
+    return [(date.fromisoformat(first) + timedelta(days=offset)).isoformat() for offset in range(count)]
+
+
+def numbered(first: int, days: list[str], per_day: int = 4) -> list[str]:
+    """Some orders of each day, numbered on."""
+    return [
+        order(first + position * per_day + index, day, returned="true" if index % 2 else "false", hour=8 + index)
+        for position, day in enumerate(days)
+        for index in range(per_day)
+    ]
+
+
+@dataclass
+class Growing:
+    """A shop whose batches are added to one another, and published as the data machine does."""
+
+    shop: Shop
+    published: list[str] = field(default_factory=list)
+
+    def add(self, as_of: str, lines: list[str], *, customers: bytes | None = None) -> dict[str, Any]:
+        """Lands a batch after the one before, runs the job on it and publishes what it made."""
+        shutil.rmtree(self.shop.landing, ignore_errors=True)
+        self.shop.entries = []
+        self.shop.land("orders", f"orders-{len(self.published)}.csv", "\n".join([HEADER, *lines, ""]).encode())
+        if customers is not None:
+            self.shop.land("customers", "customers.csv", customers)
+        self.shop.as_of = as_of
+        report: dict[str, Any] = self.shop.run()
+        if report["phases"]["splitting"]["train"]["rows"]:
+            self.publish(report)
+        return report
+
+    def publish(self, report: Mapping[str, Any]) -> None:
+        candidate = self.shop.dataset(report) / "manifest.json"
+        shutil.copyfile(candidate, candidate.parents[1] / "manifest.json")
+        self.shop.parent = str(report["version"])
+        self.published.append(self.shop.parent)
+
+    def manifest(self, version: str | None = None) -> dict[str, Any]:
+        folder = self.shop.root / "datasets" / "shop" / (version or self.published[-1])
+        content: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        return content
+
+    def split_files(self, name: str, version: str | None = None) -> list[Path]:
+        """What SageMaker fetches for a split."""
+        manifest = Path(self.manifest(version)["splits"][name]["manifest_uri"].removeprefix("file://"))
+        prefix, *keys = json.loads(manifest.read_text())
+        return [Path(prefix["prefix"].removeprefix("file://") + key) for key in keys]
+
+    def rows(self, version: str | None = None) -> list[dict[str, Any]]:
+        files = [file for name in SPLITS for file in self.split_files(name, version)]
+        found = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+        return sorted(found, key=lambda row: (row["_event_time"], row["_row_id"]))
+
+    def ids(self, version: str | None = None) -> list[str]:
+        return [row["_row_id"] for row in self.rows(version)]
+
+    def days(self, version: str | None = None) -> dict[str, Any]:
+        return read_days(self.manifest(version)["days_uri"])
+
+
+@pytest.fixture
+def growing(shop: Shop) -> Growing:
+    """A workload that accumulates, before its first batch."""
+    shop.contract["dataset"] = {"accumulate": True, "repeats_within_days": 2}
+    shop.scripts["rules.dqdl"] = b"Rules = [ RowCount > 0 ]\n"
+    return Growing(shop)
+
+
+@pytest.fixture
+def january(growing: Growing) -> Growing:
+    """Eight days of January, four orders each."""
+    growing.add("2024-01-09T00:00:00Z", numbered(0, days_from("2024-01-01", 8)), customers=CUSTOMERS)
+    return growing
+
+
+def figures(report: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = report["phases"]["accumulation"]
+    return found
+
+
+def test_a_contract_says_nothing_of_accumulation_until_it_is_asked_for(shop: Shop) -> None:
+    assert "dataset" not in shop.contract
+    assert "accumulation" not in shop.run()["phases"]
+
+
+def test_the_first_batch_is_a_whole_dataset_by_day(january: Growing) -> None:
+    assert len(january.rows()) == 32
+    assert january.manifest()["parent"] is None
+    assert list(january.days()) == days_from("2024-01-01", 8)
+    assert {day.rows for day in january.days().values()} == {4}
+    assert sum(split["rows"] for split in january.manifest()["splits"].values()) == 32
+
+
+def test_a_batch_adds_its_days_and_refers_to_the_files_of_all_others(january: Growing) -> None:
+    before = january.days()
+    report = january.add("2024-01-11T00:00:00Z", numbered(100, days_from("2024-01-09", 2)))
+    after = january.days()
+    assert len(january.rows()) == 40
+    assert {name: after[name] for name in before} == before
+    assert january.manifest()["parent"] == january.published[0]
+    assert figures(report) == {
+        "parent": january.published[0],
+        "made_again": [],
+        "rows_added": 8,
+        "rows_replaced": 0,
+        "rows_read": 8,
+        "rows_written": 8,
+        "days_written": 2,
+        "days_pruned": 0,
+        "days": 10,
+    }
+
+
+def test_the_newest_days_are_the_test_and_splits_meet_between_days(january: Growing) -> None:
+    january.add("2024-01-21T00:00:00Z", numbered(100, days_from("2024-01-09", 12)))
+    splits = january.manifest()["splits"]
+    assert [splits[name]["rows"] for name in SPLITS] == [56, 12, 12]
+    assert splits["test"]["from"] == "2024-01-18T07:00:00Z"
+    days = [
+        {row["_event_time"].date() for file in january.split_files(name) for row in rows_of(file)} for name in SPLITS
+    ]
+    assert not days[0] & days[1] and not days[1] & days[2]
+
+
+def rows_of(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.ParquetFile(file).read().to_pylist()
+    return found
+
+
+def test_all_files_of_a_split_lie_under_one_prefix_and_each_day_has_one(january: Growing) -> None:
+    january.add("2024-01-11T00:00:00Z", numbered(100, days_from("2024-01-08", 3)))
+    files = [file for name in SPLITS for file in january.split_files(name)]
+    assert len(files) == len(january.days()) == 10
+    assert all(file.is_relative_to(january.shop.root / "curated" / "shop" / "features") for file in files)
+
+
+def test_the_digests_are_those_of_a_dataset_made_at_once(january: Growing) -> None:
+    january.add("2024-01-11T00:00:00Z", numbered(100, days_from("2024-01-09", 2)))
+    grown = january.manifest()["splits"]
+    january.shop.parent = ""
+    lines = [*numbered(0, days_from("2024-01-01", 8)), *numbered(100, days_from("2024-01-09", 2))]
+    january.add("2024-01-11T00:00:00Z", lines, customers=CUSTOMERS)
+    at_once = january.manifest()["splits"]
+    for name in SPLITS:
+        assert {**grown[name], "manifest_uri": None} == {**at_once[name], "manifest_uri": None}
+
+
+def test_late_rows_join_the_other_rows_of_their_day(january: Growing) -> None:
+    report = january.add("2024-01-10T00:00:00Z", [*numbered(100, ["2024-01-09"]), order(200, "2024-01-03")])
+    assert january.days()["2024-01-03"].rows == 5
+    assert figures(report)["days_written"] == 2
+    assert {"8", "9", "10", "11", "200"} <= set(january.ids())
+
+
+def test_a_row_that_comes_again_takes_the_place_of_the_earlier_one(january: Growing) -> None:
+    report = january.add("2024-01-10T00:00:00Z", [order(8, "2024-01-03", amount=99), *numbered(100, ["2024-01-09"])])
+    (row,) = [row for row in january.rows() if row["_row_id"] == "8"]
+    assert row["amount"] == 99
+    assert figures(report)["rows_replaced"] == 1
+    assert len(january.rows()) == 36
+
+
+def test_a_row_that_moved_to_a_near_day_is_not_kept_twice(january: Growing) -> None:
+    report = january.add("2024-01-10T00:00:00Z", [order(8, "2024-01-05"), *numbered(100, ["2024-01-09"])])
+    assert january.ids().count("8") == 1
+    assert {name: day.rows for name, day in january.days().items()}["2024-01-03"] == 3
+    assert figures(report)["rows_replaced"] == 1
+
+
+def test_a_row_of_the_same_key_far_away_is_another_row(january: Growing) -> None:
+    january.add("2024-01-10T00:00:00Z", [order(8, "2024-01-09"), *numbered(100, ["2024-01-09"])])
+    assert january.ids().count("8") == 2
+
+
+def test_a_day_whose_rows_all_moved_is_gone(january: Growing) -> None:
+    moved = [order(number, "2024-01-07", hour=14) for number in range(20, 24)]
+    january.add("2024-01-10T00:00:00Z", moved)
+    assert "2024-01-06" not in january.days()
+    assert len(january.rows()) == 32
+
+
+def test_days_before_the_window_are_left_out_as_a_whole(growing: Growing) -> None:
+    growing.shop.contract["window_days"] = 5
+    growing.add("2024-01-06T12:00:00Z", numbered(0, days_from("2023-12-31", 6)), customers=CUSTOMERS)
+    assert list(growing.days()) == days_from("2024-01-01", 5)
+    report = growing.add("2024-01-08T12:00:00Z", numbered(100, days_from("2024-01-06", 2)))
+    assert list(growing.days()) == days_from("2024-01-03", 5)
+    assert figures(report)["days_pruned"] == 2
+
+
+def test_a_source_that_the_batch_leaves_out_comes_from_the_newest_dataset_that_has_it(january: Growing) -> None:
+    january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    places = {each["table"]: each["location"] for each in january.manifest()["tables"]}
+    assert f"version={january.published[0]}/" in places["shop_customers"]
+    assert f"version={january.published[1]}/" in places["shop_orders"]
+    january.add("2024-01-11T00:00:00Z", [order(102, "2024-01-10")])
+    assert {row["_row_id"]: row["premium"] for row in january.rows()}["102"] is True
+    changed = CUSTOMERS.replace(b"31,true", b"31,").replace(b"01,true", b"01,false").replace(b"05,false", b"05,true")
+    january.add("2024-01-12T00:00:00Z", [order(201, "2024-01-11"), order(202, "2024-01-11")], customers=changed)
+    premium = {row["_row_id"]: row["premium"] for row in january.rows()}
+    assert (premium["201"], premium["202"], premium["102"]) == (False, True, True)
+
+
+def test_the_report_counts_only_sources_that_came(january: Growing) -> None:
+    report = january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    assert set(report["phases"]["validation"]["sources"]) == {"orders"}
+    assert report["phases"]["cleaning"] == {"rows_in": 1, "rows_out": 1, "changes": {}}
+
+
+def test_rules_may_compare_with_a_source_that_did_not_come(january: Growing) -> None:
+    january.shop.scripts["rules.dqdl"] = (
+        b'Rules = [ ReferentialIntegrity "customer" "customers.customer" = 1.0 ]\nRules customers = [ RowCount > 99 ]\n'
+    )
+    report = january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    (rule,) = report["phases"]["validation"]["rules"]
+    assert (rule["passed"], rule["value"]) == (True, 1.0)
+
+
+def test_the_first_batch_needs_every_source_and_later_ones_the_primary_source(january: Growing) -> None:
+    parent, january.shop.parent = january.shop.parent, ""
+    with pytest.raises(BadBatch, match="no file of source customers; this batch has to hold orders, customers"):
+        january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    january.shop.parent = parent
+    january.shop.entries = []
+    january.shop.land("customers", "customers.csv", CUSTOMERS)
+    with pytest.raises(BadBatch, match="no file of source orders; this batch has to hold orders"):
+        january.shop.run()
+
+
+def test_refuses_a_batch_that_brings_no_usable_row(january: Growing) -> None:
+    with pytest.raises(TooFewRows, match=r"no row of the batch can be used: .*not before as_of"):
+        january.add("2024-01-10T00:00:00Z", [order(101, "2024-02-09")])
+
+
+def test_refuses_fewer_than_three_days(growing: Growing) -> None:
+    with pytest.raises(TooFewRows, match="rows of 2 different days"):
+        growing.add("2024-01-10T00:00:00Z", numbered(0, days_from("2024-01-01", 2)), customers=CUSTOMERS)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.unlink(), "there is no published dataset"),
+        (lambda path: path.write_text('{"version": "v"}'), "does not accumulate"),
+    ],
+)
+def test_refuses_a_parent_that_cannot_be_continued(
+    january: Growing, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(january.shop.root / "datasets" / "shop" / january.published[0] / "manifest.json")
+    with pytest.raises(BadParent, match=message):
+        january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+
+
+def test_the_parent_is_part_of_the_version(january: Growing) -> None:
+    with_parent = january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    january.shop.parent = january.published[1]
+    again = january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    assert with_parent["version"] != again["version"]
+
+
+def test_a_second_run_makes_the_same_rows_and_touches_nothing_of_the_first(january: Growing) -> None:
+    lines = [order(8, "2024-01-03", amount=99), *numbered(100, ["2024-01-09"])]
+    first = january.add("2024-01-10T00:00:00Z", lines)
+    before = {name: (january.shop.root / name).read_bytes() for name in january.shop.written()}
+    january.shop.parent = january.published[0]
+    second = january.add("2024-01-10T00:00:00Z", lines)
+    after = {name: (january.shop.root / name).read_bytes() for name in before if not name.endswith("/manifest.json")}
+    assert (first["version"], first["phases"]["splitting"]) == (second["version"], second["phases"]["splitting"])
+    assert all(before[name] == content for name, content in after.items())
+
+
+def test_other_features_make_all_rows_of_the_window_anew(january: Growing) -> None:
+    january.add("2024-01-10T00:00:00Z", [order(8, "2024-01-03", amount=99), *numbered(100, ["2024-01-09"])])
+    script = january.shop.scripts["features.py"].replace(
+        b'"customer", "left")', b'"customer", "left").withColumn("amount", doubled("amount"))'
+    )
+    january.shop.scripts["features.py"] = b"from more import doubled\n\n\n" + script
+    january.shop.scripts["more.py"] = (
+        b"from pyspark.sql import functions as F\n\n\ndef doubled(name):\n    return F.col(name) * 2\n"
+    )
+    report = january.add("2024-01-11T00:00:00Z", [order(300, "2024-01-10")])
+    assert figures(report)["made_again"] == january.published[:2]
+    amounts = {row["_row_id"]: row["amount"] for row in january.rows()}
+    assert (amounts["0"], amounts["8"], amounts["100"], amounts["300"]) == (21, 198, 21, 21)
+    assert len(amounts) == len(january.rows()) == 37
+
+
+def test_scripts_that_make_no_rows_do_not_make_them_anew(january: Growing) -> None:
+    january.shop.scripts["train.py"] = b"print('trained')\n"
+    assert figures(january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")]))["made_again"] == []
+
+
+def test_refuses_to_make_rows_anew_when_the_sources_have_other_columns(january: Growing) -> None:
+    january.shop.contract["sources"]["customers"]["columns"].append({"name": "city", "type": "string"})
+    with pytest.raises(BadParent, match=r'the columns of source customers are not those of dataset .*"fresh": true'):
+        january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+
+
+def test_lists_every_day_for_the_catalogue_in_pieces_of_a_bounded_size(
+    january: Growing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gapless_glue.accumulation.LARGEST_PIECE", 4)
+    january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    pieces = [json.loads(Path(uri.removeprefix("file://")).read_text()) for uri in january.manifest()["day_partitions"]]
+    assert [len(piece["partitions"]) for piece in pieces] == [4, 4, 1]
+    listed = {each["day"]: each["location"] for piece in pieces for each in piece["partitions"]}
+    assert listed == {name: day.location for name, day in january.days().items()}
+
+
+def test_leaves_nothing_staged_behind(january: Growing) -> None:
+    january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+    assert not [name for name in january.shop.written() if "_staging" in name]
+
+
+def test_the_profile_describes_the_days_that_the_batch_touched(january: Growing) -> None:
+    report = january.add("2024-01-10T00:00:00Z", [*numbered(100, ["2024-01-09"]), order(200, "2024-01-03")])
+    assert report["phases"]["exploration"]["rows"] == 9
+
+
+def test_the_workload_file_asks_for_it() -> None:
+    text = Path(__file__).parents[1] / "everything" / "workloads" / "orders" / "workload.yaml"
+    assert WorkloadFile.load(text).contract()["dataset"] == {"accumulate": True, "repeats_within_days": 7}
