@@ -21,7 +21,7 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from constructs_lib.names.batch import canonical_instant, canonical_json, dataset_version, parse_instant
+from constructs_lib.names.batch import NO_PARENT, canonical_instant, canonical_json, dataset_version, parse_instant
 from gapless_glue import store
 from gapless_glue.accumulation import (
     Own,
@@ -85,7 +85,7 @@ class Options:
         attempt: Names this run among all runs for the version.
         as_of: The instant that stands for now, ISO 8601 with an offset.
         engine: Names the code and engine that make the dataset; part of the version.
-        parent: The version of the dataset that the batch is added to; empty when it stands alone.
+        parent: The version of the dataset that the batch is added to, or ``none``.
     """
 
     batch_uri: str
@@ -99,7 +99,7 @@ class Options:
     quarantine_uri: str
     curated_uri: str
     datasets_uri: str
-    parent: str = ""
+    parent: str = NO_PARENT
 
     @property
     def run(self) -> str:
@@ -208,7 +208,8 @@ def load_batch(options: Options, contract: Contract) -> Batch:
         text = store.read(options.batch_uri)
     except FileNotFoundError as error:
         raise BadBatch(f"there is no batch at {options.batch_uri}") from error
-    return parse_batch(text, options.batch_uri, contract, needed=[contract.primary] if options.parent else None)
+    needed = list(contract.sources) if options.parent == NO_PARENT else [contract.primary]
+    return parse_batch(text, options.batch_uri, contract, needed=needed)
 
 
 def check_version(options: Options, contract: Contract, bundle: Bundle, batch: Batch) -> None:
@@ -224,7 +225,7 @@ def check_version(options: Options, contract: Contract, bundle: Bundle, batch: B
         as_of=options.as_of,
         bundle=bundle.digest,
         engine=options.engine,
-        parent=options.parent or None,
+        parent=options.parent,
     )
     if version != options.version:
         raise BadVersion(f"the inputs make version {version}, the job was started for {options.version}")
@@ -386,7 +387,7 @@ def add_to_parent(
             write_json(uri, split_manifest(days, features_uri))
             splits.append(Split(plan, uri, split_digest(contract, days)))
         more = {
-            "parent": options.parent or None,
+            "parent": options.parent,
             "lineage": lineage(contract, job.bundle),
             **write_lists(contract, grown.days, options.dataset_uri),
         }

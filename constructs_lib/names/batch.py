@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+NO_PARENT = "none"
+"""Stands for the version of the parent of a batch that is added to no earlier dataset."""
+
 
 class BadBatch(Exception):
     """The batch is not what its ``_batch.json`` says, cannot be read, or is not what the workload takes."""
@@ -28,34 +31,39 @@ class BatchFile:
     bytes: int
 
 
-def read_files(
-    content: Any, *, workload: str, sources: Collection[str], needed: Collection[str]
-) -> tuple[BatchFile, ...]:
+def read_files(content: Any, *, workload: str, sources: Collection[str]) -> tuple[BatchFile, ...]:
     """Returns the files of a batch in canonical order: by source, then by content.
 
     Args:
         content: What ``_batch.json`` says.
         workload: Whose batch it has to be.
         sources: The sources of the workload.
-        needed: Those of them that the batch must hold.
 
     Raises:
         BadBatch: It is no object with files, a file is malformed, a key leaves the folder or is given twice, a source
-            is unknown or absent, or it is another workload's batch.
+            is unknown, or it is another workload's batch.
     """
     if not isinstance(content, dict) or not isinstance(content.get("files"), list) or not content["files"]:
         raise BadBatch('_batch.json must be an object with a list "files" that is not empty')
     if content.get("workload") != workload:
         raise BadBatch(f"_batch.json is for workload {content.get('workload')!r}, this is {workload!r}")
     files = tuple(sorted(_file(entry, sources) for entry in content["files"]))
-    absent = sorted(set(needed) - {file.source for file in files})
-    if absent:
-        raise BadBatch(f"no file of source {', '.join(absent)}; this batch has to hold {', '.join(needed)}")
     keys = [file.key for file in files]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise BadBatch(f"key {twice[0]!r} is given twice")
     return files
+
+
+def check_sources(files: Iterable[BatchFile], needed: Collection[str]) -> None:
+    """Looks whether a batch holds a file of every source that it needs.
+
+    Raises:
+        BadBatch: It does not.
+    """
+    absent = sorted(set(needed) - {file.source for file in files})
+    if absent:
+        raise BadBatch(f"no file of source {', '.join(absent)}; this batch has to hold {', '.join(needed)}")
 
 
 def _file(entry: Any, sources: Collection[str]) -> BatchFile:
@@ -87,14 +95,14 @@ def dataset_version(
     as_of: str,
     bundle: str,
     engine: str,
-    parent: str | None = None,
+    parent: str = NO_PARENT,
 ) -> str:
     """Returns the 32 hex digits that name a dataset: equal contents, window, time, scripts and engine, equal name.
 
     Neither keys nor the order of files count.
 
     Args:
-        parent: The version of the dataset that the batch is added to. Default: the batch stands alone.
+        parent: The version of the dataset that the batch is added to. Default: there is none.
     """
     identity: dict[str, Any] = {
         "inputs": sorted([file.source, file.sha256] for file in files),
@@ -103,7 +111,7 @@ def dataset_version(
         "bundle": bundle,
         "engine": engine,
         "contract_digest": contract_digest,
-        **({} if parent is None else {"parent": parent}),
+        **({} if parent == NO_PARENT else {"parent": parent}),
     }
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:32]
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from constructs_lib.names.batch import canonical_json, parse_instant
+from constructs_lib.names.batch import NO_PARENT, canonical_json, parse_instant
 from gapless_glue import store
 from gapless_glue.bundle import Bundle
 from gapless_glue.contract import Contract
@@ -108,12 +108,12 @@ class Grown:
 
 
 def load_parent(datasets_uri: str, version: str) -> Parent | None:
-    """Reads the published manifest of the parent; an empty version says that there is none.
+    """Reads the published manifest of the parent; the version ``none`` says that there is none.
 
     Raises:
         BadParent: There is no such dataset, or it is one that does not accumulate.
     """
-    if not version:
+    if version == NO_PARENT:
         return None
     uri = f"{datasets_uri}{version}/manifest.json"
     try:
@@ -187,7 +187,7 @@ def grow(
         raise TooFewRows(f"no row of the batch can be used: {json.dumps(dict(dropped))}")
     inside = since(change.days, start)
     figures = {
-        "parent": parent.version if parent is not None else None,
+        "parent": parent.version if parent is not None else NO_PARENT,
         "made_again": [each.version for each in again],
         "rows_added": change.added,
         "rows_replaced": change.replaced,
@@ -204,9 +204,8 @@ def grow(
 def ancestors(datasets_uri: str, parent: Parent, start: datetime | None) -> list[Parent]:
     """Returns the parent and the datasets before it that may have rows of the window, the oldest first."""
     found = [parent]
-    while found[-1].manifest["parent"] is not None:
-        earlier = load_parent(datasets_uri, found[-1].manifest["parent"])
-        if earlier is None or (start is not None and earlier.as_of <= start):
+    while (earlier := load_parent(datasets_uri, found[-1].manifest["parent"])) is not None:
+        if start is not None and earlier.as_of <= start:
             break
         found.append(earlier)
     return found[::-1]

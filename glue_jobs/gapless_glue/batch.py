@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from constructs_lib.names.batch import BatchFile, read_files
+from constructs_lib.names.batch import BatchFile, check_sources, read_files
 from gapless_glue.contract import Contract
 from gapless_glue.errors import BadBatch
 
@@ -23,11 +23,11 @@ class Batch:
         return [file for file in self.files if file.source == source]
 
 
-def parse_batch(text: bytes, uri: str, contract: Contract, *, needed: Collection[str] | None = None) -> Batch:
+def parse_batch(text: bytes, uri: str, contract: Contract, *, needed: Collection[str]) -> Batch:
     """Reads the content of ``_batch.json``.
 
     Args:
-        needed: The sources that it must hold files of. Default: all of the contract.
+        needed: The sources that it must hold files of.
 
     Raises:
         BadBatch: It is not JSON, or no batch of the workload.
@@ -36,10 +36,6 @@ def parse_batch(text: bytes, uri: str, contract: Contract, *, needed: Collection
         content = json.loads(text)
     except ValueError as error:
         raise BadBatch(f"_batch.json is not JSON: {error}") from error
-    files = read_files(
-        content,
-        workload=contract.name,
-        sources=contract.sources,
-        needed=needed if needed is not None else contract.sources,
-    )
+    files = read_files(content, workload=contract.name, sources=contract.sources)
+    check_sources(files, needed)
     return Batch(uri.rsplit("/", 1)[0] + "/", files)

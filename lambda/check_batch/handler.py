@@ -4,23 +4,30 @@ The first state of the data machine. It reads ``_batch.json``, checks its shape,
 workload's contract, looks whether every file is there with its size, and computes the version of the dataset. The
 files' contents are the data job's to check, which reads every byte anyhow.
 
-The event is ``{"batch_uri", "as_of", "bundle": {"bundle"}}``, the result ``{"version", "inputs", "as_of"}``.
+The event is ``{"batch_uri", "as_of", "bundle": {"bundle"}}``, the result ``{"version", "inputs", "as_of", "parent"}``.
+
+Where datasets accumulate, a batch is added to its *parent*: the newest published dataset whose ``as_of`` lies before
+its own. Batches come in the order of ``as_of``; one that comes too late would be in no later dataset, and is refused.
+With ``"fresh": true`` in its ``_batch.json`` a batch holds everything and has no parent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
 from constructs_lib.names.batch import (
+    NO_PARENT,
     BadBatch,
     BatchFile,
     canonical_instant,
+    check_sources,
     contract_digest,
     dataset_version,
+    index_stamp,
     read_files,
 )
 from gapless_lambda.clients import client
@@ -45,6 +52,7 @@ class Checked(TypedDict):
     version: str
     inputs: list[Input]
     as_of: str
+    parent: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,25 @@ class Settings:
 
     contract_uri: str
     engine: str
+
+
+@dataclass(frozen=True)
+class ChainSettings:
+    """The environment where datasets accumulate: the workload's folder of datasets, ``s3://bucket/<workload>/``."""
+
+    datasets_uri: str
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What was published, as manifests: of the newest ``as_of`` before the batch's own, of the same, and of later ones.
+
+    Several have the same ``as_of`` when a batch was run again with other code.
+    """
+
+    before: Sequence[Mapping[str, Any]] = ()
+    same: Sequence[Mapping[str, Any]] = ()
+    later: Sequence[str] = ()
 
 
 # --- decisions -----------------------------------------------------------------------------------------------------
@@ -68,6 +95,44 @@ def decide_as_of(batch: Mapping[str, Any], given: str) -> str:
         return canonical_instant(batch.get("as_of", given))
     except ValueError as error:
         raise BadBatch(str(error)) from error
+
+
+def choose_parent(chain: Chain, bundle: str, engine: str) -> str:
+    """Gives the version of the parent, or ``none``. Of datasets with one ``as_of``, that of our own code goes first."""
+    known = [manifest for manifest in chain.before if "days_uri" in manifest]
+    if not known:
+        return NO_PARENT
+    best = max(known, key=lambda found: (found["bundle"] == bundle, found["engine"] == engine, found["version"]))
+    return str(best["version"])
+
+
+def check_order(chain: Chain, files: Iterable[BatchFile], as_of: str) -> None:
+    """Looks whether a batch comes in its turn, or is one that was published before.
+
+    Raises:
+        BadBatch: A dataset of the same or a later ``as_of`` was made of other files: no later one would have these.
+    """
+    contents = sorted((file.source, file.sha256) for file in files)
+    if any(sorted((each["source"], each["sha256"]) for each in found["inputs"]) == contents for found in chain.same):
+        return
+    newest = [*chain.later, *(found["version"] for found in chain.same)]
+    if newest:
+        raise BadBatch(
+            f"as_of {as_of} is not after that of dataset {newest[-1]}, and later datasets would not have these rows; "
+            "datasets that accumulate take batches in the order of as_of: land it again with a later one"
+        )
+
+
+def is_fresh(batch: Mapping[str, Any]) -> bool:
+    """Tells whether a batch says that it holds everything.
+
+    Raises:
+        BadBatch: ``fresh`` is neither true nor false.
+    """
+    fresh = batch.get("fresh", False)
+    if not isinstance(fresh, bool):
+        raise BadBatch(f"fresh must be true or false, was {fresh!r}")
+    return fresh
 
 
 # --- the handler ---------------------------------------------------------------------------------------------------
@@ -110,6 +175,29 @@ def check_files(s3: Any, batch: Address, files: Iterable[BatchFile]) -> None:
             raise BadBatch(f"{file.key}: is empty")
 
 
+def read_chain(s3: Any, datasets: str, as_of: str) -> Chain:
+    """Reads what was published around an instant; three manifests at most in the usual case."""
+    bucket, prefix = parse_uri(f"{datasets}index/")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    names = sorted(item["Key"].removeprefix(prefix) for page in pages for item in page.get("Contents", []))
+    stamp = index_stamp(as_of)
+    before = [name for name in names if name < stamp]
+    newest = [name for name in before if stamp_of(name) == stamp_of(before[-1])]
+    same = [name for name in names if stamp_of(name) == stamp]
+
+    def manifests(entries: Iterable[str]) -> list[Mapping[str, Any]]:
+        uris = [read_json(s3, Address(bucket, prefix + name))["manifest_uri"] for name in entries]
+        return [read_json(s3, parse_uri(uri)) for uri in uris]
+
+    later = [name.partition("_")[2].removesuffix(".json") for name in names if stamp_of(name) > stamp]
+    return Chain(manifests(newest), manifests(same), later)
+
+
+def stamp_of(name: str) -> str:
+    """Gives the instant in the name of an entry of the index."""
+    return name.partition("_")[0]
+
+
 def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     """Checks the batch that the event names."""
     settings = read_settings(Settings)
@@ -118,16 +206,23 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     address = parse_uri(event["batch_uri"])
     batch = read_batch(s3, address)
     sources = list(contract["sources"])
-    files = read_files(batch, workload=contract["name"], sources=sources, needed=sources)
+    files = read_files(batch, workload=contract["name"], sources=sources)
     as_of = decide_as_of(batch, event["as_of"])
+    accumulates = contract.get("dataset", {}).get("accumulate", False)
+    chain = read_chain(s3, read_settings(ChainSettings).datasets_uri, as_of) if accumulates else Chain()
+    bundle = event["bundle"]["bundle"]
+    parent = NO_PARENT if is_fresh(batch) else choose_parent(chain, bundle, settings.engine)
+    check_sources(files, sources if parent == NO_PARENT else [contract["primary"]])
+    check_order(chain, files, as_of)
     check_files(s3, address, files)
     version = dataset_version(
         files,
         window_days=contract["window_days"],
         contract_digest=contract_digest(contract),
         as_of=as_of,
-        bundle=event["bundle"]["bundle"],
+        bundle=bundle,
         engine=settings.engine,
+        parent=parent,
     )
     inputs = [Input(source=file.source, key=file.key, sha256=file.sha256, bytes=file.bytes) for file in files]
-    return Checked(version=version, inputs=inputs, as_of=as_of)
+    return Checked(version=version, inputs=inputs, as_of=as_of, parent=parent)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from constructs_lib.names.batch import dataset_version
+from constructs_lib.names.batch import NO_PARENT, dataset_version
 from constructs_lib.names.bundle import pack
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue.batch import parse_batch
@@ -90,7 +90,7 @@ class Shop:
     entries: list[dict[str, Any]] = field(default_factory=list)
     as_of: str = AS_OF
     version: str | None = None
-    parent: str = ""
+    parent: str = NO_PARENT
     runs: int = 0
 
     @property
@@ -138,7 +138,7 @@ class Shop:
         archive.write_bytes(bundle.content)
         batch_uri = f"file://{self.landing}/_batch.json"
         contract = parse_contract(self.contract)
-        needed = [contract.primary] if self.parent else None
+        needed = list(contract.sources) if self.parent == NO_PARENT else [contract.primary]
         files = parse_batch(text, batch_uri, contract, needed=needed).files
         self.runs += 1
         options = Options(
@@ -153,7 +153,7 @@ class Shop:
                 as_of=self.as_of,
                 bundle=bundle.sha256,
                 engine="e",
-                parent=self.parent or None,
+                parent=self.parent,
             ),
             attempt=f"run-{self.runs}-0-0",
             as_of=self.as_of,

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from constructs_lib.names.batch import NO_PARENT
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue.days import read_days
 from gapless_glue.errors import BadBatch, BadParent, TooFewRows
@@ -118,7 +119,7 @@ def test_a_contract_says_nothing_of_accumulation_until_it_is_asked_for(shop: Sho
 
 def test_the_first_batch_is_a_whole_dataset_by_day(january: Growing) -> None:
     assert len(january.rows()) == 32
-    assert january.manifest()["parent"] is None
+    assert january.manifest()["parent"] == NO_PARENT
     assert list(january.days()) == days_from("2024-01-01", 8)
     assert {day.rows for day in january.days().values()} == {4}
     assert sum(split["rows"] for split in january.manifest()["splits"].values()) == 32
@@ -170,7 +171,7 @@ def test_all_files_of_a_split_lie_under_one_prefix_and_each_day_has_one(january:
 def test_the_digests_are_those_of_a_dataset_made_at_once(january: Growing) -> None:
     january.add("2024-01-11T00:00:00Z", numbered(100, days_from("2024-01-09", 2)))
     grown = january.manifest()["splits"]
-    january.shop.parent = ""
+    january.shop.parent = NO_PARENT
     lines = [*numbered(0, days_from("2024-01-01", 8)), *numbered(100, days_from("2024-01-09", 2))]
     january.add("2024-01-11T00:00:00Z", lines, customers=CUSTOMERS)
     at_once = january.manifest()["splits"]
@@ -250,7 +251,7 @@ def test_rules_may_compare_with_a_source_that_did_not_come(january: Growing) -> 
 
 
 def test_the_first_batch_needs_every_source_and_later_ones_the_primary_source(january: Growing) -> None:
-    parent, january.shop.parent = january.shop.parent, ""
+    parent, january.shop.parent = january.shop.parent, NO_PARENT
     with pytest.raises(BadBatch, match="no file of source customers; this batch has to hold orders, customers"):
         january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
     january.shop.parent = parent

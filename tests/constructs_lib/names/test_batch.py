@@ -7,6 +7,7 @@ from constructs_lib.names.batch import (
     BadBatch,
     BatchFile,
     canonical_instant,
+    check_sources,
     contract_digest,
     dataset_version,
     index_key,
@@ -27,8 +28,8 @@ def version(files: tuple[BatchFile, ...] = FILES, **changed: Any) -> str:
     return dataset_version(files, **{**given, **changed})
 
 
-def read(content: Any, *, needed: tuple[str, ...] = ("a", "b")) -> tuple[BatchFile, ...]:
-    return read_files(content, workload="shop", sources=("a", "b"), needed=needed)
+def read(content: Any) -> tuple[BatchFile, ...]:
+    return read_files(content, workload="shop", sources=("a", "b"))
 
 
 def listed(*files: BatchFile) -> dict[str, Any]:
@@ -46,9 +47,9 @@ def test_refuses_a_batch_that_is_no_object_with_files(batch: object) -> None:
 
 
 def test_refuses_a_batch_without_a_source_that_it_needs() -> None:
-    assert read(listed(FILES[0]), needed=("b",)) == (FILES[0],)
+    check_sources(FILES[:1], ["b"])
     with pytest.raises(BadBatch, match="no file of source a; this batch has to hold a, b"):
-        read(listed(FILES[0]))
+        check_sources(FILES[:1], ["a", "b"])
 
 
 def test_versions_of_datasets_do_not_change_from_one_release_to_the_next() -> None:
@@ -63,7 +64,14 @@ def test_neither_keys_nor_order_of_files_are_part_of_a_version() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"window_days": 3}, {"contract_digest": "d"}, {"as_of": "2013-05-01T00:00:01Z"}, {"bundle": "x"}, {"engine": "f"}],
+    [
+        {"window_days": 3},
+        {"contract_digest": "d"},
+        {"as_of": "2013-05-01T00:00:01Z"},
+        {"bundle": "x"},
+        {"engine": "f"},
+        {"parent": "p"},
+    ],
 )
 def test_everything_that_makes_the_rows_is_part_of_a_version(changed: dict[str, Any]) -> None:
     assert version(**changed) != version()
