@@ -42,6 +42,7 @@ _WRITE_TABLES = (
     "glue:BatchUpdatePartition",
 )
 _POINT_PARTITIONS = ("glue:GetTable", "glue:CreatePartition", "glue:UpdatePartition")
+_POINT_MANY = ("glue:GetTable", "glue:BatchCreatePartition")
 
 
 class DataLake(Construct):
@@ -200,6 +201,10 @@ class DataLake(Construct):
     def grant_partitions(self, grantee: iam.IGrantable, zone: CatalogueZone, workload: str) -> None:
         """Lets somebody point the partitions of a workload's tables in one zone at files, tables being as they are."""
         grant(grantee, _POINT_PARTITIONS, *self._tables(zone, workload))
+
+    def grant_many_partitions(self, grantee: iam.IGrantable, zone: CatalogueZone, workload: str) -> None:
+        """Lets somebody add partitions to a workload's tables in one zone, many in a call."""
+        grant(grantee, _POINT_MANY, *self._tables(zone, workload))
 
     def _tables(self, zone: CatalogueZone, workload: str) -> list[str]:
         database = self.databases[zone]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
@@ -114,7 +116,12 @@ class WorkloadStack(Stack):
                 f"Refused rows of {source}, as they were read, with the reasons",
             )
         made["curated", "features"] = self._table(
-            "Features", "curated", "features", workload.curated_columns(), f"Features of {folder}"
+            "Features",
+            "curated",
+            "features",
+            workload.curated_columns(),
+            f"Features of {folder}",
+            workload.features_partition_keys,
         )
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         return WorkloadGovernance(
@@ -127,7 +134,13 @@ class WorkloadStack(Stack):
         )
 
     def _table(
-        self, construct_id: str, zone: CatalogueZone, table: str, columns: dict[str, str], description: str
+        self,
+        construct_id: str,
+        zone: CatalogueZone,
+        table: str,
+        columns: dict[str, str],
+        description: str,
+        partition_keys: Sequence[str] = ("version",),
     ) -> CfnResource:
         return parquet_table(
             self,
@@ -137,6 +150,7 @@ class WorkloadStack(Stack):
             location=f"s3://{self._lake.buckets[zone].bucket_name}/{self._folder}{table}/",
             columns=columns,
             description=description,
+            partition_keys=partition_keys,
         )
 
     def _define_data_pipeline(self) -> PipelineMachine:
@@ -189,7 +203,11 @@ class WorkloadStack(Stack):
             "check_batch",
             "Checks a landed batch before a job is started for it",
             timeout_seconds=600,
-            environment={"CONTRACT_URI": self._contract.uri, "ENGINE": job.engine},
+            environment={
+                "CONTRACT_URI": self._contract.uri,
+                "ENGINE": job.engine,
+                "DATASETS_URI": f"s3://{lake.datasets.bucket_name}/{folder}",
+            },
         )
         lake.grant_read(check, "landing", folder)
         self._contract.grant_read(check)
@@ -209,6 +227,7 @@ class WorkloadStack(Stack):
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
                     max_quarantined_share=workload.quality.max_quarantined_share,
+                    accumulates=workload.dataset.accumulate,
                 ),
             ),
         )
@@ -220,6 +239,9 @@ class WorkloadStack(Stack):
         lake.grant_write(machine, "datasets", folder)
         for zone in _CATALOGUED:
             lake.grant_partitions(machine, zone, workload.name)
+        if workload.dataset.accumulate:
+            lake.grant_read(check, "datasets", folder)
+            lake.grant_many_partitions(machine, "curated", workload.name)
         own_grants = self._governance.grant_register("DataMachine", machine.role.role_arn, _CATALOGUED)
         machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
@@ -243,6 +265,7 @@ class WorkloadStack(Stack):
         lake.grant_read(processing, "artefacts", folder)
         lake.grant_write(processing, "artefacts", f"{folder}evaluations/")
         lake.grant_write(processing, "artefacts", f"{folder}golden/")
+        self._grant_days(processing)
         return processing
 
     def _define_model_pipeline(self) -> PipelineMachine:
@@ -258,6 +281,7 @@ class WorkloadStack(Stack):
             key=lake.key,
         )
         lake.grant_read(training, "datasets", folder)
+        self._grant_days(training)
         lake.grant_read(training, "artefacts", f"{folder}bundles/")
         lake.grant_write(training, "artefacts", f"{folder}training/")
 
@@ -299,6 +323,11 @@ class WorkloadStack(Stack):
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
+
+    def _grant_days(self, jobs: SageMakerJobs) -> None:
+        """Datasets that accumulate refer to the features themselves, day by day."""
+        if self._workload.dataset.accumulate:
+            self._lake.grant_read(jobs, "curated", f"{self._folder}features/")
 
     # --- the endpoint and its pipeline ---------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from constructs_lib.asl import (
     task,
     wait,
 )
+from constructs_lib.machines.accumulation import parent_changed, register_days, still_newest
 from constructs_lib.machines.common import (
     CALL_SECONDS,
     HOUR,
@@ -41,10 +42,12 @@ from constructs_lib.machines.common import (
     text,
 )
 from constructs_lib.names import metrics
+from constructs_lib.names.naming import table_name
 
 FINAL_ERRORS = (
     "BadBatch",
     "BadBundle",
+    "BadParent",
     "BadRules",
     "BadSchema",
     "BadVersion",
@@ -74,6 +77,7 @@ class DataParts:
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
+        accumulates: Whether a batch is added to the dataset before it. Default: it stands alone.
     """
 
     check_batch_arn: str
@@ -85,6 +89,7 @@ class DataParts:
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
     max_quarantined_share: float
+    accumulates: bool = False
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:
@@ -107,10 +112,12 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "Cleaning": show_phase("cleaning"),
             "Splitting": show_phase("splitting"),
             "ReadCandidate": read_candidate(s, p),
+            **(still_newest(p.check_batch_arn) if p.accumulates else {}),
             "PublishDataset": publish_dataset(s, p),
             "ReadPublished": read_published(s, p),
             "IndexDataset": index_dataset(s, p),
             "RegisterPartitions": register_partitions(p),
+            **(_register_days(s, p) if p.accumulates else {}),
             "RecordRun": record_run(s),
             "Done": succeed({"dataset": jsonata("$manifest"), "phases": jsonata("$phases")}),
             "SourceEmpty": source_empty(),
@@ -118,6 +125,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "RuleFailed": rule_failed(),
             "RowsLost": rows_lost(),
             "PublishedMeanwhile": published_meanwhile(),
+            **({"ParentChanged": parent_changed()} if p.accumulates else {}),
             **failure_states(s, "data", final=FINAL_ERRORS, resume_at="CheckBatch"),
         },
         timeout=12 * HOUR,
@@ -133,6 +141,7 @@ def check_batch(p: DataParts) -> State:
         assign={
             "version": jsonata("$states.result.Payload.version"),
             "as_of": jsonata("$states.result.Payload.as_of"),
+            **({"parent": jsonata("$states.result.Payload.parent")} if p.accumulates else {}),
             "phases": {},
         },
     )
@@ -216,6 +225,7 @@ def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
                     "--attempt": jsonata(attempt()),
                     "--as_of": jsonata("$as_of"),
                     "--engine": p.engine,
+                    **({"--parent": jsonata("$parent")} if p.accumulates else {}),
                     **locations,
                 },
             },
@@ -393,6 +403,10 @@ def register_partitions(p: DataParts) -> State:
         },
         at_once=4,
     )
+
+
+def _register_days(s: Surroundings, p: DataParts) -> dict[str, State]:
+    return register_days(s, table_name(s.workload, "features"), p.databases["curated"], p.buckets["datasets"])
 
 
 def partition() -> dict[str, str]:

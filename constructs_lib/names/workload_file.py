@@ -38,6 +38,7 @@ ROW_COLUMN: Final = "_row"
 REASONS_COLUMN: Final = "_reasons"
 EVENT_TIME_COLUMN: Final = "_event_time"
 ROW_ID_COLUMN: Final = "_row_id"
+EVENT_DAY_COLUMN: Final = "event_day"
 
 
 class WorkloadFileError(ValueError):
@@ -296,6 +297,8 @@ class WorkloadFile(Part):
                 f"sources.{self.primary_name}.key: the primary source needs a key, so that rows have names"
             )
         self._check_derived()
+        if self.dataset.accumulate and EVENT_DAY_COLUMN in (*self.feature_types, self.target):
+            raise ValueError(f"features.{EVENT_DAY_COLUMN}: days are told apart by this name; choose another name")
         for field, wanted in (("target", "boolean"), ("event_time", "timestamp")):
             self._check_role(field, wanted)
         if self.event_time in self.primary_source.known_later:
@@ -363,6 +366,11 @@ class WorkloadFile(Part):
         """The columns of the curated table and of each dataset: features, target, time, row id: name → Hive type."""
         columns: dict[str, str] = dict(self.feature_types)
         return {**columns, self.target: "boolean", EVENT_TIME_COLUMN: "timestamp", ROW_ID_COLUMN: "string"}
+
+    @property
+    def features_partition_keys(self) -> tuple[str, ...]:
+        """What the partitions of the curated table are told apart by."""
+        return ("version", EVENT_DAY_COLUMN) if self.dataset.accumulate else ("version",)
 
     def contract(self) -> dict[str, Any]:
         """Returns what the data job must know, as JSON types; columns are lists, so that their order survives."""
