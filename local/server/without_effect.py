@@ -1,7 +1,7 @@
 """CloudFormation types that a template may hold although nothing happens here, each with its reason.
 
-Whatever is neither provisioned nor listed as without effect is refused by name, before anything is made. The second list
-says why there is no counterpart of what the platform can ask for.
+Whatever is neither provisioned nor listed as without effect is refused by name, before anything is made. The second
+list says why there is no counterpart of what the platform can ask for.
 """
 
 from __future__ import annotations
