@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 from constructs_lib.names.file_parts import Part
 
 
+REPEATS_WITHIN_DAYS = 7
+
+
 class Dataset(Part):
     """What a dataset is made of: one batch, or a batch and everything that earlier ones brought.
 
@@ -20,10 +23,10 @@ class Dataset(Part):
     """
 
     accumulate: bool = False
-    repeats_within_days: Annotated[int, Field(ge=0, le=366)] = 7
+    repeats_within_days: Annotated[int, Field(ge=0, le=366)] = REPEATS_WITHIN_DAYS
 
     @model_validator(mode="after")
     def _asks_for_nothing_without_effect(self) -> Self:
-        if not self.accumulate and "repeats_within_days" in self.model_fields_set:
+        if not self.accumulate and self.repeats_within_days != REPEATS_WITHIN_DAYS:
             raise ValueError("repeats_within_days: has an effect only with accumulate: true")
         return self

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from constructs_lib.names.batch import NO_PARENT
-from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue.days import read_days
 from gapless_glue.errors import BadBatch, BadParent, TooFewRows
 
@@ -350,8 +349,3 @@ def test_leaves_nothing_staged_behind(january: Growing) -> None:
 def test_the_profile_describes_the_days_that_the_batch_touched(january: Growing) -> None:
     report = january.add("2024-01-10T00:00:00Z", [*numbered(100, ["2024-01-09"]), order(200, "2024-01-03")])
     assert report["phases"]["exploration"]["rows"] == 9
-
-
-def test_the_workload_file_asks_for_it() -> None:
-    text = Path(__file__).parents[1] / "everything" / "workloads" / "orders" / "workload.yaml"
-    assert WorkloadFile.load(text).contract()["dataset"] == {"accumulate": True, "repeats_within_days": 7}

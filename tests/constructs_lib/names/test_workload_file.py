@@ -133,7 +133,34 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
             lambda c: c.update(split={"validation": 0.5, "test": 0.4}),
             "split: validation and test take 0.9 of the rows; at most 0.8",
         ),
+        (
+            lambda c: c.update(dataset={"repeats_within_days": 3}),
+            "dataset.repeats_within_days: has an effect only with accumulate: true",
+        ),
+        (
+            lambda c: c.update(dataset={"accumulate": True}, features={"event_day": "int"}),
+            "features.event_day: days are told apart by this name; choose another name",
+        ),
+        (
+            lambda c: c.update(dataset={"accumulate": True}, warehouse={}),
+            "dataset.accumulate: does not go together with warehouse, which takes a dataset from one folder",
+        ),
         (lambda c: c["serving"].update(rollout="blue_green"), "serving.rollout: allowed: 'all_at_once', 'canary'"),
+        (
+            lambda c: c.update(warehouse={"exports": {"all": "DROP TABLE x"}}),
+            "warehouse.exports.all: must be one SELECT, was 'DROP TABLE x'",
+        ),
+        (
+            lambda c: c.update(iceberg={"views": {"two": {"sql": "SELECT 1; SELECT 2"}}}),
+            "iceberg.views.two.sql: must be one SELECT without comments and without ;",
+        ),
+        (
+            lambda c: c.update(
+                iceberg={"views": {"all": {"sql": "SELECT * FROM {features}"}}},
+                features={**c["features"], "tailnum": "string"},
+            ),
+            "iceberg.views.all.sql: shows the sensitive column 'tailnum'",
+        ),
         (
             lambda c: c["serving"]["rollout"].update(share=0.9),
             "serving.rollout.share: input should be less than or equal to 0.5, was 0.9",
@@ -241,3 +268,10 @@ def test_who_may_see_a_column_does_not_change_the_data() -> None:
     open_ = WorkloadFile.parse(content)
     assert secretive.primary_source.sensitive == ("tailnum",)
     assert secretive.contract_digest() == open_.contract_digest()
+
+
+def test_the_contract_says_how_a_dataset_accumulates_only_when_it_does() -> None:
+    content = flights()
+    assert "dataset" not in WorkloadFile.parse(content).contract()
+    content["dataset"] = {"accumulate": True}
+    assert WorkloadFile.parse(content).contract()["dataset"] == {"accumulate": True, "repeats_within_days": 7}
