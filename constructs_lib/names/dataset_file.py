@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from constructs_lib.names.file_parts import Part
 
-
 REPEATS_WITHIN_DAYS = 7
 
 
