@@ -212,8 +212,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     chain = read_chain(s3, read_settings(ChainSettings).datasets_uri, as_of) if accumulates else Chain()
     bundle = event["bundle"]["bundle"]
     parent = NO_PARENT if is_fresh(batch) else choose_parent(chain, bundle, settings.engine)
-    check_sources(files, sources if parent == NO_PARENT else [contract["primary"]])
     check_order(chain, files, as_of)
+    check_sources(files, sources if parent == NO_PARENT else [contract["primary"]])
     check_files(s3, address, files)
     version = dataset_version(
         files,

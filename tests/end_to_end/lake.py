@@ -69,18 +69,28 @@ def published_manifests(live: Live) -> dict[str, dict[str, Any]]:
 
 def query(live: Live, text: str) -> list[list[str]]:
     """The rows that Athena answers, without the header."""
+    answered = _answered(live, text)["QueryExecutionId"]
+    rows = live.client("athena").get_query_results(QueryExecutionId=answered)["ResultSet"]["Rows"]
+    return [[cell.get("VarCharValue", "") for cell in row["Data"]] for row in rows[1:]]
+
+
+def scanned_bytes(live: Live, text: str) -> int:
+    """How many bytes Athena reads to answer a query."""
+    found: int = _answered(live, text)["Statistics"]["DataScannedInBytes"]
+    return found
+
+
+def _answered(live: Live, text: str) -> dict[str, Any]:
     athena = live.client("athena")
     asked = athena.start_query_execution(QueryString=text, WorkGroup=live.outputs.athena_work_group)
-    asked_id = asked["QueryExecutionId"]
 
     def look() -> dict[str, Any] | None:
-        status = athena.get_query_execution(QueryExecutionId=asked_id)["QueryExecution"]["Status"]
-        return None if status["State"] in {"QUEUED", RUNNING} else status
+        found: dict[str, Any] = athena.get_query_execution(QueryExecutionId=asked["QueryExecutionId"])["QueryExecution"]
+        return None if found["Status"]["State"] in {"QUEUED", RUNNING} else found
 
-    status = eventually(look, f"the answer to {text}")
-    assert status["State"] == "SUCCEEDED", f"{text}: {status}"
-    rows = athena.get_query_results(QueryExecutionId=asked_id)["ResultSet"]["Rows"]
-    return [[cell.get("VarCharValue", "") for cell in row["Data"]] for row in rows[1:]]
+    execution = eventually(look, f"the answer to {text}")
+    assert execution["Status"]["State"] == "SUCCEEDED", f"{text}: {execution['Status']}"
+    return execution
 
 
 def assert_only_whole_datasets_are_read(live: Live) -> None:

@@ -1,13 +1,17 @@
 """A workload of somebody else goes the whole way, with every option switched on."""
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 
 import pytest
 
+from local.chain import Chain
+from local.executions import Execution
+from tests.end_to_end.lake import query, scanned_bytes
 from tests.end_to_end.live import Live
 from tests.end_to_end.second_project import EVERYTHING, deployed_project, land, make_project
-from tests.everything.orders import order_batch
+from tests.everything.orders import OrderBatch, order_batch
 from tests.everything.platform import LOCAL_STAGE
 
 
@@ -22,7 +26,47 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield live
 
 
-def test_another_workload_gets_from_landed_files_to_a_served_model(everything: Live) -> None:
-    batch = order_batch(dt.date(2024, 3, 1), 10)
-    chain = everything.chain_of(land(everything, batch, "march"))
-    assert chain.outcome() == "deployed", chain
+@pytest.fixture(scope="session")
+def march(everything: Live) -> Chain:
+    """What the first ten days of March set off, all sources being in the batch."""
+    return everything.chain_of(land(everything, order_batch(dt.date(2024, 3, 1), 10), "march"))
+
+
+def prepare(live: Live, first_day: dt.date, days: int) -> Execution:
+    """Runs the data machine alone on orders of some days, without customers."""
+    whole = order_batch(first_day, days)
+    batch = OrderBatch({"orders.csv.gz": whole.files["orders.csv.gz"]}, whole.sources, whole.as_of)
+    place = f"{live.zone('landing')}{first_day}/"
+    live.write(f"{place}orders.csv.gz", batch.files["orders.csv.gz"])
+    live.write(f"{place}by-hand.json", json.dumps(batch.document()).encode())
+    return live.run("data", {"batch_uri": f"{place}by-hand.json", "as_of": batch.as_of, "bundle": live.bundle})
+
+
+def test_another_workload_gets_from_landed_files_to_a_served_model(march: Chain) -> None:
+    assert march.outcome() == "deployed", march
+
+
+def test_a_batch_of_what_is_new_is_added_to_the_dataset_before_it(everything: Live, march: Chain) -> None:
+    data = march.of("data")
+    assert data is not None
+    before = data.output["dataset"]
+    done = prepare(everything, dt.date(2024, 3, 11), 2)
+    assert done.status == "SUCCEEDED", (done.error, done.cause)
+    dataset = done.output["dataset"]
+    assert dataset["parent"] == before["version"]
+    assert sum(split["rows"] for split in dataset["splits"].values()) == 12 * 40
+    assert done.output["phases"]["accumulation"]["days_written"] == 2
+    prefix, *files = everything.read_json(dataset["splits"]["train"]["manifest_uri"])
+    assert all(f"version={before['version']}/" in file for file in files)
+    assert all(everything.uris(prefix["prefix"] + file) for file in files)
+    whole = f"SELECT count(*) FROM every_curated.orders_features WHERE version = '{dataset['version']}'"  # noqa: S608
+    assert query(everything, whole) == [["480"]]
+    one_day = f"{whole} AND event_day = '2024-03-11'"
+    assert query(everything, one_day) == [["40"]]
+    assert 0 < scanned_bytes(everything, one_day) < scanned_bytes(everything, whole) / 6
+
+
+def test_a_batch_that_later_datasets_would_not_have_is_refused(everything: Live, march: Chain) -> None:
+    done = prepare(everything, dt.date(2024, 2, 20), 4)
+    assert (done.status, done.error) == ("FAILED", "BadBatch")
+    assert "land it again with a later one" in str(done.cause)
