@@ -202,7 +202,7 @@ def validate(job: Job) -> Validation:
     sources = job.contract.sources
     try:
         with job.clock.phase("landing_check"):
-            rows_in = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
+            staged = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
             for name, source in sources.items():
                 judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now)
@@ -210,6 +210,7 @@ def validate(job: Job) -> Validation:
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
             analyzers = parse_analyzers(job.bundle.rules, job.contract)
             measured = measure_tables(validated_tables(job), job.rules, now=now, analyzers=analyzers)
+            rows_in = {name: found.rows for name, found in staged.items()}
             return conclude(job.contract, job.rules, rows_in, refused, measured)
     finally:
         store.store_of(staging).remove(staging)

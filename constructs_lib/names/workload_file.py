@@ -85,7 +85,8 @@ class Source(_Part):
     """One kind of file in every batch: a table of text columns and the types they must have.
 
     Attributes:
-        format: ``csv``: UTF-8, a header line, comma-separated, quoted by ``"``; gzip when the key ends in ``.gz``.
+        format: ``csv``: UTF-8, a header line, comma-separated, quoted by ``"``. ``json_lines``: UTF-8, one object per
+            line. Both are gzip when the key ends in ``.gz``. ``parquet``: columns have exactly the physical types.
         time_zone: Where the clocks stand that wrote the times without an offset. Stored times are always UTC.
         key: The columns that name a row. A second row with the same key is quarantined. Default: no such check.
         columns: Column name → type, in any order; a file must have exactly these columns.
@@ -95,7 +96,7 @@ class Source(_Part):
         missing: The texts that stand for a missing value.
     """
 
-    format: Literal["csv"] = "csv"
+    format: Literal["csv", "json_lines", "parquet"] = "csv"
     time_zone: TimeZone = "UTC"
     key: tuple[ColumnName, ...] = ()
     columns: dict[ColumnName, ColumnType] = Field(min_length=1)

@@ -21,7 +21,7 @@ from gapless_glue.dqdl.history import NoHistoryError
 from gapless_glue.dqdl.language import AnyRule, Rule, leaves
 from gapless_glue.dqdl.rows import Table, chosen, refusal
 from gapless_glue.errors import BadRules
-from gapless_glue.landing import FILE, PROBLEM, ROW, SOURCE_KEY
+from gapless_glue.landing import FILE, MISTYPED, PROBLEM, ROW, SOURCE_KEY
 from gapless_glue.rules import KEY_TYPES, SourceRule
 
 REASONS = "_reasons"
@@ -35,7 +35,8 @@ MIDNIGHT_24 = "^.{10}[T ]24:00(:00([.]0+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 def staged_schema(source: Source) -> str:
     """The columns of staged rows, as DDL."""
     texts = [f"`{name}` string" for name in source.names]
-    return ", ".join([*texts, f"{SOURCE_KEY} string", f"{ROW} bigint", f"{FILE} int", f"{PROBLEM} string"])
+    marks = [f"{MISTYPED} string"] if source.has_kinds else []
+    return ", ".join([*texts, f"{SOURCE_KEY} string", f"{ROW} bigint", f"{FILE} int", f"{PROBLEM} string", *marks])
 
 
 def validated_schema(source: Source) -> str:
@@ -130,9 +131,16 @@ def _present(name: str, source: Source) -> Column:
 
 def _casts(source: Source) -> list[Column]:
     return [
-        F.expr(_cast(f"`v_{column.name}`", column.type, source.time_zone)).alias(f"t_{column.name}")
+        F.expr(_fitting(_cast(f"`v_{column.name}`", column.type, source.time_zone), column.name, source)).alias(
+            f"t_{column.name}"
+        )
         for column in source.columns
     ]
+
+
+def _fitting(cast: str, name: str, source: Source) -> str:
+    """Returns the SQL of a cast that gives null for a value of another kind, in a format with kinds."""
+    return f"case when instr({MISTYPED}, ',{name},') > 0 then null else {cast} end" if source.has_kinds else cast
 
 
 def _cast(text: str, kind: str, time_zone: str) -> str:
@@ -175,7 +183,7 @@ def _type_reasons(source: Source) -> list[Column]:
             F.lit(f"column {column.name} is not {column.type}"),
         )
         for column in source.columns
-        if column.type != "string"
+        if column.type != "string" or source.has_kinds
     ]
 
 

@@ -19,7 +19,10 @@ from pyspark.sql import SparkSession
 from gapless_glue.batch import Batch, BatchFile
 from gapless_glue.contract import Column, Source
 from gapless_glue.dqdl.parser import parse
-from gapless_glue.landing import Record, read_records, stage
+from gapless_glue.formats.csv_file import read_records
+from gapless_glue.formats.rows import Record
+from gapless_glue.formats.seen import Seen
+from gapless_glue.landing import stage
 from gapless_glue.rules import SourceRule
 from gapless_glue.validation import judged_source, write_zones
 
@@ -70,7 +73,7 @@ def zones(tmp_path: Path, spark: SparkSession) -> Callable[..., tuple[int, list[
         rows = stage(Batch(f"file://{root}/landing/", tuple(sorted(files))), SOURCE, f"file://{root}/staged/")
         judged = judged_source(spark, f"file://{root}/staged/", SOURCE, RULES)
         write_zones(judged, SOURCE, f"file://{root}/validated", f"file://{root}/quarantine")
-        return rows, places(root / "validated"), places(root / "quarantine")
+        return rows.rows, places(root / "validated"), places(root / "quarantine")
 
     return call
 
@@ -91,7 +94,7 @@ def test_every_row_ends_in_one_of_the_zones(zones: Callable[..., Any], tables: l
 
 def records_of(lines: list[str]) -> list[Record]:
     content = "\n".join([",".join(COLUMNS), *lines]).encode() + b"\n"
-    return list(read_records(io.BytesIO(content), file_of(content, "x.csv"), SOURCE))  # type: ignore[arg-type]
+    return list(read_records(io.BytesIO(content), file_of(content, "x.csv"), SOURCE, Seen()))  # type: ignore[arg-type]
 
 
 @given(lines=st.lists(STRAY.filter(lambda line: line and '"' not in line), max_size=30))
@@ -115,6 +118,6 @@ def test_stray_quotes_join_lines_or_mark_them_and_never_raise(lines: list[str]) 
 def test_a_quote_that_is_never_closed_hides_no_line() -> None:
     lines = ['1,2024-01-01,2024-01-01T00:00,1,1,"open', *[f"{n},2024-01-01,,1,1,x" for n in range(2, 50)]]
     content = gzip.compress("\n".join([",".join(COLUMNS), *lines]).encode())
-    records = list(read_records(io.BytesIO(content), file_of(content, "x.csv.gz"), SOURCE))  # type: ignore[arg-type]
+    records = list(read_records(io.BytesIO(content), file_of(content, "x.csv.gz"), SOURCE, Seen()))  # type: ignore[arg-type]
     assert [record.row for record in records] == list(range(2, 51))
     assert {record.problem for record in records} == {"line is not well-formed CSV"}
