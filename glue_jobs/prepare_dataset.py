@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from gapless_glue.dataset import (
     split_rows,
 )
 from gapless_glue.digest import digest_sums, digest_text
+from gapless_glue.drift import find_drift, handling_of
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
 from gapless_glue.profile import profile
@@ -49,6 +51,7 @@ from gapless_glue.validation import (
     judged_source,
     measure_tables,
     report_of,
+    staged_rows,
     write_zones,
 )
 
@@ -204,14 +207,21 @@ def validate(job: Job) -> Validation:
         with job.clock.phase("landing_check"):
             staged = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
+            drifts = {
+                name: find_drift(staged_rows(job.spark, f"{staging}{name}/", source), source, staged[name])
+                for name, source in sources.items()
+            }
             for name, source in sources.items():
-                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now)
+                handling = handling_of(drifts[name], staged[name])
+                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now, handling)
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
             analyzers = parse_analyzers(job.bundle.rules, job.contract)
             measured = measure_tables(validated_tables(job), job.rules, now=now, analyzers=analyzers)
-            rows_in = {name: found.rows for name, found in staged.items()}
-            return conclude(job.contract, job.rules, rows_in, refused, measured)
+            rows_in = {name: files.rows for name, files in staged.items()}
+            return conclude(
+                job.contract, job.rules, rows_in, refused, measured, [*chain.from_iterable(drifts.values())]
+            )
     finally:
         store.store_of(staging).remove(staging)
 

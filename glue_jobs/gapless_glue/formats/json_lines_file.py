@@ -46,12 +46,12 @@ FITTING: dict[str, tuple[type, ...]] = {
     "timestamp": (str,),
 }
 KINDS: dict[type, str] = {
-    str: "JSON string",
-    _Integer: "JSON number",
-    _Fraction: "JSON number",
-    bool: "JSON boolean",
-    dict: "JSON object",
-    list: "JSON array",
+    str: "string",
+    _Integer: "bigint",
+    _Fraction: "double",
+    bool: "boolean",
+    dict: "object",
+    list: "array",
 }
 
 
@@ -109,12 +109,11 @@ class _Objects:
             return self._misfit(number, line, NO_OBJECT)
         self._note_names(content)
         fields = [_text(content.get(name)) for name, _ in self._columns]
-        mistyped = self._mistyped(content, fields)
         if "\\u" in line:
             whole = [_whole(field) for field in fields]
             if whole != fields:
                 return Record(number, whole, HALF_A_CHARACTER)
-        return Record(number, fields, mistyped=mistyped)
+        return Record(number, fields, mistyped=self._mistyped(content, fields))
 
     def _misfit(self, number: int, line: str, problem: str) -> Record:
         """Keeps the text of a line that is no row, in the first column."""
