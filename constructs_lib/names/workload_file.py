@@ -466,7 +466,7 @@ def _own_finding(path: str, text: str) -> str:
     """Joins the path of a model and the message of its check, which may start with the key that it is about."""
     if path == "the file":
         return text
-    names_a_key = re.match(r"[a-z_]+: ", text)
+    names_a_key = re.match(r"[a-z_.]+: ", text)
     return f"{path}.{text}" if names_a_key else f"{path}: {text}"
 
 
