@@ -22,8 +22,8 @@ from pyspark.sql import SparkSession
 from gapless_glue.batch import Batch, BatchFile
 from gapless_glue.contract import Column, DriftPolicy, Source
 from gapless_glue.errors import BadBatch, BadSchema
-from gapless_glue.formats import json_lines_file
-from gapless_glue.formats.rows import Record
+from gapless_glue.formats import json_lines_file, parquet_file
+from gapless_glue.formats.rows import ROWS_AT_ONCE, Record
 from gapless_glue.formats.seen import Seen
 from gapless_glue.landing import stage
 from gapless_glue.typed import judge, staged_schema
@@ -201,10 +201,11 @@ NO_ROWS = [
 ]
 
 
-def test_a_line_that_is_no_row_is_quarantined_with_its_text(judged: Any) -> None:
+def test_a_line_that_is_no_row_is_quarantined_with_its_place_and_shows_none_of_its_values(judged: Any) -> None:
     content = b"\r\n\r\n".join([line.encode() for line, _ in NO_ROWS] + [lines(any_object())])
     *rows, good = judged(source("json_lines"), "a.json", content)
-    assert [(row["id"], row["_reasons"]) for row in rows] == NO_ROWS
+    assert [row["_reasons"] for row in rows] == [problem for _, problem in NO_ROWS]
+    assert {row[name] for row in rows for name in KINDS} == {None}
     assert [row["_row"] for row in rows] == [1, 3, 5, 7, 9]
     assert good["_reasons"] is None
 
@@ -350,11 +351,25 @@ def test_parquet_has_no_infinity_and_no_nan(judged: Any) -> None:
     assert [row["_reasons"] for row in rows] == ["column x is not double"] * 2 + [None]
 
 
-def test_parquet_rows_of_several_row_groups_are_numbered_through(judged: Any) -> None:
-    columns = {name: pa.concat_arrays([values] * 50) for name, values in any_columns().items()}
-    columns["id"] = pa.array(range(50), pa.int64())
-    rows = judged(source("parquet"), "a.parquet", parquet(columns, row_group_size=7))
-    assert [(row["_row"], row["t_id"]) for row in rows] == [(number + 1, number) for number in range(50)]
+def test_parquet_rows_are_numbered_through() -> None:
+    count = ROWS_AT_ONCE + 7
+    columns = {name: pa.array(values.to_pylist() * count, values.type) for name, values in any_columns().items()}
+    content = parquet(columns | {"id": pa.array(range(count), pa.int64())}, row_group_size=5000)
+    raw: Any = io.BytesIO(content)
+    found = list(parquet_file.read(raw, file_of("a.parquet", content), source("parquet"), Seen()))
+    assert len(found) > 1
+    assert [number for rows in found for number in rows.numbers.to_pylist()] == list(range(1, count + 1))
+    assert [text for rows in found for text in rows.fields[0].to_pylist()] == [str(number) for number in range(count)]
+
+
+def test_missing_values_say_nothing_of_a_columns_kind() -> None:
+    seen = Seen()
+    raw: Any = io.BytesIO(lines(any_object(n="NA", x=None, day="")))
+    list(json_lines_file.read(raw, file_of("a.json", b""), source("json_lines"), seen))
+    content = parquet(any_columns(n=pa.nulls(1)))
+    raw = io.BytesIO(content)
+    list(parquet_file.read(raw, file_of("a.parquet", content), source("parquet"), seen))
+    assert seen.kinds == {}
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-20], lambda data: data[:4] * 5, lambda data: data[8:]])
@@ -379,6 +394,13 @@ def test_refuses_other_columns_in_parquet_and_names_them(judged: Any) -> None:
     del columns["note"]
     with pytest.raises(BadSchema, match=r"a\.parquet: missing column 'note'; unexpected column 'colour'"):
         judged(source("parquet"), "a.parquet", parquet(columns))
+
+
+def test_a_message_about_many_columns_stays_short(judged: Any) -> None:
+    columns = any_columns(**{f"more_{number}": pa.nulls(1) for number in range(1000)})
+    with pytest.raises(BadSchema) as error:
+        judged(source("parquet"), "a.parquet", parquet(columns))
+    assert "unexpected column 'more_19'; … (source things has: id," in str(error.value)
 
 
 def test_reads_parquet_columns_in_any_order(judged: Any) -> None:

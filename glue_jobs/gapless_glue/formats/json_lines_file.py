@@ -102,11 +102,11 @@ class _Objects:
         try:
             content = _DECODER.decode(line)
         except _Twice:
-            return self._misfit(number, line, TWICE)
+            return self._misfit(number, TWICE)
         except (ValueError, RecursionError):
-            return self._misfit(number, line, NO_OBJECT)
+            return self._misfit(number, NO_OBJECT)
         if not isinstance(content, dict):
-            return self._misfit(number, line, NO_OBJECT)
+            return self._misfit(number, NO_OBJECT)
         self._note_names(content)
         fields = [_text(content.get(name)) for name, _ in self._columns]
         if "\\u" in line:
@@ -115,9 +115,9 @@ class _Objects:
                 return Record(number, whole, HALF_A_CHARACTER)
         return Record(number, fields, mistyped=self._mistyped(content, fields))
 
-    def _misfit(self, number: int, line: str, problem: str) -> Record:
-        """Keeps the text of a line that is no row, in the first column."""
-        return Record(number, [line.rstrip("\r\n"), *[None] * (len(self._columns) - 1)], problem)
+    def _misfit(self, number: int, problem: str) -> Record:
+        """A line that is no row; its text stays in the file, as it might show in one column what is another's."""
+        return Record(number, [None] * len(self._columns), problem)
 
     def _note_names(self, content: dict[str, Any]) -> None:
         if content.keys() <= self.names.keys():

@@ -92,8 +92,6 @@ def _name(kind: pa.DataType) -> str:
 
 def _texts(column: pa.Array, *, int96: bool) -> pa.Array:
     """Writes values as texts that read as the same values."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
     if pa.types.is_timestamp(column.type):
         zone = "UTC" if int96 or column.type.tz is not None else None
         column = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.timestamp("us", zone))

@@ -11,6 +11,7 @@ from gapless_glue.contract import Source
 from gapless_glue.errors import BadSchema
 
 MOST_NAMES = 100
+MOST_FINDINGS = 20
 
 
 @dataclass
@@ -50,7 +51,8 @@ class Seen:
         self.order = [] if in_order or not ordered else found
         findings = self._findings(names, source)
         if findings:
-            raise BadSchema(f"{key}: {'; '.join(findings)} (source {source.name} has: {', '.join(expected)})")
+            told = findings[:MOST_FINDINGS] + ["…"] * (len(findings) > MOST_FINDINGS)
+            raise BadSchema(f"{key}: {'; '.join(told)} (source {source.name} has: {', '.join(expected)})")
 
     def note_kind(self, column: str, kind: str) -> None:
         """Notes that a value of a column is of a kind that does not fit."""
