@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ from gapless_glue.dataset import (
     write_features,
 )
 from gapless_glue.digest import digest_sums, digest_text
+from gapless_glue.drift import find_drift, handling_of
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
 from gapless_glue.profile import profile
@@ -62,6 +64,7 @@ from gapless_glue.validation import (
     judged_source,
     measure_tables,
     report_of,
+    staged_rows,
     write_zones,
 )
 
@@ -239,15 +242,21 @@ def validate(job: Job) -> Validation:
     rules = [rule for rule in job.rules if rule.source in sources]
     try:
         with job.clock.phase("landing_check"):
-            rows_in = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
+            staged = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
+            drifts = {
+                name: find_drift(staged_rows(job.spark, f"{staging}{name}/", source), source, staged[name])
+                for name, source in sources.items()
+            }
             for name, source in sources.items():
-                judged = judged_source(job.spark, f"{staging}{name}/", source, rules, now)
+                handling = handling_of(drifts[name], staged[name])
+                judged = judged_source(job.spark, f"{staging}{name}/", source, rules, now, handling)
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
             analyzers = parse_analyzers(job.bundle.rules, job.contract)
             measured = measure_tables(validated_tables(job), rules, now=now, analyzers=analyzers)
-            return conclude(job.contract, rules, rows_in, refused, measured)
+            rows_in = {name: files.rows for name, files in staged.items()}
+            return conclude(job.contract, rules, rows_in, refused, measured, [*chain.from_iterable(drifts.values())])
     finally:
         store.store_of(staging).remove(staging)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
-from constructs_lib.alarms import FailureAlarms, Metric
+from constructs_lib.alarms import FailureAlarms, Metric, alarm
 from constructs_lib.catalogue_table import parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
 from constructs_lib.grants import grant, grant_metrics
@@ -97,6 +97,7 @@ class WorkloadStack(Stack):
         self._processing = self._define_processing()
         self._governance = self._define_tables()
         self._data = self._define_data_pipeline()
+        self._define_drift_alarm()
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
         self._deployment = self._define_deployment_pipeline()
@@ -261,6 +262,19 @@ class WorkloadStack(Stack):
         own_grants = self._governance.grant_register("DataMachine", machine.role.role_arn, _CATALOGUED)
         machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
+
+    def _define_drift_alarm(self) -> None:
+        name = self._workload.name
+        alarm(
+            self,
+            "SchemaDrift",
+            alarms=self._alarms,
+            metric=Metric(metrics.NAMESPACE, metrics.SCHEMA_DRIFT, metrics.dimensions(self._stage.name, name)),
+            threshold=1,
+            description=f"A file landed for {name} has other columns than its source declares",
+            runbook="Read the state SchemaDrift of the data machine's execution: file, column, what was done; then "
+            "correct the producer or the columns in workload.yaml",
+        )
 
     def _define_views(self) -> MaterialisedViews | None:
         if self._history is None or self._workload.iceberg is None:

@@ -113,6 +113,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             ),
             "ReadReport": read_report(s, p),
             "PublishMetrics": publish_metrics(s),
+            "SchemaDrift": remember({"drift_figures": jsonata("$phases.validation.drift")}),
             "Validation": validation(p),
             "Exploration": show_phase("exploration"),
             "Cleaning": show_phase("cleaning"),
@@ -270,6 +271,7 @@ def publish_metrics(s: Surroundings) -> State:
             metrics.ROWS_VALIDATED: f"{figures}.rows_validated",
             metrics.ROWS_QUARANTINED: f"{figures}.rows_quarantined",
             metrics.QUARANTINED_SHARE: f"{figures}.quarantined_share",
+            metrics.SCHEMA_DRIFT: f"{figures}.drift.alarming",
         },
     )
 

@@ -8,11 +8,12 @@ STAGE = "Stage"
 WORKLOAD = "Workload"
 DIMENSIONS = (STAGE, WORKLOAD)
 
-# Data pipeline. Counts of rows of one run; the share is between 0 and 1.
+# Data pipeline. Counts of rows of one run; the share is between 0 and 1; drift counts findings that alarm.
 ROWS_IN = "RowsIn"
 ROWS_VALIDATED = "RowsValidated"
 ROWS_QUARANTINED = "RowsQuarantined"
 QUARANTINED_SHARE = "QuarantinedShare"
+SCHEMA_DRIFT = "SchemaDrift"
 BATCH_ACCEPTED = "BatchAccepted"
 CRAWL_FAILED = "CrawlFailed"
 

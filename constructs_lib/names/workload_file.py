@@ -29,6 +29,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from constructs_lib.names.dataset_file import Dataset
+from constructs_lib.names.drift_file import SchemaDrift, Settle
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
@@ -79,23 +80,28 @@ class Source(Part):
     """One kind of file in every batch: a table of text columns and the types they must have.
 
     Attributes:
-        format: ``csv``: UTF-8, a header line, comma-separated, quoted by ``"``; gzip when the key ends in ``.gz``.
+        format: ``csv``: UTF-8, a header line, comma-separated, quoted by ``"``. ``json_lines``: UTF-8, one object per
+            line. Both are gzip when the key ends in ``.gz``. ``parquet``: columns have exactly the physical types.
         time_zone: Where the clocks stand that wrote the times without an offset. Stored times are always UTC.
         key: The columns that name a row. A second row with the same key is quarantined. Default: no such check.
-        columns: Column name → type, in any order; a file must have exactly these columns.
+        columns: Column name → type; what becomes of a file with other columns is up to ``schema_drift``.
         known_later: Columns whose value is known only after the event that is to be predicted. They may make the
             target and are removed before features are computed.
         sensitive: Columns that only those see who may see restricted data, wherever the column goes under its name.
         missing: The texts that stand for a missing value.
+        schema_drift: What differs from the workload's own ``schema_drift`` for this source.
+        settle: Of rows with the same key the newest stays. Default: the first one stays.
     """
 
-    format: Literal["csv"] = "csv"
+    format: Literal["csv", "json_lines", "parquet"] = "csv"
     time_zone: TimeZone = "UTC"
     key: tuple[ColumnName, ...] = ()
     columns: dict[ColumnName, ColumnType] = Field(min_length=1)
     known_later: tuple[ColumnName, ...] = ()
     sensitive: tuple[ColumnName, ...] = ()
     missing: tuple[str, ...] = ("",)
+    schema_drift: SchemaDrift | None = None
+    settle: Settle | None = None
 
     @model_validator(mode="after")
     def _names_its_own_columns(self) -> Self:
@@ -110,6 +116,27 @@ class Source(Part):
         if late:
             raise ValueError(f"key: column {late[0]!r} is in known_later; a key must be known before the event")
         return self
+
+    @model_validator(mode="after")
+    def _settles_by_a_time(self) -> Self:
+        if self.settle is None:
+            return self
+        if not self.key:
+            raise ValueError("settle: needs a key, so that rows can be versions of one thing")
+        by = self.settle.by
+        if by not in self.columns:
+            raise ValueError(f"settle.by: {unknown(by, self.columns, 'column')}")
+        if self.columns[by] != "timestamp":
+            raise ValueError(f"settle.by: column {by!r} must be of type timestamp, was {self.columns[by]}")
+        return self
+
+    def contract(self, general: SchemaDrift) -> dict[str, Any]:
+        """Returns what the data job must know; ``drift`` and ``settle`` are there only where the source has them."""
+        content = self.model_dump(mode="json", exclude={"sensitive", "schema_drift", "settle"})
+        drift = general if self.schema_drift is None else self.schema_drift.over(general)
+        settle = self.settle.model_dump(mode="json", exclude_none=True) if self.settle is not None else {}
+        optional = {"drift": drift.contract(), "settle": settle}
+        return {**content, "columns": _listed(self.columns), **{key: value for key, value in optional.items() if value}}
 
 
 class Split(Part):
@@ -241,6 +268,7 @@ class WorkloadFile(Part):
             in time and is neither key, target nor event time.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
             With ``dataset.accumulate`` the first of these days counts as a whole.
+        schema_drift: What becomes of files whose columns are not the declared ones; a source may differ.
         approval: Whether a model that passed the gate is approved at once or by a person.
         warehouse: Loads the features of each dataset into the stage's warehouse. Default: it does not.
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
@@ -260,6 +288,7 @@ class WorkloadFile(Part):
     dataset: Dataset = Dataset()
     split: Split = Split()
     quality: Quality = Quality()
+    schema_drift: SchemaDrift = SchemaDrift()
     preparation: Preparation = Preparation()
     training: Training = Training()
     gate: Gate = Gate()
@@ -412,11 +441,8 @@ class WorkloadFile(Part):
         content = self.model_dump(
             mode="json", include={"name", "problem", "target", "event_time", "window_days", "split", "quality"}
         )
-        sources = {
-            name: {**source.model_dump(mode="json", exclude={"sensitive"}), "columns": _listed(source.columns)}
-            for name, source in self.sources.items()
-        }
         accumulation = {"dataset": self.dataset.model_dump(mode="json")} if self.dataset.accumulate else {}
+        sources = {name: source.contract(self.schema_drift) for name, source in self.sources.items()}
         return {
             **content,
             **accumulation,
@@ -494,7 +520,7 @@ def _own_finding(path: str, text: str) -> str:
     """Joins the path of a model and the message of its check, which may start with the key that it is about."""
     if path == "the file":
         return text
-    names_a_key = re.match(r"[a-z_]+: ", text)
+    names_a_key = re.match(r"[a-z_.]+: ", text)
     return f"{path}.{text}" if names_a_key else f"{path}: {text}"
 
 

@@ -20,8 +20,38 @@ class Column:
 
 
 @dataclass(frozen=True)
+class DriftPolicy:
+    """What becomes of a file whose columns are not the contract's.
+
+    Attributes:
+        added, dropped, reordered: ``accept``, ``quarantine`` (all rows of the file) or ``stop``.
+        retyped: The same, or ``quarantine_rows``: only the rows whose value does not read as its type.
+        retyped_share: A column is retyped when at least this share of its values in a file do not read as its type.
+    """
+
+    added: str = "stop"
+    dropped: str = "stop"
+    reordered: str = "accept"
+    retyped: str = "quarantine_rows"
+    retyped_share: float = 0.5
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Of rows with the same key the newest wins.
+
+    Attributes:
+        by: The column that says when a row was true.
+        late_after_days: Rows older than so many days before ``as_of`` are refused. None: none is.
+    """
+
+    by: str
+    late_after_days: int | None = None
+
+
+@dataclass(frozen=True)
 class Source:
-    """One kind of file in a batch."""
+    """One kind of file in a batch; ``never_null`` are the columns that no drift may empty."""
 
     name: str
     time_zone: str
@@ -29,11 +59,20 @@ class Source:
     columns: tuple[Column, ...]
     known_later: tuple[str, ...]
     missing: tuple[str, ...]
+    format: str = "csv"
+    drift: DriftPolicy = DriftPolicy()
+    settle: Settle | None = None
+    never_null: frozenset[str] = frozenset()
 
     @property
     def names(self) -> list[str]:
         """The names of the columns, in the contract's order."""
         return [column.name for column in self.columns]
+
+    @property
+    def has_kinds(self) -> bool:
+        """Whether values of its format have kinds of their own, so that the text of a value may hide its kind."""
+        return self.format != "csv"
 
     def type_of(self, name: str) -> str:
         """Returns a column's type; raises ``KeyError`` for a name that is not a column."""
@@ -83,7 +122,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         target=content["target"],
         event_time=content["event_time"],
         primary=content["primary"],
-        sources={name: _source(name, source) for name, source in content["sources"].items()},
+        sources={name: _source(name, content) for name in content["sources"]},
         derived=_columns(content["derived"]),
         features=_columns(content["features"]),
         window_days=content["window_days"],
@@ -96,14 +135,23 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
     )
 
 
-def _source(name: str, content: Mapping[str, Any]) -> Source:
+def _source(name: str, contract: Mapping[str, Any]) -> Source:
+    content = contract["sources"][name]
+    settle = Settle(**content["settle"]) if "settle" in content else None
+    own = (contract["event_time"], contract["target"]) if name == contract["primary"] else ()
+    needed = {*content["key"], *own, *([settle.by] if settle is not None else [])}
+    columns = _columns(content["columns"])
     return Source(
         name=name,
         time_zone=content["time_zone"],
         key=tuple(content["key"]),
-        columns=_columns(content["columns"]),
+        columns=columns,
         known_later=tuple(content["known_later"]),
         missing=tuple(content["missing"]),
+        format=content["format"],
+        drift=DriftPolicy(**content.get("drift", {})),
+        settle=settle,
+        never_null=frozenset(needed & {column.name for column in columns}),
     )
 
 

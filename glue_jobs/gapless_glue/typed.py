@@ -7,8 +7,8 @@ first, and only then cast.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
 
@@ -16,13 +16,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from gapless_glue.contract import Source
+from gapless_glue.contract import Settle, Source
 from gapless_glue.dqdl.history import NoHistoryError
 from gapless_glue.dqdl.language import AnyRule, Rule, leaves
 from gapless_glue.dqdl.rows import Table, chosen, refusal
 from gapless_glue.errors import BadRules
-from gapless_glue.landing import FILE, PROBLEM, ROW, SOURCE_KEY
+from gapless_glue.landing import FILE, MISTYPED, PROBLEM, ROW, SOURCE_KEY
 from gapless_glue.rules import KEY_TYPES, SourceRule
+from gapless_glue.settling import late_reasons, newest_first, why_set_aside
 
 REASONS = "_reasons"
 BETWEEN_REASONS = "; "
@@ -35,7 +36,8 @@ MIDNIGHT_24 = "^.{10}[T ]24:00(:00([.]0+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?$"
 def staged_schema(source: Source) -> str:
     """The columns of staged rows, as DDL."""
     texts = [f"`{name}` string" for name in source.names]
-    return ", ".join([*texts, f"{SOURCE_KEY} string", f"{ROW} bigint", f"{FILE} int", f"{PROBLEM} string"])
+    marks = [f"{MISTYPED} string"] if source.has_kinds else []
+    return ", ".join([*texts, f"{SOURCE_KEY} string", f"{ROW} bigint", f"{FILE} int", f"{PROBLEM} string", *marks])
 
 
 def validated_schema(source: Source) -> str:
@@ -44,32 +46,68 @@ def validated_schema(source: Source) -> str:
     return ", ".join([*typed, f"{SOURCE_KEY} string", f"{ROW} bigint"])
 
 
-def judge(staged: DataFrame, source: Source, rules: Sequence[SourceRule], now: datetime | None = None) -> DataFrame:
+@dataclass(frozen=True)
+class Handling:
+    """What is done about files whose columns are not the contract's; positions are those of the canonical order.
+
+    Attributes:
+        refused: Position of a file → why all of its rows are refused.
+        emptied: Column → positions of the files in which a value that does not read as its type is missing.
+    """
+
+    refused: Mapping[int, str] = field(default_factory=dict)
+    emptied: Mapping[str, Collection[int]] = field(default_factory=dict)
+
+
+def with_types(staged: DataFrame, source: Source) -> DataFrame:
+    """Adds to staged rows of text their values: ``v_<name>`` as text, null where missing, and ``t_<name>`` typed.
+
+    A typed value is null where the text does not read as its type.
+    """
+    present = [_present(name, source).alias(f"v_{name}") for name in source.names]
+    return staged.select("*", *present).select("*", *_casts(source))
+
+
+def judge(
+    staged: DataFrame,
+    source: Source,
+    rules: Sequence[SourceRule],
+    now: datetime | None = None,
+    handling: Handling | None = None,
+) -> DataFrame:
     """Adds to staged rows of text their typed columns ``t_<name>`` and ``_reasons``, null for a valid row.
 
-    Of rows with the same key (or the same values of unique columns) the first valid one in the batch's canonical order
-    stays. A line that did not fit the table has that one reason. A rule that needs earlier results refuses no row.
+    Of rows with the same key the first valid one in the batch's canonical order stays, or, where the source settles
+    them, the newest; of rows with the same values of unique columns the first one. A line that did not fit the table,
+    and a row of a refused file, has that one reason. A rule that needs earlier results refuses no row.
 
     Args:
         staged: Rows as ``staged_schema`` has them.
         source: What they are.
         rules: Rules of this source; those that are not about rows are left to others.
-        now: The instant that stands for now() in rules. Default: the present.
+        now: The instant that stands for now() in rules, and that late rows are late for. Default: the present.
+        handling: What is done about drifted files. Default: nothing is refused or emptied.
 
     Raises:
         BadRules: A where clause cannot be read.
     """
-    present = [_present(name, source).alias(f"v_{name}") for name in source.names]
-    typed = staged.select("*", *present).select("*", *_casts(source))
-    table = Table({column.name: column.type for column in source.columns}, now or datetime.now(UTC), skip_missing=True)
+    moment, handled = now or datetime.now(UTC), handling or Handling()
+    typed = with_types(staged, source)
+    table = Table({column.name: column.type for column in source.columns}, moment, skip_missing=True)
     row_rules = [rule for rule in rules if rule.is_about_rows]
     keys = [_unique_key(rule.rule) for rule in row_rules if isinstance(rule.rule, Rule) and rule.rule.type in KEY_TYPES]
-    own = [*_type_reasons(source), *_key_reasons(source), *_rule_reasons(row_rules, table)]
-    reasons = F.coalesce(F.col(PROBLEM), _joined(own)).alias(REASONS)
+    own = [
+        *_type_reasons(source, handled.emptied),
+        *_key_reasons(source),
+        *late_reasons(source, moment),
+        *_rule_reasons(row_rules, table),
+    ]
+    reasons = F.coalesce(*_file_reasons(handled.refused), F.col(PROBLEM), _joined(own)).alias(REASONS)
     flags = {key.flag: chosen(key.where).alias(key.flag) for key in keys if key.where is not None}
     judged = _with_reasons(typed, source, [reasons, *flags.values()], row_rules)
     if source.key:
-        judged = _refuse_repeats(judged, UniqueKey(f"duplicate key ({', '.join(source.key)})", tuple(source.key)))
+        reason = f"duplicate key ({', '.join(source.key)})"
+        judged = _refuse_repeats(judged, UniqueKey(reason, source.key, settle=source.settle))
     for key in keys:
         judged = _refuse_repeats(judged, key)
     return judged.drop(*flags)
@@ -77,11 +115,12 @@ def judge(staged: DataFrame, source: Source, rules: Sequence[SourceRule], now: d
 
 @dataclass(frozen=True)
 class UniqueKey:
-    """Columns that no two valid rows share, of the rows that ``where`` chooses."""
+    """Columns that no two valid rows share, of the rows that ``where`` chooses; ``settle`` says which row stays."""
 
     reason: str
     columns: tuple[str, ...]
     where: str | None = None
+    settle: Settle | None = None
 
     @property
     def flag(self) -> str:
@@ -130,12 +169,19 @@ def _present(name: str, source: Source) -> Column:
 
 def _casts(source: Source) -> list[Column]:
     return [
-        F.expr(_cast(f"`v_{column.name}`", column.type, source.time_zone)).alias(f"t_{column.name}")
+        F.expr(_fitting(cast_of(f"`v_{column.name}`", column.type, source.time_zone), column.name, source)).alias(
+            f"t_{column.name}"
+        )
         for column in source.columns
     ]
 
 
-def _cast(text: str, kind: str, time_zone: str) -> str:
+def _fitting(cast: str, name: str, source: Source) -> str:
+    """Returns the SQL of a cast that gives null for a value of another kind, in a format with kinds."""
+    return f"case when instr({MISTYPED}, ',{name},') > 0 then null else {cast} end" if source.has_kinds else cast
+
+
+def cast_of(text: str, kind: str, time_zone: str) -> str:
     """Returns the SQL that makes a typed value of a text, or null when the text is not of the type."""
     if kind == "string":
         return text
@@ -168,15 +214,24 @@ def _instant(text: str, time_zone: str) -> str:
     return f"case when {text} rlike '{OFFSET}' then {wall} else to_utc_timestamp({wall}, '{time_zone}') end"
 
 
-def _type_reasons(source: Source) -> list[Column]:
+def _file_reasons(refused: Mapping[int, str]) -> list[Column]:
+    """The reason of each refused file, null for a row of another file."""
     return [
-        F.when(
-            F.col(f"v_{column.name}").isNotNull() & F.col(f"t_{column.name}").isNull(),
-            F.lit(f"column {column.name} is not {column.type}"),
-        )
-        for column in source.columns
-        if column.type != "string"
+        F.when(F.col(FILE).isin([at for at, other in refused.items() if other == reason]), F.lit(reason))
+        for reason in dict.fromkeys(refused.values())
     ]
+
+
+def _type_reasons(source: Source, emptied: Mapping[str, Collection[int]]) -> list[Column]:
+    reasons = []
+    for name, kind in ((column.name, column.type) for column in source.columns):
+        if kind == "string" and not source.has_kinds:
+            continue
+        unread = F.col(f"v_{name}").isNotNull() & F.col(f"t_{name}").isNull()
+        if name in emptied:
+            unread &= ~F.col(FILE).isin(list(emptied[name]))
+        reasons.append(F.when(unread, F.lit(f"column {name} is not {kind}")))
+    return reasons
 
 
 def _key_reasons(source: Source) -> list[Column]:
@@ -217,13 +272,15 @@ def _joined(reasons: Sequence[Column]) -> Column:
 
 
 def _refuse_repeats(judged: DataFrame, key: UniqueKey) -> DataFrame:
-    """Refuses all valid rows but the first among those with equal values; rows without a value are not compared."""
+    """Refuses all valid rows but one among those with equal values; rows without a value are not compared."""
     compared = [F.col(f"t_{name}") for name in key.columns]
     looked_at = [F.col(REASONS).isNull(), *[column.isNotNull() for column in compared]]
     if key.where is not None:
         looked_at.append(F.col(key.flag))
     valid = reduce(lambda left, right: left & right, looked_at)
-    valid_first = Window.partitionBy(*compared).orderBy(F.when(valid, F.lit(0)).otherwise(F.lit(1)), FILE, ROW)
-    numbered = judged.withColumn("_place", F.row_number().over(valid_first))
-    refused = F.when(valid & (F.col("_place") > 1), F.lit(key.reason)).otherwise(F.col(REASONS))
-    return numbered.withColumn(REASONS, refused).drop("_place")
+    valid_first = F.when(valid, F.lit(0)).otherwise(F.lit(1))
+    order = Window.partitionBy(*compared).orderBy(valid_first, *newest_first(key.settle), FILE, ROW)
+    reason = F.lit(key.reason) if key.settle is None else why_set_aside(key.settle, order)
+    numbered = judged.withColumns({"_place": F.row_number().over(order), "_why": reason})
+    refused = F.when(valid & (F.col("_place") > 1), F.col("_why")).otherwise(F.col(REASONS))
+    return numbered.withColumn(REASONS, refused).drop("_place", "_why")

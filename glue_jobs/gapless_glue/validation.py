@@ -16,11 +16,14 @@ from gapless_glue.contract import Contract, Source
 from gapless_glue.dqdl.evaluate import Evaluation, Ruling, Settings, Verdict, evaluate
 from gapless_glue.dqdl.history import holds
 from gapless_glue.dqdl.language import Analyzer
+from gapless_glue.drift import Drift, report_of_drift
 from gapless_glue.errors import RowsLost
 from gapless_glue.rules import SourceRule, of_source
+from gapless_glue.settling import settled_rows
 from gapless_glue.typed import (
     BETWEEN_REASONS,
     REASONS,
+    Handling,
     judge,
     refused_rows,
     staged_schema,
@@ -57,6 +60,7 @@ class Validation:
     sources: Mapping[str, SourceCounts] = field(default_factory=dict)
     rules: Sequence[RuleResult] = ()
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    drifts: Sequence[Drift] = ()
 
     @property
     def rows_in(self) -> int:
@@ -68,7 +72,9 @@ class Validation:
 
     @property
     def quarantined_share(self) -> float:
-        return self.quarantined / self.rows_in if self.rows_in else 0.0
+        """The share of the rows that were refused; a row that settling set aside is no fault of the batch."""
+        settled = sum(settled_rows(counts.reasons) for counts in self.sources.values())
+        return (self.quarantined - settled) / self.rows_in if self.rows_in else 0.0
 
     def accepted(self, max_quarantined_share: float) -> bool:
         """Tells whether a dataset may be made: few rows refused, in every source some left, no blocking rule broken."""
@@ -77,12 +83,21 @@ class Validation:
         return not blocked and not emptied and self.quarantined_share <= max_quarantined_share
 
 
+def staged_rows(spark: SparkSession, folder: str, source: Source) -> DataFrame:
+    """Returns the staged rows of a source, as text."""
+    return spark.read.schema(staged_schema(source)).parquet(folder)
+
+
 def judged_source(
-    spark: SparkSession, folder: str, source: Source, rules: Sequence[SourceRule], now: datetime | None = None
+    spark: SparkSession,
+    folder: str,
+    source: Source,
+    rules: Sequence[SourceRule],
+    now: datetime | None = None,
+    handling: Handling | None = None,
 ) -> DataFrame:
     """Returns the staged rows of a source with types and reasons."""
-    staged = spark.read.schema(staged_schema(source)).parquet(folder)
-    return judge(staged, source, of_source(rules, source.name), now)
+    return judge(staged_rows(spark, folder, source), source, of_source(rules, source.name), now, handling)
 
 
 def write_zones(judged: DataFrame, source: Source, validated: str, quarantine: str) -> None:
@@ -145,6 +160,7 @@ def conclude(
     rows_in: Mapping[str, int],
     refused: Mapping[str, tuple[int, Counter[str]]],
     measured: Mapping[str, Evaluation],
+    drifts: Sequence[Drift] = (),
 ) -> Validation:
     """Puts the counts together.
 
@@ -161,7 +177,7 @@ def conclude(
             )
         sources[name] = SourceCounts(rows_in[name], validated, quarantined, dict(sorted(reasons.items())))
     results = [_result(rule, sources[rule.source], _verdict(rule, measured.get(rule.source))) for rule in rules]
-    return Validation(sources, results, {name: dict(found.metrics) for name, found in measured.items()})
+    return Validation(sources, results, {name: dict(found.metrics) for name, found in measured.items()}, drifts)
 
 
 def _verdict(rule: SourceRule, found: Evaluation | None) -> Verdict:
@@ -210,4 +226,5 @@ def report_of(validation: Validation) -> dict[str, Any]:
             for result in validation.rules
         ],
         "metrics": {name: dict(found) for name, found in validation.metrics.items()},
+        "drift": report_of_drift(validation.drifts),
     }

@@ -27,6 +27,7 @@ def quality(content: Content) -> Html:
         paragraph(total),
         _sources(found["sources"]),
         _reasons(found["sources"]),
+        _drift(found["drift"]),
         _rules(found["rules"]),
         _cleaning(phases["cleaning"]),
         _splits(phases["splitting"]),
@@ -48,6 +49,28 @@ def _reasons(sources: Mapping[str, Document]) -> Html:
         for reason, count in sorted(item["reasons"].items(), key=lambda pair: -int(pair[1]))
     ]
     return table("Why rows were quarantined (a row may have several reasons)", ["Source", "Reason", "Rows"], rows)
+
+
+def _drift(drift: Document) -> Html:
+    """Where files have other columns than declared, and what was done about it."""
+    if not drift["count"]:
+        return paragraph("Every file has the declared columns.")
+    rows: list[list[Cell]] = [
+        [
+            item["source"],
+            item["file"],
+            f"{item['kind']} {item['column'] or ''}".strip(),
+            item["expected"],
+            item["observed"],
+            Share(item["reads"]),
+            item["policy"].replace("_", " "),
+            item["rows"],
+        ]
+        for item in drift["entries"]
+    ]
+    header = ["Source", "File", "Drift", "Declared", "Found", "Values that read", "Policy", "Rows"]
+    shown = f"the first {len(rows)} of {drift['count']}" if drift["count"] > len(rows) else str(drift["count"])
+    return table(f"Files with other columns than declared ({shown})", header, rows)
 
 
 def _rules(rules: Sequence[Document]) -> Html:

@@ -1,8 +1,13 @@
 """A workload of somebody else goes the whole way, with every option switched on."""
 
+import csv
 import datetime as dt
+import gzip
+import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +16,7 @@ from local.executions import Execution
 from tests.end_to_end.lake import query, scanned_bytes
 from tests.end_to_end.live import Live
 from tests.end_to_end.second_project import EVERYTHING, deployed_project, land, make_project
-from tests.everything.orders import OrderBatch, order_batch
+from tests.everything.orders import ORDERS, REGIONS, OrderBatch, csv_gz, order_batch
 from tests.everything.platform import LOCAL_STAGE
 
 
@@ -70,3 +75,52 @@ def test_a_batch_that_later_datasets_would_not_have_is_refused(everything: Live,
     done = prepare(everything, dt.date(2024, 2, 20), 4)
     assert (done.status, done.error) == ("FAILED", "BadBatch")
     assert "land it again with a later one" in str(done.cause)
+
+
+def drifted_batch() -> OrderBatch:
+    """Orders of ten days, the first hundred of them twice; customers with other columns than declared."""
+    batch = order_batch(dt.date(2024, 4, 1), 10, seed=2)
+    orders = list(csv.reader(io.StringIO(gzip.decompress(batch.files["orders.csv.gz"]).decode())))[1:]
+    newer = [[number, customer, f"{at[:-3]}30Z", *others] for number, customer, at, *others in orders[:100]]
+    customers = [[REGIONS[number % 3], "gold", f"c{number:02}"] for number in range(30)]
+    files = {
+        **batch.files,
+        "newer.csv.gz": csv_gz(ORDERS, newer),
+        "customers.csv.gz": csv_gz(["region", "loyalty", "customer"], customers),
+    }
+    return replace(batch, files=files, sources={**batch.sources, "newer.csv.gz": "orders"})
+
+
+def drift_metric(live: Live) -> float:
+    """How many findings were counted in the last hour."""
+    now = dt.datetime.now(dt.UTC)
+    found = live.client("cloudwatch").get_metric_statistics(
+        Namespace="Gapless",
+        MetricName="SchemaDrift",
+        Dimensions=[{"Name": "Stage", "Value": "every"}, {"Name": "Workload", "Value": "orders"}],
+        StartTime=now - dt.timedelta(hours=1),
+        EndTime=now + dt.timedelta(minutes=1),
+        Period=7200,
+        Statistics=["Sum"],
+    )["Datapoints"]
+    return float(sum(point["Sum"] for point in found))
+
+
+def test_drifted_files_and_newer_rows_are_handled_as_the_workload_says(everything: Live) -> None:
+    batch, before = drifted_batch(), drift_metric(everything)
+    place = f"{everything.zone('landing')}april/"
+    for key, body in batch.files.items():
+        everything.write(place + key, body)
+    document: dict[str, Any] = {"batch_uri": f"{place}drifted.json", "as_of": batch.as_of, "bundle": everything.bundle}
+    everything.write(document["batch_uri"], json.dumps(batch.document()).encode())
+    done = everything.run("data", document)
+    assert done.status == "SUCCEEDED", (done.error, done.cause)
+    found = done.output["phases"]["validation"]
+    assert found["sources"]["orders"]["reasons"] == {"superseded by a newer row of the same key": 100}
+    assert found["quarantined_share"] == 0
+    assert [(each["kind"], each["column"], each["policy"]) for each in found["drift"]["entries"]] == [
+        ("added", "loyalty", "accept"),
+        ("dropped", "since", "accept"),
+        ("reordered", None, "accept"),
+    ]
+    assert drift_metric(everything) - before == 2

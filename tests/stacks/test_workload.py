@@ -250,6 +250,18 @@ def test_only_the_deployment_touches_the_endpoint(template: dict[str, Any]) -> N
         assert bool(allowed(template, role, "sagemaker:UpdateEndpoint")) == (role == "DeploymentMachine"), role
 
 
+def test_somebody_is_told_of_schema_drift(template: dict[str, Any]) -> None:
+    (alarm,) = [
+        each for each in resources(template, "AWS::CloudWatch::Alarm").values() if each["MetricName"] == "SchemaDrift"
+    ]
+    assert (alarm["Namespace"], alarm["Threshold"], alarm["Statistic"]) == ("Gapless", 1, "Sum")
+    assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {
+        "Stage": "dev",
+        "Workload": "flight_delays",
+    }
+    assert alarm["AlarmActions"]
+
+
 def test_a_workload_without_canary_is_watched_at_the_full_threshold(workload: WorkloadFile, tmp_path: Path) -> None:
     content = workload.model_dump(mode="json")
     content["serving"] = {**content["serving"], "rollout": "all_at_once", "instance_count": 1}

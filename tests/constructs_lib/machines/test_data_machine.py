@@ -29,6 +29,7 @@ REPORT: dict[str, Any] = {
                 {"rule": "RowCount > 1", "blocking": True, "passed": True},
                 {"rule": 'ColumnValues "hour" < 24', "blocking": False, "passed": False},
             ],
+            "drift": {"count": 3, "alarming": 2, "entries": [{"kind": "added", "column": "colour"}]},
         },
         "exploration": {"rows": 90},
         "cleaning": {"rows_in": 90, "rows_out": 90},
@@ -238,7 +239,15 @@ def test_refuses_a_bad_batch_with_the_figures(
 def test_publishes_how_good_a_batch_was_even_when_it_is_refused(definition: dict[str, Any], walk: Any) -> None:
     done = walk(definition, GIVEN, any_answers(ReadReport=report_with(rows_validated=97)))
     figures = {each["MetricName"]: each["Value"] for each in done.arguments("PublishMetrics")["MetricData"]}
-    assert figures == {"RowsIn": 100, "RowsValidated": 97, "RowsQuarantined": 2, "QuarantinedShare": 0.02}
+    assert figures == {
+        "RowsIn": 100, "RowsValidated": 97, "RowsQuarantined": 2, "QuarantinedShare": 0.02, "SchemaDrift": 2,
+    }  # fmt: skip
+
+
+def test_shows_the_drift_before_it_judges_the_batch(definition: dict[str, Any], walk: Any) -> None:
+    assert definition["States"]["SchemaDrift"]["Assign"] == {"drift_figures": "{% $phases.validation.drift %}"}
+    path = walk(definition, GIVEN, any_answers()).path
+    assert path.index("SchemaDrift") == path.index("Validation") - 1
 
 
 def test_a_share_at_the_limit_is_accepted(definition: dict[str, Any], walk: Any) -> None:

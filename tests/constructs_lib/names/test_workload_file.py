@@ -120,6 +120,39 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
             "sources.flights.sensitive: column 'tailnum' is given twice",
         ),
         (lambda c: c["sources"]["flights"].update(time_zone="America/New_Yrok"), "did you mean 'America/New_York'?"),
+        (lambda c: c["sources"]["flights"].update(format="json"), "allowed: 'csv', 'json_lines' or 'parquet', was"),
+        (
+            lambda c: c.update(schema_drift={"aded": "stop"}),
+            "schema_drift.aded: 'aded' is not a known key; did you mean 'added'?",
+        ),
+        (
+            lambda c: c.update(schema_drift={"added": "quarantine_rows"}),
+            "schema_drift.added: allowed: 'accept', 'quarantine' or 'stop', was \"quarantine_rows\"",
+        ),
+        (
+            lambda c: c["sources"]["weather"].update(schema_drift={"retyped": "reject"}),
+            "sources.weather.schema_drift.retyped: allowed: 'accept', 'quarantine_rows', 'quarantine' or 'stop', was",
+        ),
+        (
+            lambda c: c["sources"]["weather"].update(schema_drift={"retyped_share": 0}),
+            "sources.weather.schema_drift.retyped_share: input should be greater than 0, was 0",
+        ),
+        (
+            lambda c: c["sources"]["weather"].update(settle={"by": "time_our"}),
+            "sources.weather.settle.by: 'time_our' is not a column; did you mean 'time_hour'?",
+        ),
+        (
+            lambda c: c["sources"]["weather"].update(settle={"by": "temp"}),
+            "sources.weather.settle.by: column 'temp' must be of type timestamp, was double",
+        ),
+        (
+            lambda c: c["sources"]["weather"].update(settle={"by": "time_hour", "late_after_days": 0}),
+            "sources.weather.settle.late_after_days: input should be greater than or equal to 1, was 0",
+        ),
+        (
+            lambda c: c["sources"]["weather"].update(settle={"by": "time_hour"}, key=[]),
+            "sources.weather.settle: needs a key, so that rows can be versions of one thing",
+        ),
         (lambda c: c.update(primary="flight"), "primary: 'flight' is not a source; did you mean 'flights'?"),
         (
             lambda c: c.update(preparation={"workers": "two"}),
@@ -275,3 +308,39 @@ def test_the_contract_says_how_a_dataset_accumulates_only_when_it_does() -> None
     assert "dataset" not in WorkloadFile.parse(content).contract()
     content["dataset"] = {"accumulate": True}
     assert WorkloadFile.parse(content).contract()["dataset"] == {"accumulate": True, "repeats_within_days": 7}
+
+
+def drift_of(sources: dict[str, Any], **general: Any) -> dict[str, Any]:
+    """The contract's ``drift`` per source, of weather and planes."""
+    content = flights()
+    content["schema_drift"] = general
+    for name, policy in sources.items():
+        content["sources"][name]["schema_drift"] = policy
+    contract = WorkloadFile.parse(content).contract()
+    return {name: contract["sources"][name].get("drift") for name in ("weather", "planes")}
+
+
+def test_a_source_differs_from_the_workload_in_what_it_says_only() -> None:
+    found = drift_of({"weather": {"added": "stop", "retyped_share": 0.2}}, added="accept", retyped="quarantine")
+    assert found == {
+        "weather": {"retyped": "quarantine", "retyped_share": 0.2},
+        "planes": {"added": "accept", "retyped": "quarantine"},
+    }
+
+
+def test_a_workload_without_drift_and_settling_has_the_contract_that_it_had() -> None:
+    assert drift_of({}) == {"weather": None, "planes": None}
+    contract = WorkloadFile.parse(flights()).contract()
+    assert set(contract["sources"]["flights"]) == {"format", "time_zone", "key", "columns", "known_later", "missing"}
+    content = flights()
+    content["schema_drift"] = {"added": "stop", "reordered": "accept"}
+    assert WorkloadFile.parse(content).contract() == contract
+
+
+def test_the_job_learns_how_rows_are_settled() -> None:
+    content = flights()
+    content["sources"]["weather"]["settle"] = {"by": "time_hour"}
+    content["sources"]["planes"]["settle"] = None
+    contract = WorkloadFile.parse(content).contract()
+    assert contract["sources"]["weather"]["settle"] == {"by": "time_hour"}
+    assert "settle" not in contract["sources"]["planes"]

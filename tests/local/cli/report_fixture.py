@@ -94,6 +94,7 @@ def any_report() -> dict[str, Any]:
                     },
                     {"rule": "RowCount > 100", "source": "flights", "passed": False, "value": 12, "refused_rows": 0},
                 ],
+                "drift": {"count": 0, "alarming": 0, "entries": []},
             },
             "cleaning": {"rows_in": 109_100, "rows_out": 106_900, "changes": {"cancelled flights left out": 2200}},
             "splitting": {

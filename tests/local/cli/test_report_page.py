@@ -68,6 +68,28 @@ def page(html: str) -> _Page:
     return _Page(html)
 
 
+def test_files_with_other_columns_are_shown_with_what_was_done() -> None:
+    content = any_content()
+    assert content.report is not None
+    entry = {
+        "source": "flights",
+        "file": "april/<b>.csv",
+        "kind": "retyped",
+        "column": "dep_time",
+        "expected": "int",
+        "observed": "double",
+        "policy": "quarantine_rows",
+        "rows": 12,
+        "reads": 0.25,
+    }
+    found = content.report["phases"]["validation"]
+    assert "Every file has the declared columns." in " ".join(_Page(render_page(content)).texts)
+    found["drift"] = {"count": 7, "alarming": 7, "entries": [entry]}
+    texts = _Page(render_page(content)).texts
+    assert "Files with other columns than declared (the first 1 of 7)" in texts
+    assert {"april/<b>.csv", "retyped dep_time", "int", "double", "25.00%", "quarantine rows", "12"} <= set(texts)
+
+
 def test_every_tag_is_closed(page: _Page) -> None:
     assert page.open == []
 
