@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from gapless_glue.batch import Batch, BatchFile
+from constructs_lib.names.batch import BatchFile
+from gapless_glue.batch import Batch
 from gapless_glue.contract import Column, DriftPolicy, Source
 from gapless_glue.errors import BadBatch, BadSchema
 from gapless_glue.formats import json_lines_file, parquet_file
