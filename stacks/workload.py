@@ -204,6 +204,8 @@ class WorkloadStack(Stack):
                     job_minutes=workload.preparation.timeout_minutes,
                     crawler_name=crawler.name,
                     contract_uri=self._contract.uri,
+                    contract_digest=workload.contract_digest(),
+                    bundles_uri=f"s3://{lake.artefacts.bucket_name}/{folder}bundles/",
                     engine=job.engine,
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
