@@ -120,20 +120,25 @@ class DataLake(Construct):
     def grant_read(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody list and read the objects of a zone under a prefix.
 
-        Listing is allowed under the prefix. Asking for an object that does not exist carries no prefix, and S3 says
-        "not found" only to those who may list: hence the condition holds only where there is a prefix.
-
         Raises:
             ValueError: The prefix does not end in ``/``.
         """
         grant(grantee, ["s3:GetObject"], self._objects(zone, prefix))
+        self.grant_list(grantee, zone, prefix)
+        grant(grantee, READ_ACTIONS, self._key_arn)
+
+    def grant_list(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody see which objects of a zone there are under a prefix, which ends in ``/``.
+
+        Asking for an object that does not exist carries no prefix, and S3 says "not found" only to those who may list:
+        hence the condition holds only where there is a prefix.
+        """
         grant(
             grantee,
             ["s3:ListBucket", "s3:GetBucketLocation"],
             self._bucket_arns[zone],
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*", prefix.rstrip("/")]}},
         )
-        grant(grantee, READ_ACTIONS, self._key_arn)
 
     def grant_write(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody write objects of a zone under a prefix; reading and deleting them are other grants.

@@ -25,6 +25,7 @@ from constructs_lib.machines.deployment import (
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names import metrics
 from constructs_lib.names.governance import governed_tables
@@ -272,6 +273,7 @@ class WorkloadStack(Stack):
                 self._surroundings,
                 ModelParts(
                     place=self._job_place(),
+                    datasets_bucket=lake.datasets.bucket_name,
                     group_name=self._registry.group_name,
                     judge_model_arn=judge.function_arn,
                     training_role_arn=training.role.role_arn,
@@ -293,6 +295,8 @@ class WorkloadStack(Stack):
         training.grant_run(machine)
         self._processing.grant_run(machine)
         self._registry.grant_register(machine)
+        lake.grant_write(machine, "datasets", f"{folder}{PINS}/")
+        lake.grant_list(machine, "datasets", folder)
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
         # SageMaker looks at artefact and image with the leave of whoever registers a model.
         lake.grant_read(machine, "artefacts", f"{folder}training/")

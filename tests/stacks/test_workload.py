@@ -197,7 +197,7 @@ def test_reads_only_the_workloads_own_objects(template: dict[str, Any], role: st
         ("Processing", {"flight_delays/evaluations/*", "flight_delays/golden/*"}),
         ("Endpoint", {"flight_delays/capture/*"}),
         ("DataMachine", {"flight_delays/*"}),
-        ("ModelMachine", set()),
+        ("ModelMachine", {"flight_delays/pins/*"}),
         ("DeploymentMachine", set()),
         ("LoopMachine", set()),
     ],

@@ -29,6 +29,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
     model = {
         approval: ModelParts(
             place,
+            "datasets",
             "group",
             FUNCTION,
             ROLE,
