@@ -23,6 +23,9 @@ from constructs_lib.tables import RecordTable
 Zone = Literal["landing", "validated", "quarantine", "curated", "datasets", "artefacts"]
 """Everything that has a bucket; the first four have a catalogue database too."""
 
+RETIRED_TAG = "gapless:retired"
+"""Key of the tag (value ``true``) on rows of datasets that nobody needs any more."""
+
 CatalogueZone = Literal["landing", "validated", "quarantine", "curated"]
 
 _READ_TABLES = (
@@ -53,6 +56,7 @@ class DataLake(Construct):
         stage: What the names of databases, workgroup and security configuration start with.
         log_retention_days: How long access logs are kept, in days. Default: a year.
         removal_policy: What happens to data when the stack goes. Default: it stays.
+        expires_retired: Whether rows of retired datasets, those tagged so, are removed. Default: they stay.
         administrator: ARN of the role that administers Lake Formation, under which IAM alone then opens no table of the
             lake. Default: IAM alone decides.
 
@@ -77,6 +81,7 @@ class DataLake(Construct):
         stage: str,
         log_retention_days: int = 365,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        expires_retired: bool = False,
         administrator: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -90,7 +95,7 @@ class DataLake(Construct):
         self.validated = self._bucket("Validated")
         self.quarantine = self._bucket("Quarantine")
         self.curated = self._bucket("Curated")
-        self.datasets = self._bucket("Datasets")
+        self.datasets = self._bucket("Datasets", expire_tagged=RETIRED_TAG if expires_retired else None)
         self.artefacts = self._bucket("Artefacts")
         self.query_results = self._bucket("QueryResults", expire_after_days=30, keep_replaced_days=1)
         self.buckets: Mapping[Zone, s3.Bucket] = {
@@ -163,6 +168,14 @@ class DataLake(Construct):
         """
         grant(grantee, ["s3:DeleteObject"], self._objects(zone, prefix))
 
+    def grant_mark(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody put tags on objects of a zone under a prefix and take them away, by which a lifecycle may go.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        grant(grantee, ["s3:PutObjectTagging", "s3:DeleteObjectTagging"], self._objects(zone, prefix))
+
     def grant_spark(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets a Spark job keep tables of a zone under a prefix: reading, writing and deleting them.
 
@@ -216,13 +229,21 @@ class DataLake(Construct):
             raise ValueError(f"prefix must end in '/' and not start with it, got: {prefix!r}")
         return f"{self._bucket_arns[zone]}/{prefix}*"
 
-    def _bucket(self, name: str, *, expire_after_days: int | None = None, keep_replaced_days: int = 90) -> s3.Bucket:
+    def _bucket(
+        self,
+        name: str,
+        *,
+        expire_after_days: int | None = None,
+        expire_tagged: str | None = None,
+        keep_replaced_days: int = 90,
+    ) -> s3.Bucket:
         return ZoneBucket(
             self,
             name,
             key=self.key,
             access_logs=self._access_logs,
             expire_after_days=expire_after_days,
+            expire_tagged=expire_tagged,
             keep_replaced_days=keep_replaced_days,
             removal_policy=self._removal_policy,
         )

@@ -46,7 +46,7 @@ class PlatformStage(Stage):
             self,
             "DataLake",
             stage=config,
-            workloads=[workload.name for workload in workloads],
+            workloads=workloads,
             administrator=_output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
         for workload in workloads:

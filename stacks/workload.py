@@ -8,6 +8,7 @@ from constructs import Construct
 from constructs_lib.alarms import FailureAlarms, Metric
 from constructs_lib.catalogue_table import parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
+from constructs_lib.dataset_retention import DatasetRetirement
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.images import FrameworkImage, Image
@@ -95,6 +96,7 @@ class WorkloadStack(Stack):
         self._loop = self._define_loop()
         self._starter = self._define_starter()
         self._intake = self._define_intake()
+        self._define_retention()
         self._define_outputs()
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
@@ -304,6 +306,20 @@ class WorkloadStack(Stack):
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
+
+    def _define_retention(self) -> None:
+        keep = self._workload.dataset_retention
+        if keep is not None:
+            DatasetRetirement(
+                self,
+                "Retirement",
+                workload=self._workload.name,
+                keep=keep,
+                lake=self._lake,
+                registry=self._registry,
+                alarms=self._alarms,
+                log_retention_days=self._stage.log_retention_days,
+            )
 
     # --- the endpoint and its pipeline ---------------------------------------------------------------------------
 

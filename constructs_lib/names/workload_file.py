@@ -145,6 +145,18 @@ class Preparation(_Part):
     timeout_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
 
 
+class DatasetRetention(_Part):
+    """Which datasets are kept; the others are retired, unless a model or a training run holds them.
+
+    Attributes:
+        keep_newest: So many datasets are kept whatever their age: the newest by ``as_of``.
+        keep_days: Every dataset is kept for so many days after its batch landed last.
+    """
+
+    keep_newest: Annotated[int, Field(ge=1, le=1000)] = 10
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90
+
+
 class Training(_Part):
     """One training run: the framework image, its machine, hyperparameters, seed and time limit."""
 
@@ -236,6 +248,7 @@ class WorkloadFile(_Part):
             in time and is neither key, target nor event time.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
         approval: Whether a model that passed the gate is approved at once or by a person.
+        dataset_retention: Which datasets are kept. Default: all, and nothing is cleaned up.
     """
 
     name: Annotated[str, Field(pattern=WORKLOAD_NAME)]
@@ -252,6 +265,7 @@ class WorkloadFile(_Part):
     split: Split = Split()
     quality: Quality = Quality()
     preparation: Preparation = Preparation()
+    dataset_retention: DatasetRetention | None = None
     training: Training = Training()
     gate: Gate = Gate()
     approval: Literal["automatic", "manual"] = "manual"
