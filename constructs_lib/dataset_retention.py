@@ -9,7 +9,7 @@ from constructs import Construct
 from constructs_lib.alarms import Alarms
 from constructs_lib.data_lake import RETIRED_TAG, DataLake, Zone
 from constructs_lib.model_registry import ModelRegistry
-from constructs_lib.names.workload_file import DatasetRetention
+from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.place import ACCOUNT
 from constructs_lib.python_function import PythonFunction
 
