@@ -6,7 +6,7 @@ from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric
-from constructs_lib.catalogue_table import parquet_table
+from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
 from constructs_lib.dataset_retention import DatasetRetirement
 from constructs_lib.grants import grant, grant_metrics
@@ -30,7 +30,7 @@ from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names import metrics
 from constructs_lib.names.governance import governed_tables
-from constructs_lib.names.naming import runtime_name, runtime_prefix, table_name
+from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.on_call import OnCallTopic
@@ -118,6 +118,15 @@ class WorkloadStack(Stack):
             )
         made["curated", "features"] = self._table(
             "Features", "curated", "features", workload.curated_columns(), f"Features of {folder}"
+        )
+        made["curated", "datasets"] = json_table(
+            self,
+            "Datasets",
+            database=self._lake.databases["curated"],
+            name=table_name(workload.name, "datasets"),
+            location=f"s3://{self._lake.datasets.bucket_name}/{folder}{INDEX}/",
+            columns=dict.fromkeys(INDEX_COLUMNS, "string"),
+            description=f"Every published dataset of {workload.name}",
         )
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         return WorkloadGovernance(
