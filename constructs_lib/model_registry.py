@@ -54,7 +54,7 @@ class ModelRegistry(Construct):
     def grant_list(self, grantee: iam.IGrantable) -> None:
         """Lets somebody find all versions and read what is registered about them."""
         self.grant_describe(grantee)
-        grant(grantee, ["sagemaker:ListModelPackages"], self.group_arn)
+        grant(grantee, ["sagemaker:ListModelPackages"], self.group_arn, self.package_arns)
 
     def grant_serve(self, grantee: iam.IGrantable) -> None:
         """Lets somebody make models of versions; SageMaker asks for it on the version as well as on the model."""
