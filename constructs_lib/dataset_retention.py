@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from aws_cdk import aws_events as events
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from constructs_lib.alarms import Alarms
 from constructs_lib.data_lake import RETIRED_TAG, DataLake, Zone
+from constructs_lib.failure_alarm import watch
+from constructs_lib.intake import queue_metric, queue_policy
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.place import ACCOUNT
 from constructs_lib.python_function import PythonFunction
 
+_DAY = 24 * 3600
 _EVERY_NIGHT = "cron(17 3 * * ? *)"
 _ZONES: tuple[Zone, ...] = ("validated", "quarantine", "curated")
 
@@ -68,13 +72,26 @@ class DatasetRetirement(Construct):
             },
         )
         self._grant(lake, registry, f"{workload}/")
+        self._run_every_night(f"Retires datasets of {workload}", alarms)
+
+    def _run_every_night(self, description: str, alarms: Alarms) -> None:
+        dead = sqs.CfnQueue(self, "DeadLetterQueue", message_retention_period=14 * _DAY, sqs_managed_sse_enabled=True)
         rule = events.CfnRule(
             self,
             "Nightly",
-            description=f"Retires datasets of {workload}",
+            description=description,
             schedule_expression=_EVERY_NIGHT,
             state="ENABLED",
-            targets=[events.CfnRule.TargetProperty(id="Function", arn=self.function.function_arn)],
+            targets=[
+                events.CfnRule.TargetProperty(
+                    id="Function",
+                    arn=self.function.function_arn,
+                    dead_letter_config=events.CfnRule.DeadLetterConfigProperty(arn=dead.attr_arn),
+                    retry_policy=events.CfnRule.RetryPolicyProperty(
+                        maximum_event_age_in_seconds=_DAY, maximum_retry_attempts=185
+                    ),
+                )
+            ],
         )
         lambda_.CfnPermission(
             self,
@@ -84,6 +101,17 @@ class DatasetRetirement(Construct):
             principal="events.amazonaws.com",
             source_account=ACCOUNT,
             source_arn=rule.attr_arn,
+        )
+        policy = queue_policy(dead.attr_arn, [rule.attr_arn])
+        sqs.CfnQueuePolicy(self, "DeadLetterQueuePolicy", queues=[dead.ref], policy_document=policy)
+        watch(
+            self,
+            "NotCalled",
+            alarms=alarms,
+            watched=dead,
+            metric=queue_metric(dead, "ApproximateNumberOfMessagesVisible"),
+            description="Datasets were not looked through: the function could not be called",
+            runbook="Is the function there, and may the rule call it? The next night goes on; the message can be deleted",
         )
 
     def _grant(self, lake: DataLake, registry: ModelRegistry, folder: str) -> None:

@@ -53,7 +53,7 @@ def test_runs_every_night_on_behalf_of_its_own_rule_only(template: Template) -> 
         {
             "ScheduleExpression": "cron(17 3 * * ? *)",
             "State": "ENABLED",
-            "Targets": [{"Arn": function, "Id": "Function"}],
+            "Targets": [Match.object_like({"Arn": function, "Id": "Function"})],
         },
     )
     template.has_resource_properties(
@@ -123,3 +123,19 @@ def test_reads_the_registry_and_changes_nothing_there(template: Template) -> Non
 
 def test_a_failed_night_is_told(template: Template) -> None:
     template.has_resource_properties("AWS::CloudWatch::Alarm", {"Namespace": "AWS/Lambda", "MetricName": "Errors"})
+
+
+def test_a_night_on_which_the_function_cannot_be_called_is_kept_and_told(template: Template) -> None:
+    (queue,) = template.find_resources("AWS::SQS::Queue")
+    template.has_resource_properties(
+        "AWS::Events::Rule",
+        {"Targets": [Match.object_like({"DeadLetterConfig": {"Arn": {"Fn::GetAtt": [queue, "Arn"]}}})]},
+    )
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "MetricName": "ApproximateNumberOfMessagesVisible",
+            "Dimensions": [{"Name": "QueueName", "Value": {"Fn::GetAtt": [queue, "QueueName"]}}],
+        },
+    )
+    template.has_resource_properties("AWS::SQS::QueuePolicy", {"Queues": [{"Ref": queue}]})

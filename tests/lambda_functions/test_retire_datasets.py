@@ -13,8 +13,8 @@ import pytest
 from moto import mock_aws
 
 from gapless_lambda import clients
-from retire_datasets import handler as module
 from retire_datasets.handler import Result, handler
+from retire_datasets.lake import Datasets
 
 NOW = datetime.now(UTC)
 TAG = "gapless:retired"
@@ -210,13 +210,13 @@ def expire(store: Store, version: str) -> None:
 
 def test_a_pin_that_comes_between_decision_and_mark_wins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     old, *_ = [store.publish(number) for number in (1, 2, 3)]
-    withdraw = module.Datasets.withdraw
+    withdraw = Datasets.withdraw
 
     def withdraw_and_be_pinned(datasets: Any, version: str) -> None:
         withdraw(datasets, version)
         store.pin(version)
 
-    monkeypatch.setattr(module.Datasets, "withdraw", withdraw_and_be_pinned)
+    monkeypatch.setattr(Datasets, "withdraw", withdraw_and_be_pinned)
     done = store.run()
     assert (done["retired"], done["restored"]) == ([], [old])
     assert store.is_published(old) and not store.marked(old)
@@ -226,13 +226,13 @@ def test_a_pin_that_comes_between_decision_and_mark_wins(store: Store, monkeypat
 def test_goes_on_where_it_was_killed(store: Store, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     old, *_ = [store.publish(number) for number in (1, 2, 3)]
     with monkeypatch.context() as patch:
-        whole = getattr(module.Datasets, step)
+        whole = getattr(Datasets, step)
 
         def kill(datasets: Any, argument: Any) -> None:
             whole(datasets, argument if isinstance(argument, str) else list(argument)[:2])
             raise KeyboardInterrupt
 
-        patch.setattr(module.Datasets, step, kill)
+        patch.setattr(Datasets, step, kill)
         with pytest.raises(KeyboardInterrupt):
             store.run()
     assert not store.is_published(old) and store.marked(old) != ROWS
