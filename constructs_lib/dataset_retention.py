@@ -111,7 +111,7 @@ class DatasetRetirement(Construct):
             watched=dead,
             metric=queue_metric(dead, "ApproximateNumberOfMessagesVisible"),
             description="Datasets were not looked through: the function could not be called",
-            runbook="Is the function there, and may the rule call it? The next night goes on; the message can be deleted",
+            runbook="May the rule call the function? The next night goes on by itself; delete the message",
         )
 
     def _grant(self, lake: DataLake, registry: ModelRegistry, folder: str) -> None:

@@ -17,7 +17,7 @@ from local.steps import platform
 from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
 from tests.end_to_end.second_project import EVERYTHING, deployed_project, make_project
-from tests.everything.platform import STAGE
+from tests.everything.platform import LOCAL_STAGE
 
 FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
 
@@ -68,7 +68,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The workload ``orders`` with every option, deployed."""
     folder = tmp_path_factory.mktemp("second")
     text = (EVERYTHING / "workload.yaml").read_text()
-    with deployed_project(make_project(folder / "project", stage=STAGE, workload_yaml=text), folder / "state") as live:
+    project = make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text)
+    with deployed_project(project, folder / "state") as live:
         yield live
 
 
