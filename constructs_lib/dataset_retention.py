@@ -10,6 +10,7 @@ from constructs import Construct
 from constructs_lib.alarms import Alarms
 from constructs_lib.data_lake import RETIRED_TAG, DataLake, Zone
 from constructs_lib.failure_alarm import watch
+from constructs_lib.grants import acknowledge
 from constructs_lib.intake import queue_metric, queue_policy
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names.retention_file import DatasetRetention
@@ -76,6 +77,7 @@ class DatasetRetirement(Construct):
 
     def _run_every_night(self, description: str, alarms: Alarms) -> None:
         dead = sqs.CfnQueue(self, "DeadLetterQueue", message_retention_period=14 * _DAY, sqs_managed_sse_enabled=True)
+        acknowledge(dead, {"AwsSolutions-SQS3": "It is the dead-letter queue, of the rule that calls the function"})
         rule = events.CfnRule(
             self,
             "Nightly",
