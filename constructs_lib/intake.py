@@ -65,7 +65,10 @@ class EventIntake(Construct):
         rules = [self._rule(name, pattern) for name, pattern in patterns.items()]
         for name, target in (("QueuePolicy", queue), ("DeadLetterQueuePolicy", dead)):
             sqs.CfnQueuePolicy(
-                self, name, queues=[target.ref], policy_document=_policy(target.attr_arn, [r.attr_arn for r in rules])
+                self,
+                name,
+                queues=[target.ref],
+                policy_document=queue_policy(target.attr_arn, [r.attr_arn for r in rules]),
             )
         self._feed(starter)
         self.alarms: list[cloudwatch.CfnAlarm] = [
@@ -74,7 +77,7 @@ class EventIntake(Construct):
                 "GivenUp",
                 alarms=alarms,
                 watched=dead,
-                metric=_metric(dead, "ApproximateNumberOfMessagesVisible"),
+                metric=queue_metric(dead, "ApproximateNumberOfMessagesVisible"),
                 description="Events were given up: a batch or an approval was not started",
                 runbook="Read the dead-letter queue and the starter's log; when mended, move the messages back",
             ),
@@ -83,7 +86,7 @@ class EventIntake(Construct):
                 "Waiting",
                 alarms=alarms,
                 watched=queue,
-                metric=_metric(queue, "ApproximateAgeOfOldestMessage"),
+                metric=queue_metric(queue, "ApproximateAgeOfOldestMessage"),
                 threshold=15 * 60,
                 description="An event has waited for more than 15 minutes to be started",
                 runbook="Read the starter's log; is it throttled, or is its event source switched off",
@@ -127,11 +130,13 @@ class EventIntake(Construct):
         starter.role.come_before(mapping)
 
 
-def _metric(queue: sqs.CfnQueue, name: str) -> Metric:
+def queue_metric(queue: sqs.CfnQueue, name: str) -> Metric:
+    """Returns a metric of a queue, the largest value of each minute."""
     return Metric("AWS/SQS", name, {"QueueName": queue.attr_queue_name}, statistic="Maximum", period_seconds=60)
 
 
-def _policy(queue_arn: str, rule_arns: Sequence[str]) -> dict[str, Any]:
+def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> dict[str, Any]:
+    """Returns the policy of a queue to which only these rules send, and only over TLS."""
     return {
         "Version": "2012-10-17",
         "Statement": [

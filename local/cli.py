@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from local import status as look
+from local.datasets import commands as datasets
 from local.demo import DemoOptions, run_demo
 from local.errors import Failure, UserError
 from local.flights import Months
@@ -45,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(datasets.app, name="datasets")
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 

@@ -47,7 +47,7 @@ class PlatformStage(Stage):
             self,
             "DataLake",
             stage=config,
-            workloads=[workload.name for workload in workloads],
+            workloads=workloads,
             administrator=_output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
         stores = self._define_stores(config, lake, network, workloads)

@@ -8,8 +8,9 @@ from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric, alarm
-from constructs_lib.catalogue_table import parquet_table
+from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
+from constructs_lib.dataset_retention import DatasetRetirement
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
@@ -28,12 +29,13 @@ from constructs_lib.machines.deployment import (
 from constructs_lib.machines.jobs import JobLimits, JobPlace, LustrePlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.warehouse import WarehouseParts, warehouse_machine
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names import metrics
 from constructs_lib.names.governance import governed_tables
-from constructs_lib.names.naming import runtime_name, runtime_prefix, table_name
+from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.on_call import OnCallTopic
@@ -104,6 +106,7 @@ class WorkloadStack(Stack):
         self._loop = self._define_loop()
         self._starter = self._define_starter()
         self._intake = self._define_intake()
+        self._define_retention()
         self._define_outputs()
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
@@ -130,6 +133,15 @@ class WorkloadStack(Stack):
             workload.curated_columns(),
             f"Features of {folder}",
             workload.features_partition_keys,
+        )
+        made["curated", "datasets"] = json_table(
+            self,
+            "Datasets",
+            database=self._lake.databases["curated"],
+            name=table_name(workload.name, "datasets"),
+            location=f"s3://{self._lake.datasets.bucket_name}/{folder}{INDEX}/",
+            columns=dict.fromkeys(INDEX_COLUMNS, "string"),
+            description=f"Every published dataset of {workload.name}",
         )
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         if self._history is not None:
@@ -234,6 +246,8 @@ class WorkloadStack(Stack):
                     job_minutes=workload.preparation.timeout_minutes,
                     crawler_name=crawler.name,
                     contract_uri=self._contract.uri,
+                    contract_digest=workload.contract_digest(),
+                    bundles_uri=f"s3://{lake.artefacts.bucket_name}/{folder}bundles/",
                     engine=job.engine,
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
@@ -371,6 +385,7 @@ class WorkloadStack(Stack):
                 self._surroundings,
                 ModelParts(
                     place=self._job_place(),
+                    datasets_bucket=lake.datasets.bucket_name,
                     group_name=self._registry.group_name,
                     judge_model_arn=judge.function_arn,
                     training_role_arn=training.role.role_arn,
@@ -395,6 +410,8 @@ class WorkloadStack(Stack):
             training.grant_read_lustre()
         self._processing.grant_run(machine)
         self._registry.grant_register(machine)
+        lake.grant_write(machine, "datasets", f"{folder}{PINS}/")
+        lake.grant_list(machine, "datasets", folder)
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
         # SageMaker looks at artefact and image with the leave of whoever registers a model.
         lake.grant_read(machine, "artefacts", f"{folder}training/")
@@ -407,6 +424,20 @@ class WorkloadStack(Stack):
         """Datasets that accumulate refer to the features themselves, day by day."""
         if self._workload.dataset.accumulate:
             self._lake.grant_read(jobs, "curated", f"{self._folder}features/")
+
+    def _define_retention(self) -> None:
+        keep = self._workload.dataset_retention
+        if keep is not None:
+            DatasetRetirement(
+                self,
+                "Retirement",
+                workload=self._workload.name,
+                keep=keep,
+                lake=self._lake,
+                registry=self._registry,
+                alarms=self._alarms,
+                log_retention_days=self._stage.log_retention_days,
+            )
 
     def _lustre(self) -> LustrePlace | None:
         cache = self._stores.cache

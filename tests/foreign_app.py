@@ -22,6 +22,7 @@ from constructs_lib.buckets import AccessLogBucket, ZoneBucket
 from constructs_lib.catalogue_encryption import CatalogueEncryption
 from constructs_lib.data_lake import DataLake
 from constructs_lib.dataset_cache import DatasetCache
+from constructs_lib.dataset_retention import DatasetRetirement
 from constructs_lib.grants import ServiceRole
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
@@ -34,6 +35,7 @@ from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.personas import Personas
@@ -171,6 +173,19 @@ def governance(scope: Construct, number: int) -> LakeGovernance:
     )
 
 
+def retirement(scope: Construct, number: int) -> DatasetRetirement:
+    return DatasetRetirement(
+        scope,
+        f"Retirement{number}",
+        workload="example",
+        keep=DatasetRetention(),
+        lake=shared_lake,
+        registry=ModelRegistry(scope, f"RetirementRegistry{number}", name=f"kept-{number}", description=""),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
 def warehouse(scope: Construct, number: int) -> Warehouse:
     return Warehouse(
         scope,
@@ -226,6 +241,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
     DatasetCache: dataset_cache,
     DataLake: lambda scope, n: DataLake(scope, f"Lake{n}", stage=f"stage{n}"),
+    DatasetRetirement: retirement,
     EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
     EventIntake: intake,
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
@@ -234,7 +250,12 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     JobCode: lambda scope, n: JobCode(scope, f"JobCode{n}"),
     LakeGovernance: governance,
     LakeLocations: lambda scope, n: LakeLocations(
-        scope, f"Locations{n}", bucket_arns={"place": "arn:aws:s3:::place"}, key=key, workloads=["example"]
+        scope,
+        f"Locations{n}",
+        bucket_arns={"place": "arn:aws:s3:::place"},
+        datasets_arn="arn:aws:s3:::datasets",
+        key=key,
+        workloads=["example"],
     ),
     LakeSettings: lambda scope, n: LakeSettings(
         scope, f"Settings{n}", administrator=ADMINISTRATOR, tags={"zone": ["a"]}

@@ -1,6 +1,6 @@
 """The data machine: turns a landed batch into a published dataset.
 
-Input: ``{"run_id", "workload", "batch_uri", "as_of", "bundle": {"bundle", "uri", "commit"}}``.
+Input: ``{"run_id", "workload", "batch_uri", "as_of", "bundle": {"bundle", "uri", "commit"}}``, or that of a replay.
 Output: ``{"dataset": <the published manifest>, "phases": <each phase's figures, empty when it was published before>}``.
 """
 
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from constructs_lib.asl import (
+    FAILURE_STATE,
+    JSON,
     UNNAMED_S3,
     Catch,
     State,
@@ -30,6 +32,7 @@ from constructs_lib.asl import (
     task,
     wait,
 )
+from constructs_lib.machines import replay
 from constructs_lib.machines.accumulation import parent_changed, register_days, still_newest
 from constructs_lib.machines.common import (
     CALL_SECONDS,
@@ -58,6 +61,7 @@ FINAL_ERRORS = (
     "RuleFailed",
     "SourceEmpty",
     "TooFewRows",
+    *replay.FINAL_ERRORS,
 )
 """Errors that lie in the batch: trying again would meet them again."""
 
@@ -75,6 +79,8 @@ class DataParts:
         job_minutes: The job's own time limit.
         crawler_name: The crawler of the landing zone.
         contract_uri: The workload's contract, ``s3://…``.
+        contract_digest: SHA-256 of the contract, as manifests have it.
+        bundles_uri: The folder of the workload's bundles, ``s3://…/``.
         engine: Names the job's code and engine; part of a dataset's version.
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
@@ -89,6 +95,8 @@ class DataParts:
     job_minutes: int
     crawler_name: str
     contract_uri: str
+    contract_digest: str
+    bundles_uri: str
     engine: str
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
@@ -103,6 +111,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
     return machine(
         f"Turns a landed batch of {s.workload} into a published dataset",
         {
+            "Begin": choice([(replay.WANTED, "FindOriginal")], default="CheckBatch"),
             "CheckBatch": check_batch(p),
             "FindDataset": find_dataset(s, p),
             "AlreadyPublished": choice([("$published", "ReadPublished")], default="Ingest"),
@@ -135,7 +144,8 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "RowsLost": rows_lost(),
             "PublishedMeanwhile": published_meanwhile(),
             **({"ParentChanged": parent_changed()} if p.accumulates else {}),
-            **failure_states(s, "data", final=FINAL_ERRORS, resume_at="CheckBatch"),
+            **replay_states(s, p),
+            **failure_states(s, "data", final=FINAL_ERRORS, resume_at="Begin"),
         },
         timeout=12 * HOUR,
     )
@@ -143,16 +153,30 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
 
 def check_batch(p: DataParts) -> State:
     """Refuses a batch whose files are not there or not what ``_batch.json`` says; names the dataset it makes."""
-    return task(
-        "lambda:invoke",
-        {"FunctionName": p.check_batch_arn, "Payload": jsonata("$states.input")},
-        timeout=15 * MINUTE,
-        assign={
+    return invoke_check(
+        p,
+        "$states.input",
+        {
             "version": jsonata("$states.result.Payload.version"),
             "as_of": jsonata("$states.result.Payload.as_of"),
             **({"parent": jsonata("$states.result.Payload.parent")} if p.accumulates else {}),
             "phases": {},
         },
+    )
+
+
+def invoke_check(p: DataParts, payload: str, assign: Mapping[str, JSON]) -> State:
+    """Calls the function that checks a batch.
+
+    Args:
+        payload: The JSONata of what it takes.
+        assign: Variables to set from what it gives.
+    """
+    return task(
+        "lambda:invoke",
+        {"FunctionName": p.check_batch_arn, "Payload": jsonata(payload)},
+        timeout=15 * MINUTE,
+        assign=assign,
     )
 
 
@@ -219,26 +243,17 @@ def crawl_deadline() -> str:
 
 def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
     """Runs the job that reads, validates, cleans, joins and splits, and writes a candidate under its own attempt."""
-    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
+    arguments = {
+        "--batch_uri": jsonata("$states.input.batch_uri"),
+        "--bundle_uri": jsonata("$states.input.bundle.uri"),
+        "--version": jsonata("$version"),
+        "--as_of": jsonata("$as_of"),
+    }
     return {
-        "PrepareDataset": task(
-            "glue:startJobRun.sync",
-            {
-                "JobName": p.job_name,
-                "Timeout": p.job_minutes,
-                "Arguments": {
-                    "--batch_uri": jsonata("$states.input.batch_uri"),
-                    "--contract_uri": p.contract_uri,
-                    "--bundle_uri": jsonata("$states.input.bundle.uri"),
-                    "--version": jsonata("$version"),
-                    "--attempt": jsonata(attempt()),
-                    "--as_of": jsonata("$as_of"),
-                    "--engine": p.engine,
-                    **({"--parent": jsonata("$parent")} if p.accumulates else {}),
-                    **locations,
-                },
-            },
-            timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
+        "PrepareDataset": run_job(
+            s,
+            p,
+            {**arguments, **({"--parent": jsonata("$parent")} if p.accumulates else {})},
             assign={"prepared_attempt": jsonata(attempt())},
             on_failure="PreparationFailed",
             failure="preparation_failure",
@@ -246,6 +261,68 @@ def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
         "Prepared": succeed({"attempt": jsonata("$prepared_attempt")}),
         "PreparationFailed": raise_again("preparation_failure"),
     }
+
+
+def run_job(
+    s: Surroundings,
+    p: DataParts,
+    arguments: Mapping[str, JSON],
+    *,
+    assign: Mapping[str, JSON],
+    on_failure: str = FAILURE_STATE,
+    failure: str = "failure",
+) -> State:
+    """Runs the Glue job under an attempt of its own and waits for its end.
+
+    Args:
+        arguments: What the dataset is made of: batch, bundle, version and ``as_of``.
+        assign, on_failure, failure: As in ``task``.
+    """
+    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
+    return task(
+        "glue:startJobRun.sync",
+        {
+            "JobName": p.job_name,
+            "Timeout": p.job_minutes,
+            "Arguments": {
+                **arguments,
+                "--contract_uri": p.contract_uri,
+                "--attempt": jsonata(attempt()),
+                "--engine": p.engine,
+                **locations,
+            },
+        },
+        timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
+        assign=assign,
+        on_failure=on_failure,
+        failure=failure,
+    )
+
+
+def replay_states(s: Surroundings, p: DataParts) -> dict[str, State]:
+    """Makes a published dataset again, by the same check and the same job, and compares."""
+    arguments = {
+        "--batch_uri": jsonata(replay.BATCH_URI),
+        "--bundle_uri": jsonata(replay.bundle_uri(p.bundles_uri)),
+        "--version": jsonata("$replayed_version"),
+        "--as_of": jsonata(replay.AS_OF),
+        **({"--parent": jsonata("$replayed_parent")} if p.accumulates else {}),
+    }
+    return replay.replay_states(
+        s,
+        bucket=p.buckets["datasets"],
+        engine=p.engine,
+        contract_digest=p.contract_digest,
+        check=invoke_check(
+            p,
+            replay.check_input(),
+            {
+                "replayed_version": jsonata("$states.result.Payload.version"),
+                "replayed_parent": jsonata("$states.result.Payload.parent"),
+            },
+        ),
+        prepare=run_job(s, p, arguments, assign={"replayed_attempt": jsonata(attempt())}),
+    )
 
 
 def read_report(s: Surroundings, p: DataParts) -> State:

@@ -32,6 +32,7 @@ from constructs_lib.names.dataset_file import Dataset
 from constructs_lib.names.drift_file import SchemaDrift, Settle
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
+from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
 
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
@@ -270,6 +271,7 @@ class WorkloadFile(Part):
             With ``dataset.accumulate`` the first of these days counts as a whole.
         schema_drift: What becomes of files whose columns are not the declared ones; a source may differ.
         approval: Whether a model that passed the gate is approved at once or by a person.
+        dataset_retention: Which datasets are kept. Default: all, and nothing is cleaned up.
         warehouse: Loads the features of each dataset into the stage's warehouse. Default: it does not.
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
     """
@@ -290,6 +292,7 @@ class WorkloadFile(Part):
     quality: Quality = Quality()
     schema_drift: SchemaDrift = SchemaDrift()
     preparation: Preparation = Preparation()
+    dataset_retention: DatasetRetention | None = None
     training: Training = Training()
     gate: Gate = Gate()
     approval: Literal["automatic", "manual"] = "manual"

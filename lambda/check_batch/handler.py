@@ -187,10 +187,22 @@ def read_chain(s3: Any, datasets: str, as_of: str) -> Chain:
 
     def manifests(entries: Iterable[str]) -> list[Mapping[str, Any]]:
         uris = [read_json(s3, Address(bucket, prefix + name))["manifest_uri"] for name in entries]
-        return [read_json(s3, parse_uri(uri)) for uri in uris]
+        found = [read_manifest(s3, parse_uri(uri)) for uri in uris]
+        return [manifest for manifest in found if manifest is not None]
 
     later = [name.partition("_")[2].removesuffix(".json") for name in names if stamp_of(name) > stamp]
     return Chain(manifests(newest), manifests(same), later)
+
+
+def read_manifest(s3: Any, address: Address) -> Mapping[str, Any] | None:
+    """Reads a published manifest; a dataset that was retired keeps its entry in the index and has none."""
+    try:
+        manifest: Mapping[str, Any] = read_json(s3, address)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ABSENT:
+            raise
+        return None
+    return manifest
 
 
 def stamp_of(name: str) -> str:

@@ -16,6 +16,8 @@ from local.settings import Settings
 from local.steps import platform
 from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
+from tests.end_to_end.second_project import EVERYTHING, deployed_project, make_project
+from tests.everything.platform import LOCAL_STAGE
 
 FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
 
@@ -59,6 +61,16 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         yield Live(target, OnCall.subscribe(target))
     finally:
         stop(settings)
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """The workload ``orders`` with every option, deployed."""
+    folder = tmp_path_factory.mktemp("second")
+    text = (EVERYTHING / "workload.yaml").read_text()
+    project = make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text)
+    with deployed_project(project, folder / "state") as live:
+        yield live
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import datetime as dt
 import gzip
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,20 +14,8 @@ from local.chain import Chain
 from local.executions import Execution
 from tests.end_to_end.lake import query, scanned_bytes
 from tests.end_to_end.live import Live
-from tests.end_to_end.second_project import EVERYTHING, deployed_project, land, make_project
+from tests.end_to_end.second_project import land
 from tests.everything.orders import ORDERS, REGIONS, OrderBatch, csv_gz, order_batch
-from tests.everything.platform import LOCAL_STAGE
-
-
-@pytest.fixture(scope="session")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The workload ``orders`` with every option, deployed."""
-    folder = tmp_path_factory.mktemp("second")
-    text = (EVERYTHING / "workload.yaml").read_text()
-    with deployed_project(
-        make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text), folder / "state"
-    ) as live:
-        yield live
 
 
 @pytest.fixture(scope="session")

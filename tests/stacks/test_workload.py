@@ -141,7 +141,8 @@ def test_every_source_has_a_validated_and_a_quarantine_table(template: dict[str,
     expected = {
         (f"dev_{zone}", f"flight_delays_{name}") for zone in ("validated", "quarantine") for name in workload.sources
     }
-    assert tables == expected | {("dev_curated", "flight_delays_features")}
+    curated = {("dev_curated", f"flight_delays_{name}") for name in ("features", "datasets")}
+    assert tables == expected | curated
 
 
 def test_landing_and_approval_and_reruns_start_executions(template: dict[str, Any]) -> None:
@@ -197,7 +198,7 @@ def test_reads_only_the_workloads_own_objects(template: dict[str, Any], role: st
         ("Processing", {"flight_delays/evaluations/*", "flight_delays/golden/*"}),
         ("Endpoint", {"flight_delays/capture/*"}),
         ("DataMachine", {"flight_delays/*"}),
-        ("ModelMachine", set()),
+        ("ModelMachine", {"flight_delays/pins/*"}),
         ("DeploymentMachine", set()),
         ("LoopMachine", set()),
     ],
@@ -274,3 +275,22 @@ def test_a_workload_without_canary_is_watched_at_the_full_threshold(workload: Wo
     assert alarm["Threshold"] == 0.02
     (deploy,) = [definition for name, definition in definitions(template) if name.endswith("-deploy")]
     assert "ALL_AT_ONCE" in deploy and "CANARY" not in deploy
+
+
+def test_retires_datasets_only_where_the_workload_says_so(workload: WorkloadFile, tmp_path: Path) -> None:
+    """With the function, and with the lifecycle that goes by its marks."""
+    content = workload.model_dump(mode="json")
+    for name, keep in (("off", None), ("on", {"keep_newest": 5})):
+        changed = WorkloadFile.parse({**content, "dataset_retention": keep})
+        stage = PlatformStage(
+            App(outdir=str(tmp_path / name)),
+            config=PlatformConfig.parse({"dev": {"zones": ["us-east-1a", "us-east-1b"]}}).stages[0],
+            workloads=[changed],
+        )
+        stacks = {each.node.id: each for each in stage.node.children if isinstance(each, Stack)}
+        functions = resources(
+            dict(Template.from_stack(stacks["FlightDelaysWorkload"]).to_json()), "AWS::Lambda::Function"
+        )
+        assert any("retire_datasets" in each["Handler"] for each in functions.values()) == (keep is not None)
+        buckets = json.dumps(Template.from_stack(stacks["DataLake"]).to_json())
+        assert ("gapless:retired" in buckets) == (keep is not None)

@@ -29,6 +29,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
     model = {
         approval: ModelParts(
             place,
+            "datasets",
             "group",
             FUNCTION,
             ROLE,
@@ -43,7 +44,9 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         for approval in ("automatic", "manual")
     }
     zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
-    data = DataParts(FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "glue-5.1-x", zones, zones, 0.05)
+    data = DataParts(
+        FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "c0", "s3://a/b/", "glue-5.1-x", zones, zones, 0.05
+    )
     fleet, rollout = Fleet("ml.m5.large", 2, 100), Rollout("canary", 5, 0.5)
     deployment = DeploymentParts(
         place, FUNCTION, ROLE, "ml.m5.large", ROLE, "live", ["errors", "latency"], fleet, rollout
