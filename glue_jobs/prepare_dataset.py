@@ -24,7 +24,7 @@ from pyspark.sql import functions as F
 from gapless_glue import store
 from gapless_glue.batch import Batch, canonical_instant, dataset_version, parse_batch, parse_instant
 from gapless_glue.bundle import Bundle, load_bundle
-from gapless_glue.contract import Contract, canonical_json, load_contract
+from gapless_glue.contract import Contract, canonical_json, parse_contract
 from gapless_glue.dataset import (
     count_dropped,
     count_hours,
@@ -36,10 +36,11 @@ from gapless_glue.dataset import (
     split_rows,
 )
 from gapless_glue.digest import digest_sums, digest_text
+from gapless_glue.earlier import read_earlier
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
 from gapless_glue.profile import profile
-from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
+from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
 from gapless_glue.validation import (
@@ -156,7 +157,7 @@ def run(spark: SparkSession, options: Options) -> None:
     clock = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         with clock.phase("loading"):
-            contract = load_contract(options.contract_uri)
+            contract = parse_contract(json.loads(store.read(options.contract_uri)))
             bundle = load_bundle(options.bundle_uri, Path(folder))
             batch = load_batch(options, contract)
             check_version(options, contract, bundle, batch)
@@ -204,15 +205,32 @@ def validate(job: Job) -> Validation:
         with job.clock.phase("landing_check"):
             rows_in = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
-            for name, source in sources.items():
-                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now)
+            for source in [sources[name] for name in judging_order(sources, job.rules)]:
+                name, others = source.name, written_before(job, source.name)
+                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now, others)
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
-            analyzers = parse_analyzers(job.bundle.rules, job.contract)
-            measured = measure_tables(validated_tables(job), job.rules, now=now, analyzers=analyzers)
-            return conclude(job.contract, job.rules, rows_in, refused, measured)
+            earlier = read_earlier(job.options.datasets_uri, before=job.options.as_of, rules=job.rules)
+            measured = measure_tables(
+                validated_tables(job),
+                job.rules,
+                now=now,
+                analyzers=parse_analyzers(job.bundle.rules, job.contract),
+                history={name: earlier.of_source(name) for name in sources},
+            )
+            return conclude(job.contract, job.rules, rows_in, refused, measured, earlier)
     finally:
         store.store_of(staging).remove(staging)
+
+
+def written_before(job: Job, source: str) -> dict[str, DataFrame]:
+    """What the rules of a source can hold its rows against: the valid rows of the other sources, by their names."""
+    if not any(rule.looks_around for rule in of_source(job.rules, source)):
+        return {}
+    nothing = {
+        name: job.spark.createDataFrame([], validated_schema(other)) for name, other in job.contract.sources.items()
+    }
+    return {**nothing, **validated_tables(job)}
 
 
 def validated_tables(job: Job) -> dict[str, DataFrame]:

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gapless_glue import store
-
 
 @dataclass(frozen=True)
 class Column:
@@ -60,11 +58,6 @@ class Contract:
     @property
     def primary_source(self) -> Source:
         return self.sources[self.primary]
-
-
-def load_contract(uri: str) -> Contract:
-    """Reads the contract's JSON file."""
-    return parse_contract(json.loads(store.read(uri)))
 
 
 def parse_contract(content: Mapping[str, Any]) -> Contract:

@@ -17,7 +17,6 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from gapless_glue.contract import Source
-from gapless_glue.dqdl.history import NoHistoryError
 from gapless_glue.dqdl.language import AnyRule, Rule, leaves
 from gapless_glue.dqdl.rows import Table, chosen, refusal
 from gapless_glue.errors import BadRules
@@ -48,12 +47,12 @@ def judge(staged: DataFrame, source: Source, rules: Sequence[SourceRule], now: d
     """Adds to staged rows of text their typed columns ``t_<name>`` and ``_reasons``, null for a valid row.
 
     Of rows with the same key (or the same values of unique columns) the first valid one in the batch's canonical order
-    stays. A line that did not fit the table has that one reason. A rule that needs earlier results refuses no row.
+    stays. A line that did not fit the table has that one reason.
 
     Args:
         staged: Rows as ``staged_schema`` has them.
         source: What they are.
-        rules: Rules of this source; those that are not about rows are left to others.
+        rules: Rules of this source; those about the table and those that look around are left to others.
         now: The instant that stands for now() in rules. Default: the present.
 
     Raises:
@@ -62,10 +61,10 @@ def judge(staged: DataFrame, source: Source, rules: Sequence[SourceRule], now: d
     present = [_present(name, source).alias(f"v_{name}") for name in source.names]
     typed = staged.select("*", *present).select("*", *_casts(source))
     table = Table({column.name: column.type for column in source.columns}, now or datetime.now(UTC), skip_missing=True)
-    row_rules = [rule for rule in rules if rule.is_about_rows]
+    row_rules = [rule for rule in rules if rule.is_about_rows and not rule.looks_around]
     keys = [_unique_key(rule.rule) for rule in row_rules if isinstance(rule.rule, Rule) and rule.rule.type in KEY_TYPES]
     own = [*_type_reasons(source), *_key_reasons(source), *_rule_reasons(row_rules, table)]
-    reasons = F.coalesce(F.col(PROBLEM), _joined(own)).alias(REASONS)
+    reasons = F.coalesce(F.col(PROBLEM), joined_reasons(own)).alias(REASONS)
     flags = {key.flag: chosen(key.where).alias(key.flag) for key in keys if key.where is not None}
     judged = _with_reasons(typed, source, [reasons, *flags.values()], row_rules)
     if source.key:
@@ -202,13 +201,10 @@ def _broken(rule: AnyRule, table: Table) -> Column | None:
             return None
         parts = [refusal(Rule("IsComplete", (name,), where=rule.where), table) for name in rule.parameters]
         return reduce(lambda left, right: left | right, parts)
-    try:
-        return refusal(rule, table)
-    except NoHistoryError:
-        return None
+    return refusal(rule, table)
 
 
-def _joined(reasons: Sequence[Column]) -> Column:
+def joined_reasons(reasons: Sequence[Column]) -> Column:
     """Joins the reasons that are there; null when there is none."""
     if not reasons:
         return F.lit(None).cast("string")
