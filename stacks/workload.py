@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
@@ -34,6 +36,7 @@ from constructs_lib.network import Network
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
+from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
 from constructs_lib.spark_job import Capacity, SparkJob
 from constructs_lib.text_asset import TextAsset
@@ -59,6 +62,7 @@ class WorkloadStack(Stack):
         network: Network,
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
+        rules: Mapping[str, CatalogueRules],
     ) -> None:
         super().__init__(
             scope,
@@ -68,7 +72,7 @@ class WorkloadStack(Stack):
             tags={**stage.tags, "gapless:workload": workload.name},
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
-        self._on_call, self._registry = on_call, model_package_group
+        self._on_call, self._registry, self._rules = on_call, model_package_group, rules
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
         self._alarms = FailureAlarms(on_call)
@@ -116,6 +120,8 @@ class WorkloadStack(Stack):
         made["curated", "features"] = self._table(
             "Features", "curated", "features", workload.curated_columns(), f"Features of {folder}"
         )
+        for source, rules in self._rules.items():
+            self._define_ruleset(source, rules, made["validated", source])
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         return WorkloadGovernance(
             self,
@@ -124,6 +130,17 @@ class WorkloadStack(Stack):
             workload=workload.name,
             lake=self._lake,
             tables={table: resources[table.zone, table.name] for table in governed_tables(workload)},
+        )
+
+    def _define_ruleset(self, source: str, rules: CatalogueRules, table: CfnResource) -> None:
+        QualityRuleset(
+            self,
+            f"{source.title().replace('_', '')}Rules",
+            name=f"{self._prefix}rules-{source}",
+            rules=rules,
+            database=self._lake.databases["validated"],
+            table=table_name(self._workload.name, source),
+            made_before=table,
         )
 
     def _table(

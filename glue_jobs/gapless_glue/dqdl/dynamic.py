@@ -22,11 +22,6 @@ SHARES: Final = (".Compliance", ".ReferentialIntegrity")
 """Ends of the names of metrics that several rules about a column or a table may share."""
 
 
-def depends_on_history(rule: AnyRule) -> bool:
-    """Tells whether the verdict of a rule depends on earlier results."""
-    return any(leaf.type == "DetectAnomalies" or _calls(leaf) for leaf in leaves(rule))
-
-
 def has_dynamic_condition(rule: AnyRule) -> bool:
     """Tells whether a condition on values, other than a threshold, depends on earlier results."""
     return any(any(map(is_dynamic, leaf.condition.operands)) for leaf in leaves(rule) if leaf.condition is not None)
