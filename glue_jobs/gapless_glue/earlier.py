@@ -51,11 +51,19 @@ def read_earlier(datasets_uri: str, *, before: str, rules: Sequence[SourceRule])
     newest = max((results_read(rule.rule) for rule in rules), default=0)
     if not newest:
         return Earlier()
-    entries = read_index(datasets_uri, before=before, newest=newest)
-    reports = [(entry.version, report) for entry in entries if (report := _report(entry)) is not None]
-    return Earlier(
-        [version for version, _ in reports], [report["phases"]["validation"]["metrics"] for _, report in reports]
-    )
+    found = _newest_reports(datasets_uri, before, newest)
+    return Earlier(list(found), [report["phases"]["validation"]["metrics"] for report in found.values()])
+
+
+def _newest_reports(datasets_uri: str, before: str, newest: int) -> dict[str, dict[str, Any]]:
+    """The reports of the newest datasets that still have one: version → report, oldest first."""
+    looked_at = newest
+    while True:
+        entries = read_index(datasets_uri, before=before, newest=looked_at)
+        reports = {entry.version: report for entry in entries if (report := _report(entry)) is not None}
+        if len(reports) >= newest or len(entries) < looked_at:
+            return dict(list(reports.items())[-newest:])
+        looked_at *= 2
 
 
 def _report(entry: Entry) -> dict[str, Any] | None:

@@ -309,10 +309,17 @@ HISTORY: Mapping[str, Sequence[float]] = {
         ("RowCount = sum(last(2)) / 2", "Passed"),
         ("RowCount > std(last(5))", "Passed"),
         ("RowCount > last(2)", "Failed"),
-        ('ColumnValues "score" >= avg(last(2)) where "score is not null"', "Skipped"),
-        ('Mean "score" > avg(last(5))', "Skipped"),
-        ('(Mean "score" > avg(last(5))) or (RowCount > 0)', "Passed"),
-        ('(Mean "score" > avg(last(5))) and (RowCount > 0)', "Skipped"),
+        ("RowCount > index(last(7), 5)", "Failed"),
+        # without earlier results last() is 0
+        ('Mean "score" > avg(last(5))', "Passed"),
+        ('Mean "score" < 2 * avg(last(5))', "Failed"),
+        ('Mean "score" > index(last(), 0)', "Passed"),
+        ('ColumnValues "score" >= avg(last(2)) - 4 where "score is not null"', "Passed"),
+        ('ColumnLength "name" > index(last(2), 1)', "Failed"),
+        ('(Mean "score" < avg(last(5))) or (RowCount > 0)', "Passed"),
+        ('(Mean "score" < avg(last(5))) and (RowCount > 0)', "Failed"),
+        ('ColumnValues "score" > 0 with threshold > avg(last(2))', "Passed"),
+        ('CustomSql "select id from primary where score > 0" with threshold < last()', "Failed"),
     ],
 )
 def test_compares_with_earlier_results(judged: Callable[..., Verdict], rule: str, outcome: str) -> None:
