@@ -28,8 +28,8 @@ from gate.nag import check_nag  # noqa: E402
 from gate.template_rules import check_templates  # noqa: E402
 from gate.wildcards import as_list, as_text, unexplained  # noqa: E402
 from stacks.config import ROOT, PlatformConfig, project_context  # noqa: E402
-from stacks.platform import build_platform, read_workloads  # noqa: E402
-from tests.everything.platform import everything_config, everything_workloads  # noqa: E402
+from stacks.platform import build_platform, read_rules, read_workloads  # noqa: E402
+from tests.everything.platform import everything_config, everything_rules, everything_workloads  # noqa: E402
 
 ISOLATION = Path(__file__).parent / "whole_platform"
 WORKLOADS = read_workloads()
@@ -48,6 +48,7 @@ STATEFUL = (
     "AWS::DynamoDB::Table",
     "AWS::Glue::Database",
     "AWS::SageMaker::ModelPackageGroup",
+    "AWS::RedshiftServerless::Namespace",
 )
 WATCHED = (
     "AWS::Lambda::Function",
@@ -120,7 +121,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Everything:
     context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
     app = App(context=context, outdir=str(folder))
     config = everything_config()
-    build_platform(app, config, EVERYTHING)
+    build_platform(app, config, EVERYTHING, everything_rules())
     findings = check_nag(app, [stage.name for stage in config.stages], [workload.name for workload in EVERYTHING])
     stacks = [stack for stack in templates(folder) if stack.stack != "Account"]
     return Everything(stacks, [str(finding) for finding in findings])
@@ -141,6 +142,13 @@ def each_resource(stacks: list[StackTemplate], *types: str) -> Iterator[tuple[st
     for stack in stacks:
         for logical_id, resource in stack.of_type(*types).items():
             yield logical_id, stack, resource
+
+
+def stateful(stack: StackTemplate) -> dict[str, dict[str, Any]]:
+    """What holds data: an Iceberg table is one that knows its own files."""
+    tables = stack.of_type("AWS::Glue::Table").items()
+    iceberg = {name: each for name, each in tables if "OpenTableFormatInput" in each["Properties"]}
+    return {**stack.of_type(*STATEFUL), **iceberg}
 
 
 def each_statement(stacks: list[StackTemplate]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -298,7 +306,7 @@ def test_no_image_is_built_while_synthesising(assemblies: tuple[Path, Path]) -> 
 def nag_findings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
     app = App(context=context, outdir=str(tmp_path_factory.mktemp("nag")))
-    build_platform(app, PlatformConfig.read(app), WORKLOADS)
+    build_platform(app, PlatformConfig.read(app), WORKLOADS, read_rules(WORKLOADS))
     return [str(finding) for finding in check_nag(app, STAGE_NAMES, WORKLOAD_NAMES)]
 
 
@@ -329,7 +337,7 @@ def test_the_template_gate_finds_nothing(stacks: list[StackTemplate]) -> None:
 
 def test_stateful_resources_keep_their_logical_ids(stacks: list[StackTemplate], snapshot: SnapshotAssertion) -> None:
     found = {
-        stack.stack: {key: value["Type"] for key, value in sorted(stack.of_type(*STATEFUL).items())}
+        stack.stack: {key: value["Type"] for key, value in sorted(stateful(stack).items())}
         for stack in sorted(stacks, key=lambda each: each.stack)
     }
     assert {stack: resources for stack, resources in found.items() if resources} == snapshot
@@ -338,7 +346,8 @@ def test_stateful_resources_keep_their_logical_ids(stacks: list[StackTemplate], 
 def test_stateful_resources_stay_when_their_stack_goes(stacks: list[StackTemplate]) -> None:
     going = [
         f"{stack.stack}/{logical_id}"
-        for logical_id, stack, resource in each_resource(stacks, *STATEFUL)
+        for stack in stacks
+        for logical_id, resource in stateful(stack).items()
         if resource.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate")
         or resource.get("UpdateReplacePolicy") != "Retain"
     ]
@@ -347,7 +356,7 @@ def test_stateful_resources_stay_when_their_stack_goes(stacks: list[StackTemplat
 
 def test_stateful_and_stateless_things_never_share_a_stack(stacks: list[StackTemplate]) -> None:
     work = ("AWS::Lambda::Function", "AWS::Glue::Job", "AWS::StepFunctions::StateMachine", "AWS::EC2::VPC")
-    assert [stack.stack for stack in stacks if stack.of_type(*STATEFUL) and stack.of_type(*work)] == []
+    assert [stack.stack for stack in stacks if stateful(stack) and stack.of_type(*work)] == []
 
 
 # Pipelines

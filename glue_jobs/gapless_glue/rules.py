@@ -59,6 +59,7 @@ COLUMN_TYPES: Final = (
 """Types whose parameters are columns of the source."""
 ALIAS_TYPES: Final = ("DatasetMatch", "RowCountMatch", "SchemaMatch", "ReferentialIntegrity")
 MOST_RESULTS: Final = 1000
+LONGEST_LINE: Final = 160
 PRIMARY: Final = "primary"
 """What a rule calls its own source."""
 NUMBERS: Final = ("int", "bigint", "double")
@@ -186,7 +187,8 @@ def _explained(text: str) -> Iterator[None]:
     except DqdlError as error:
         lines = text.splitlines()
         line = lines[error.line - 1].strip() if error.line <= len(lines) else ""
-        raise BadRules(f"rules.dqdl {error}" + (f", in: {line}" if line else "")) from error
+        shown = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} …"
+        raise BadRules(f"rules.dqdl {error}" + (f", in: {shown}" if line else "")) from error
 
 
 def _read(text: str, contract: Contract) -> Ruleset:
