@@ -59,9 +59,8 @@ def for_catalogue(rules: Sequence[AnyRule]) -> tuple[str, list[AnyRule]]:
     Args:
         rules: The rules of one table; missing values break IsComplete only.
     """
-    kept = [rule for rule in rules if not depends_on_history(rule)]
-    text = document([replace(rule, labels={}) for rule in kept], skip_missing=True)
-    return text, [rule for rule in rules if rule not in kept]
+    kept = [replace(rule, labels={}) for rule in rules if not depends_on_history(rule)]
+    return document(kept, skip_missing=True), [rule for rule in rules if depends_on_history(rule)]
 
 
 def with_missing_skipped(rule: AnyRule) -> AnyRule:
