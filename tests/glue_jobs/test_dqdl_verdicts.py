@@ -328,6 +328,12 @@ def test_compares_with_earlier_results(judged: Callable[..., Verdict], rule: str
     assert (verdict.reason is None) == (outcome == "Passed")
 
 
+def test_a_rule_with_too_few_earlier_results_still_measures(judged: Callable[..., Verdict]) -> None:
+    verdict = judged('ColumnLength "name" > index(last(2), 1)', history={"Column.name.MinimumLength": [1.0]})
+    assert (verdict.outcome, verdict.reason) == ("Failed", "there is no earlier result 1, there are 1")
+    assert verdict.metrics == {"Column.name.MinimumLength": 0, "Column.name.MaximumLength": 3}
+
+
 def test_bounds_of_values_look_at_earlier_minima_and_maxima(table: DataFrame) -> None:
     rules = parse('Rules = [ ColumnValues "score" between avg(last(2)) - 0.5 and avg(last(2)) + 0.5 ]').rules[None]
     present = table.filter(F.col("score").isNotNull())

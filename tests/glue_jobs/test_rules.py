@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,16 @@ def test_reads_rulesets_of_several_sources_with_comments(contract: Contract) -> 
         ("trips", 'ColumnValues "city" in [ "Ulm" ]'),
         ("cities", 'IsComplete "city"'),
     ]
+
+
+def test_reads_the_example_of_the_documentation() -> None:
+    root = Path(__file__).parents[2]
+    flights = WorkloadFile.load(root / "workloads" / "flight_delays" / "workload.yaml")
+    example = (root / "docs" / "data-quality.md").read_text().split("```")[1]
+    rules = parse_rules(example, parse_contract(flights.contract()))
+    assert [(rule.is_about_rows, rule.blocks) for rule in rules] == [
+        (False, True), (True, False), (True, False), (True, True), (True, True), (True, False), (False, True),
+    ]  # fmt: skip
 
 
 def test_a_workload_may_have_no_rules(contract: Contract) -> None:

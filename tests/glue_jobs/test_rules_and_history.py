@@ -130,11 +130,12 @@ def test_anomalies_are_found_by_a_method_of_our_own_once_there_is_enough_history
 
 
 def test_a_dataset_whose_report_is_gone_is_no_history(shop: Shop) -> None:
-    rules = "Rules = [ RowCount >= last() ]"
-    first, second = run(shop, rules, 1, 50), run(shop, rules, 2, 60)
-    (shop.dataset(second) / "report.json").unlink()
-    third = run(shop, rules, 3, 55)
-    assert (compared_with(third), results(third)) == ([first["version"]], [(True, True, None)])
+    rules = "Rules = [ RowCount = max(last(2)) + 1 ]"
+    reports = [run(shop, "Rules = [ RowCount > 0 ]", day, orders) for day, orders in enumerate((60, 50, 49, 70), 1)]
+    (shop.dataset(reports[3]) / "report.json").unlink()
+    last = run(shop, rules, 5, 51)
+    assert compared_with(last) == [report["version"] for report in reports[1:3]]
+    assert results(last) == [(True, True, None)]
 
 
 def test_reads_no_index_where_no_rule_looks_back(shop: Shop) -> None:

@@ -104,9 +104,12 @@ def test_a_reference_is_the_valid_rows_of_the_other_source(shop: Shop) -> None:
     assert len(refused(shop, report)) == 48
 
 
-def test_a_source_may_refer_to_itself(shop: Shop) -> None:
+def test_a_source_may_refer_to_itself_and_a_missing_value_to_nothing(shop: Shop) -> None:
     report, _ = run(shop, 'Rules = [ ReferentialIntegrity "customer" "primary.order" > 0.1 ]')
     assert refused(shop, report) == {}
+    shop.land_orders([shop.order(number, country="NA" if number > 45 else "FR") for number in range(48)])
+    report, _ = run(shop, 'Rules = [ ReferentialIntegrity "country" "primary.country" > 0.1 ]')
+    assert set(refused(shop, report)) == {"46", "47"}
 
 
 def test_a_row_has_the_reasons_of_all_rules_that_look_around(shop: Shop) -> None:
