@@ -22,6 +22,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gapless_glue import store
+from gapless_glue.around import judge_around
 from gapless_glue.batch import Batch, canonical_instant, dataset_version, parse_batch, parse_instant
 from gapless_glue.bundle import Bundle, load_bundle
 from gapless_glue.contract import Contract, canonical_json, parse_contract
@@ -206,8 +207,9 @@ def validate(job: Job) -> Validation:
             rows_in = {name: stage(job.batch, source, f"{staging}{name}/") for name, source in sources.items()}
         with job.clock.phase("validation"):
             for source in [sources[name] for name in judging_order(sources, job.rules)]:
-                name, others = source.name, written_before(job, source.name)
-                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now, others)
+                name = source.name
+                judged = judged_source(job.spark, f"{staging}{name}/", source, job.rules, now)
+                judged = judge_around(judged, source, of_source(job.rules, name), written_before(job, name))
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
             earlier = read_earlier(job.options.datasets_uri, before=job.options.as_of, rules=job.rules)

@@ -12,7 +12,6 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from gapless_glue.around import judge_around
 from gapless_glue.contract import Contract, Source
 from gapless_glue.dqdl.dynamic import missing_history, series
 from gapless_glue.dqdl.evaluate import Evaluation, Outcome, Ruling, Settings, Verdict, evaluate, share_name
@@ -95,26 +94,11 @@ class Validation:
 
 
 def judged_source(
-    spark: SparkSession,
-    folder: str,
-    source: Source,
-    rules: Sequence[SourceRule],
-    now: datetime | None = None,
-    others: Mapping[str, DataFrame] | None = None,
+    spark: SparkSession, folder: str, source: Source, rules: Sequence[SourceRule], now: datetime | None = None
 ) -> DataFrame:
-    """Returns the staged rows of a source with types and reasons.
-
-    Args:
-        spark: The session.
-        folder: Where the staged rows are.
-        source: What they are.
-        rules: The rules of all sources.
-        now: The instant that stands for now(). Default: the present.
-        others: The valid rows of the sources that come before this one, see ``rules.judging_order``.
-    """
+    """Returns the staged rows of a source with types and reasons."""
     staged = spark.read.schema(staged_schema(source)).parquet(folder)
-    own = of_source(rules, source.name)
-    return judge_around(judge(staged, source, own, now), source, own, others or {})
+    return judge(staged, source, of_source(rules, source.name), now)
 
 
 def write_zones(judged: DataFrame, source: Source, validated: str, quarantine: str) -> None:

@@ -37,7 +37,7 @@ def test_a_batch_is_held_against_the_datasets_before_it(everything: Live) -> Non
     many = order_batch(dt.date(2023, 3, 1), 10, per_day=400)
     third = everything.run("data", data_input(everything, many, many.as_of))
     assert (third.status, third.error) == ("FAILED", "RuleFailed")
-    assert "RowCount between 0.2 * avg(last(5)) and 5 * avg(last(5))" in str(third.cause)
+    assert "RowCount between 0.01 * avg(last(5)) and 9 * avg(last(5))" in str(third.cause)
 
 
 def test_the_rules_of_each_source_are_on_its_table(everything: Live) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from local.server.glue.rulesets import Rulesets
 from tests.local.glue.conftest import Lake, allow
 from tests.local.glue.test_glue_in_templates import Deployment
 
@@ -57,6 +59,12 @@ def test_a_ruleset_has_one_name_and_is_missed_when_it_is_gone(lake: Lake) -> Non
     for missing in (lake.glue.get_data_quality_ruleset, lake.glue.delete_data_quality_ruleset):
         with pytest.raises(ClientError, match="EntityNotFoundException"):
             missing(Name=name)
+
+
+def test_rulesets_outlive_the_server(tmp_path: Path) -> None:
+    Rulesets(tmp_path / "rulesets.json").operations["CreateDataQualityRuleset"]({"Name": "kept", "Ruleset": RULES})
+    again = Rulesets(tmp_path / "rulesets.json")
+    assert again.operations["GetDataQualityRuleset"]({"Name": "kept"})["Ruleset"] == RULES
 
 
 def test_a_role_needs_the_ruleset_in_its_policy(lake: Lake) -> None:
