@@ -38,9 +38,10 @@ from gapless_glue.accumulation import (
     split_manifest,
     write_lists,
 )
+from gapless_glue.around import judge_around
 from gapless_glue.batch import Batch, parse_batch
 from gapless_glue.bundle import Bundle, load_bundle
-from gapless_glue.contract import Contract, Source, load_contract
+from gapless_glue.contract import Contract, Source, parse_contract
 from gapless_glue.dataset import (
     count_hours,
     dataset_columns,
@@ -51,10 +52,11 @@ from gapless_glue.dataset import (
 )
 from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.drift import find_drift, handling_of
+from gapless_glue.earlier import read_earlier
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
 from gapless_glue.profile import profile
-from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
+from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
 from gapless_glue.validation import (
@@ -185,7 +187,7 @@ def run(spark: SparkSession, options: Options) -> None:
     clock = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         with clock.phase("loading"):
-            contract = load_contract(options.contract_uri)
+            contract = parse_contract(json.loads(store.read(options.contract_uri)))
             bundle = load_bundle(options.bundle_uri, Path(folder))
             batch = load_batch(options, contract)
             check_version(options, contract, bundle, batch)
@@ -248,17 +250,37 @@ def validate(job: Job) -> Validation:
                 name: find_drift(staged_rows(job.spark, f"{staging}{name}/", source), source, staged[name])
                 for name, source in sources.items()
             }
-            for name, source in sources.items():
+            for source in [sources[name] for name in judging_order(sources, rules)]:
+                name = source.name
                 handling = handling_of(drifts[name], staged[name])
                 judged = judged_source(job.spark, f"{staging}{name}/", source, rules, now, handling)
+                judged = judge_around(judged, source, of_source(rules, name), written_before(job, name))
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
-            analyzers = parse_analyzers(job.bundle.rules, job.contract)
-            measured = measure_tables(validated_tables(job), rules, now=now, analyzers=analyzers)
+            earlier = read_earlier(job.options.datasets_uri, before=job.options.as_of, rules=rules)
+            measured = measure_tables(
+                validated_tables(job),
+                rules,
+                now=now,
+                analyzers=parse_analyzers(job.bundle.rules, job.contract),
+                history={name: earlier.of_source(name) for name in sources},
+            )
             rows_in = {name: files.rows for name, files in staged.items()}
-            return conclude(job.contract, rules, rows_in, refused, measured, [*chain.from_iterable(drifts.values())])
+            return conclude(
+                job.contract, rules, rows_in, refused, measured, [*chain.from_iterable(drifts.values())], earlier
+            )
     finally:
         store.store_of(staging).remove(staging)
+
+
+def written_before(job: Job, source: str) -> dict[str, DataFrame]:
+    """What the rules of a source can hold its rows against: the valid rows of the other sources, by their names."""
+    if not any(rule.looks_around for rule in of_source(job.rules, source)):
+        return {}
+    nothing = {
+        name: job.spark.createDataFrame([], validated_schema(other)) for name, other in job.contract.sources.items()
+    }
+    return {**nothing, **validated_tables(job)}
 
 
 def validated_tables(job: Job) -> dict[str, DataFrame]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
@@ -41,6 +41,7 @@ from constructs_lib.network import Network
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
+from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
 from constructs_lib.spark_job import Capacity, SparkJob
 from constructs_lib.text_asset import TextAsset
@@ -67,6 +68,7 @@ class WorkloadStack(Stack):
         network: Network,
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
+        rules: Mapping[str, CatalogueRules],
         history: IcebergTable | None,
         stores: Stores,
     ) -> None:
@@ -78,7 +80,7 @@ class WorkloadStack(Stack):
             tags={**stage.tags, "gapless:workload": workload.name},
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
-        self._on_call, self._registry = on_call, model_package_group
+        self._on_call, self._registry, self._rules = on_call, model_package_group, rules
         self._history, self._stores = history, stores
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
@@ -143,6 +145,8 @@ class WorkloadStack(Stack):
             columns=dict.fromkeys(INDEX_COLUMNS, "string"),
             description=f"Every published dataset of {workload.name}",
         )
+        for source, rules in self._rules.items():
+            self._define_ruleset(source, rules, made["validated", source])
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         if self._history is not None:
             resources["curated", self._history.name] = self._history.resource
@@ -153,6 +157,17 @@ class WorkloadStack(Stack):
             workload=workload.name,
             lake=self._lake,
             tables={table: resources[table.zone, table.name] for table in governed_tables(workload)},
+        )
+
+    def _define_ruleset(self, source: str, rules: CatalogueRules, table: CfnResource) -> None:
+        QualityRuleset(
+            self,
+            f"{source.title().replace('_', '')}Rules",
+            name=f"{self._prefix}rules-{source}",
+            rules=rules,
+            database=self._lake.databases["validated"],
+            table=table_name(self._workload.name, source),
+            made_before=table,
         )
 
     def _table(

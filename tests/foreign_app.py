@@ -41,6 +41,7 @@ from constructs_lib.on_call import OnCallTopic
 from constructs_lib.personas import Personas
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
+from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs, SageMakerRole
 from constructs_lib.spark_job import SparkJob
 from constructs_lib.tables import RecordTable
@@ -272,6 +273,14 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ),
     PipelineMachine: machine,
     PythonFunction: function,
+    QualityRuleset: lambda scope, n: QualityRuleset(
+        scope,
+        f"Rules{n}",
+        name=f"rules-{n}",
+        rules=CatalogueRules("Rules = [ RowCount > 0 ]"),
+        database="validated",
+        table="example_rows",
+    ),
     RecordTable: lambda scope, n: RecordTable(scope, f"Table{n}", key=key, partition_key="id"),
     SageMakerJobs: sagemaker_jobs,
     SageMakerRole: sagemaker_role,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from constructs_lib.names.batch import contract_digest
-from gapless_glue import store
 
 
 @dataclass(frozen=True)
@@ -107,11 +105,6 @@ class Contract:
     @property
     def primary_source(self) -> Source:
         return self.sources[self.primary]
-
-
-def load_contract(uri: str) -> Contract:
-    """Reads the contract's JSON file."""
-    return parse_contract(json.loads(store.read(uri)))
 
 
 def parse_contract(content: Mapping[str, Any]) -> Contract:

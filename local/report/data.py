@@ -75,7 +75,7 @@ def _drift(drift: Document) -> Html:
 
 def _rules(rules: Sequence[Document]) -> Html:
     """The rules that did not hold for every row, and on demand the others."""
-    header = ["Rule", "Source", "Result", "Value", "Rows refused"]
+    header = ["Rule", "Source", "Result", "Value", "Rows refused", "Note"]
     kept = [_rule_row(item) for item in rules if item["passed"]]
     broken = [_rule_row(item) for item in rules if not item["passed"]]
     told = table(f"Rules that did not hold everywhere ({len(broken)} of {len(rules)})", header, broken)
@@ -85,7 +85,8 @@ def _rules(rules: Sequence[Document]) -> Html:
 def _rule_row(item: Document) -> list[Cell]:
     refused = int(item["refused_rows"])
     word = "held" if item["passed"] else "rows refused" if refused else "broken"
-    return [item["rule"], item["source"], badge(word, good=bool(item["passed"])), item["value"], refused]
+    result = badge(word, good=bool(item["passed"]))
+    return [item["rule"], item["source"], result, item["value"], refused, item.get("note") or ""]
 
 
 def _cleaning(cleaning: Document) -> Html:

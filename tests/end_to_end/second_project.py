@@ -76,6 +76,15 @@ def deployed_project(root: Path, state_dir: Path) -> Iterator[Live]:
         stop(settings)
 
 
+def data_input(live: Live, batch: OrderBatch, folder: str) -> dict[str, Any]:
+    """Put a batch where it sets nothing off; returns an input of the data machine for it."""
+    place = f"{live.zone('landing')}{folder}/"
+    for key, body in batch.files.items():
+        live.write(place + key, body)
+    live.write(f"{place}.batch.json", json.dumps(batch.document()).encode())
+    return {"batch_uri": f"{place}.batch.json", "as_of": batch.as_of, "bundle": live.bundle}
+
+
 def land(live: Live, batch: OrderBatch, folder: str) -> str:
     """Land a batch below the workload's landing prefix; returns its idempotency key."""
     place = f"{live.zone('landing')}{folder}/"

@@ -14,7 +14,7 @@ from local.chain import Chain
 from local.executions import Execution
 from tests.end_to_end.lake import query, scanned_bytes
 from tests.end_to_end.live import Live
-from tests.end_to_end.second_project import land
+from tests.end_to_end.second_project import data_input, land
 from tests.everything.orders import ORDERS, REGIONS, OrderBatch, csv_gz, order_batch
 
 
@@ -111,3 +111,24 @@ def test_drifted_files_and_newer_rows_are_handled_as_the_workload_says(everythin
         ("reordered", None, "accept"),
     ]
     assert drift_metric(everything) - before == 2
+
+
+def test_a_batch_is_held_against_the_datasets_before_it(everything: Live, march: Chain) -> None:
+    usual = [order_batch(dt.date(2024, month, 1), 10) for month in (5, 6)]
+    first, second = (everything.run("data", data_input(everything, batch, batch.as_of)) for batch in usual)
+    reports = [everything.read_json(run.output["dataset"]["report_uri"]) for run in (first, second)]
+    assert reports[1]["phases"]["validation"]["compared_with"][-1] == reports[0]["version"]
+    assert all(rule["passed"] for rule in reports[1]["phases"]["validation"]["rules"])
+    many = order_batch(dt.date(2024, 7, 1), 10, per_day=400)
+    third = everything.run("data", data_input(everything, many, many.as_of))
+    assert (third.status, third.error) == ("FAILED", "RuleFailed")
+    assert "RowCount between 0.01 * avg(last(5)) and 9 * avg(last(5))" in str(third.cause)
+
+
+def test_the_rules_of_each_source_are_on_its_table(everything: Live) -> None:
+    listed = everything.client("glue").list_data_quality_rulesets()["Rulesets"]
+    tables = {each["Name"]: each["TargetTable"]["TableName"] for each in listed}
+    assert tables == {"every-orders-rules-orders": "orders_orders", "every-orders-rules-customers": "orders_customers"}
+    ruleset = everything.client("glue").get_data_quality_ruleset(Name="every-orders-rules-orders")["Ruleset"]
+    assert 'ReferentialIntegrity "customer" "customers.customer" > 0.9' in ruleset
+    assert "last(" not in ruleset

@@ -7,7 +7,7 @@ from typing import Any
 
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import PlatformConfig
-from stacks.platform import read_workloads
+from stacks.platform import RulesOfWorkloads, read_rules, read_workloads
 
 FOLDER = Path(__file__).parent
 LOCAL_STAGE: dict[str, Any] = {
@@ -52,6 +52,11 @@ def everything_workloads() -> tuple[WorkloadFile, ...]:
     """The workload ``orders``, and another one with what there is only on AWS."""
     local = read_workloads(FOLDER)
     return (*local, *(WorkloadFile.parse(merged(_content(each), ONLY_ON_AWS)) for each in local))
+
+
+def everything_rules() -> RulesOfWorkloads:
+    """The rules of the workload ``orders``."""
+    return read_rules(read_workloads(FOLDER), FOLDER)
 
 
 def merged(content: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

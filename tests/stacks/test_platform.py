@@ -7,7 +7,7 @@ from aws_cdk import App
 
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import ROOT, ConfigurationError, PlatformConfig
-from stacks.platform import build_platform, read_workloads
+from stacks.platform import build_platform, read_rules, read_workloads
 from tests.everything.platform import FOLDER, merged
 
 
@@ -32,6 +32,21 @@ def test_refuses_a_workload_whose_folder_has_another_name(tmp_path: Path) -> Non
     any_workload(tmp_path, "train_delays", folder="trains")
     with pytest.raises(ConfigurationError, match=r"workloads/trains/workload\.yaml: name: must be the folder's name"):
         read_workloads(tmp_path)
+
+
+def test_reads_the_rules_of_every_workload_that_has_some(tmp_path: Path) -> None:
+    for name in ("train_delays", "flight_delays"):
+        any_workload(tmp_path, name)
+    (tmp_path / "workloads" / "train_delays" / "rules.dqdl").write_text("Rules weather = [ RowCount > 0 ]")
+    found = read_rules(read_workloads(tmp_path), tmp_path)
+    assert {name: list(rules) for name, rules in found.items()} == {"train_delays": ["weather"]}
+
+
+def test_refuses_rules_that_are_no_text(tmp_path: Path) -> None:
+    any_workload(tmp_path, "train_delays")
+    (tmp_path / "workloads" / "train_delays" / "rules.dqdl").write_bytes(b"Rules = [ RowCount > 0 ] # \xff")
+    with pytest.raises(ConfigurationError, match=r"workloads/train_delays: rules.dqdl: .*can't decode byte 0xff"):
+        read_rules(read_workloads(tmp_path), tmp_path)
 
 
 def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Path) -> None:

@@ -126,7 +126,15 @@ def test_escapes_what_comes_from_data(html: str, page: _Page) -> None:
 
 def test_shows_rows_reasons_rules_metrics_and_gate(page: _Page) -> None:
     text = " ".join(page.texts)
-    for wanted in ("113,119 rows came in", "duplicate of row 17", "RowCount > 100", "0.7712", "0.7654", "auc at least"):
+    for wanted in (
+        "113,119 rows came in",
+        "duplicate of row 17",
+        "RowCount > 100",
+        "RowCount is 12",
+        "0.7712",
+        "0.7654",
+        "auc at least",
+    ):
         assert wanted in text
 
 
