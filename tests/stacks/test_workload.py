@@ -294,3 +294,54 @@ def test_retires_datasets_only_where_the_workload_says_so(workload: WorkloadFile
         assert any("retire_datasets" in each["Handler"] for each in functions.values()) == (keep is not None)
         buckets = json.dumps(Template.from_stack(stacks["DataLake"]).to_json())
         assert ("gapless:retired" in buckets) == (keep is not None)
+
+
+@pytest.fixture(scope="module")
+def accumulating(workload: WorkloadFile, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same workload, when batches hold only what is new and workers come as there is work for them."""
+    content = workload.model_dump(mode="json")
+    content["dataset"] = {"accumulate": True}
+    content["preparation"] = {"workers": 12, "auto_scaling": True}
+    return synthesised(tmp_path_factory.mktemp("accumulating"), WorkloadFile.parse(content))
+
+
+def test_jobs_read_features_by_day_only_where_datasets_accumulate(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    for role in ("Training", "Processing"):
+        added = set(allowed(accumulating, role, "s3:GetObject")) - set(allowed(template, role, "s3:GetObject"))
+        assert [place.partition("/")[2] for place in added] == ["flight_delays/features/*"], role
+
+
+def test_the_check_of_a_batch_reads_datasets_only_where_they_accumulate(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    reading = [allowed(each, "CheckBatch", "s3:GetObject") for each in (template, accumulating)]
+    (added,) = (place for place in set(reading[1]) - set(reading[0]) if place.endswith("*"))
+    assert "Datasets" in added and added.endswith("/flight_delays/*")
+
+
+def test_many_partitions_are_made_at_once_only_where_datasets_accumulate(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    assert not allowed(template, "DataMachine", "glue:BatchCreatePartition")
+    places = allowed(accumulating, "DataMachine", "glue:BatchCreatePartition")
+    assert [place for place in places if ":table/" in place] == [
+        place for place in places if place.endswith("dev_curated/flight_delays_*")
+    ]
+
+
+def test_features_that_accumulate_are_told_apart_by_version_and_day(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    def keys(made: dict[str, Any]) -> dict[str, list[str]]:
+        tables = [each["TableInput"] for each in resources(made, "AWS::Glue::Table").values()]
+        return {table["Name"]: [key["Name"] for key in table["PartitionKeys"]] for table in tables}
+
+    assert keys(accumulating)["flight_delays_features"] == ["version", "event_day"]
+    assert {**keys(accumulating), "flight_delays_features": ["version"]} == keys(template)
+
+
+def test_the_workers_of_the_data_job_come_from_the_workload_file(accumulating: dict[str, Any]) -> None:
+    (job,) = resources(accumulating, "AWS::Glue::Job").values()
+    assert (job["NumberOfWorkers"], job["DefaultArguments"]["--enable-auto-scaling"]) == (12, "true")
