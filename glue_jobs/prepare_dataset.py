@@ -38,7 +38,7 @@ from gapless_glue.dataset import (
 from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
-from gapless_glue.profile import profile
+from gapless_glue.profile import compare_with_last, profile
 from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
@@ -60,6 +60,7 @@ SESSION = {
 }
 ROWS_PER_FILE = 1_000_000
 MOST_FILES = 64
+MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,9 @@ def prepare(job: Job, validation: Validation) -> None:
         splits = write_splits(job, curated, plans)
     with job.clock.phase("exploration"):
         described = profile(curated, job.contract.features, job.contract.target)
-        write_json(f"{job.options.dataset_uri}profile.json", {"version": job.options.version, **described})
+        comparison = compare_with_last(described, job.options.datasets_uri, job.options.as_of)
+        described = {"version": job.options.version, **described, "comparison": comparison}
+        write_json(f"{job.options.dataset_uri}profile.json", described)
     phases = {
         "exploration": exploration(job, described),
         "cleaning": cleaning(validation.sources[job.contract.primary].validated, dropped),
@@ -337,12 +340,15 @@ def files_for(rows: int) -> int:
 
 
 def exploration(job: Job, described: Mapping[str, Any]) -> dict[str, Any]:
-    """The exploration's part of the report; the profile itself is a file of its own."""
+    """The exploration's part of the report; the profile itself is a file of its own, with every warning."""
+    comparison = described["comparison"] or {"version": None, "warnings": []}
     return {
         "rows": described["rows"],
         "columns": len(described["columns"]),
         "profile_uri": f"{job.options.dataset_uri}profile.json",
-        "warnings": described["warnings"],
+        "warnings": [found["text"] for found in described["warnings"]][:MOST_WARNINGS],
+        "compared_with": comparison["version"],
+        "changes": [found["text"] for found in comparison["warnings"]][:MOST_WARNINGS],
     }
 
 
@@ -362,7 +368,14 @@ def no_phases() -> dict[str, Any]:
     """The phases of a batch that was not accepted: nothing was made of it."""
     nothing = {"rows": 0, "from": None, "to": None, "positives": 0, "digest": None}
     return {
-        "exploration": {"rows": 0, "columns": 0, "profile_uri": None, "warnings": []},
+        "exploration": {
+            "rows": 0,
+            "columns": 0,
+            "profile_uri": None,
+            "warnings": [],
+            "compared_with": None,
+            "changes": [],
+        },
         "cleaning": {"rows_in": 0, "rows_out": 0, "changes": {}},
         "splitting": dict.fromkeys(SPLITS, nothing),
     }
