@@ -26,8 +26,10 @@ from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.named_queries import NamedQueries
 from constructs_lib.names import metrics
-from constructs_lib.names.governance import governed_tables
+from constructs_lib.names.governance import governed_tables, people_workgroup
+from constructs_lib.names.lake_queries import lake_queries
 from constructs_lib.names.naming import runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
@@ -87,6 +89,7 @@ class WorkloadStack(Stack):
         self._contract = TextAsset(self, "Contract", text=workload.contract_json(), suffix=".json")
         self._processing = self._define_processing()
         self._governance = self._define_tables()
+        self._define_queries()
         self._data = self._define_data_pipeline()
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
@@ -137,6 +140,15 @@ class WorkloadStack(Stack):
             location=f"s3://{self._lake.buckets[zone].bucket_name}/{self._folder}{table}/",
             columns=columns,
             description=description,
+        )
+
+    def _define_queries(self) -> None:
+        NamedQueries(
+            self,
+            "Queries",
+            prefix=self._prefix,
+            workgroup=people_workgroup(self._stage.name),
+            queries=lake_queries(self._stage.name, self._workload),
         )
 
     def _define_data_pipeline(self) -> PipelineMachine:
