@@ -116,6 +116,13 @@ def test_a_rare_value_that_may_have_been_among_the_others_is_not_new() -> None:
     assert compare(before, now)["columns"]["town"]["new_values"] == ["c"]
 
 
+def test_a_new_value_of_very_few_rows_is_told_without_a_warning() -> None:
+    found = compare(profile_of({"town": text({"a": 9999})}), profile_of({"town": text({"a": 9990, "b": 9})}))
+    assert found["columns"]["town"]["new_values"] == ["b"]
+    assert found["columns"]["town"]["new_share"] == pytest.approx(0.0009, rel=0.01)
+    assert found["warnings"] == []
+
+
 def test_warns_of_values_that_are_missing_more_often() -> None:
     before = profile_of({"temp": number(normal(0, 9900, 1), 10_000)})
     found = compare(before, profile_of({"temp": number(normal(0, 8000, 2), 10_000)}))

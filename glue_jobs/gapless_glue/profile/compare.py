@@ -25,6 +25,7 @@ SURE = 3.09
 NOTABLE_SHARE = 0.05
 NOTABLE_VALUE_SHARE = 0.01
 HALF = 0.5
+MOST_LISTED = 5
 
 Document = Mapping[str, Any]
 
@@ -132,22 +133,34 @@ def _value_counts(old: Document, new: Document) -> tuple[list[float], list[float
     return (found[0], found[1]) if sum(found[0]) and sum(found[1]) else None
 
 
-def _changed_values(old: Document, new: Document) -> dict[str, list[str]]:
-    """Values that came and went; a value that may have been among the rare ones before, or be among them now, is not
-    listed unless it is frequent.
+def _changed_values(old: Document, new: Document) -> dict[str, Any]:
+    """Values that came and went, and which share of the rows they have.
+
+    A value that may have been among the rare ones before, or be among them now, is not listed unless it is frequent.
     """
-    return {"new_values": _only_in(new, old), "vanished_values": _only_in(old, new)}
+    came, went = _only_in(new, old), _only_in(old, new)
+    return {
+        "new_values": [item["value"] for item in came],
+        "new_share": _share_of(came, new),
+        "vanished_values": [item["value"] for item in went],
+        "vanished_share": _share_of(went, old),
+    }
 
 
-def _only_in(one: Document, other: Document) -> list[str]:
+def _only_in(one: Document, other: Document) -> list[Document]:
     listed = {item["value"] for item in other["values"]}
     total = sum(item["rows"] for item in one["values"])
     least = NOTABLE_VALUE_SHARE * total if OTHER in listed else 0
     return [
-        item["value"]
+        item
         for item in one["values"]
         if item["value"] not in listed and item["value"] != OTHER and item["rows"] >= least
     ]
+
+
+def _share_of(items: Sequence[Document], column: Document) -> float:
+    total = sum(item["rows"] for item in column["values"])
+    return sum(item["rows"] for item in items) / total if total else 0.0
 
 
 def _changed(shares: Sequence[float | None], rows: Sequence[int]) -> bool:
@@ -186,8 +199,11 @@ def _column_warnings(name: str, column: Document) -> Iterator[dict[str, Any]]:
     if column["missing_changed"]:
         old, new = column["missing_share"]
         yield finding("missing_changed", f"{name} was missing in {old:.1%} of the rows and now in {new:.1%}", name)
-    for key, told in (("new_values", "has new values"), ("vanished_values", "no longer has")):
-        listed = column.get(key, [])
-        if listed:
-            more = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-            yield finding(key, f"{name} {told}: {', '.join(listed[:5])}{more}", name)
+    for kind, told in (("new", "has new values"), ("vanished", "no longer has")):
+        if column.get(f"{kind}_share", 0.0) >= NOTABLE_VALUE_SHARE:
+            yield finding(f"{kind}_values", f"{name} {told}: {_listed(column[f'{kind}_values'])}", name)
+
+
+def _listed(values: Sequence[str]) -> str:
+    more = f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else ""
+    return ", ".join(values[:MOST_LISTED]) + more
