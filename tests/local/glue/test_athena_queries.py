@@ -297,3 +297,20 @@ def test_a_repeated_request_with_one_token_runs_once(versioned: Workspace) -> No
 
     assert first["QueryExecutionId"] == second["QueryExecutionId"]
     assert json.loads(json.dumps(first["Statistics"])) == second["Statistics"]
+
+
+def test_a_saved_query_belongs_to_its_workgroup(versioned: Workspace) -> None:
+    ids = []
+    for group in (versioned.group, "primary"):
+        saved = {"Name": "ones", "Database": versioned.database, "QueryString": "SELECT 1", "WorkGroup": group}
+        ids.append(versioned.athena.create_named_query(**saved)["NamedQueryId"])
+    mine, others = ids
+    keys = versioned.server.user(allow("athena:*", f"arn:aws:athena:{REGION}:workgroup/{versioned.group}"))
+    athena = versioned.server.client_as("athena", *keys)
+    assert athena.get_named_query(NamedQueryId=mine)["NamedQuery"]["Name"] == "ones"
+    assert len(athena.batch_get_named_query(NamedQueryIds=[mine])["NamedQueries"]) == 1
+    for asked in ([others], [mine, others]):
+        with pytest.raises(ClientError, match="not authorized to perform: athena:BatchGetNamedQuery"):
+            athena.batch_get_named_query(NamedQueryIds=asked)
+    with pytest.raises(ClientError, match="not authorized to perform: athena:GetNamedQuery"):
+        athena.get_named_query(NamedQueryId=others)
