@@ -1,4 +1,5 @@
-"""What holds for the platform as a whole: every stage, every workload, as ``app.py`` synthesises them."""
+"""What holds for the platform as a whole: every stage and workload as ``app.py`` synthesises them, and one of each with
+every option switched on."""
 
 import hashlib
 import json
@@ -7,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,18 @@ from gate.template_rules import check_templates  # noqa: E402
 from gate.wildcards import as_list, as_text, unexplained  # noqa: E402
 from stacks.config import ROOT, PlatformConfig, project_context  # noqa: E402
 from stacks.platform import build_platform, read_workloads  # noqa: E402
+from tests.everything.platform import everything_config, everything_workloads  # noqa: E402
 
 ISOLATION = Path(__file__).parent / "whole_platform"
 WORKLOADS = read_workloads()
 STAGES = PlatformConfig.parse(project_context()["stages"]).stages
+EVERYTHING = everything_workloads()
 STAGE_NAMES = [stage.name for stage in STAGES]
 WORKLOAD_NAMES = [workload.name for workload in WORKLOADS]
+ALL_STAGE_NAMES = [*STAGE_NAMES, *(stage.name for stage in everything_config().stages)]
+ALL_WORKLOAD_NAMES = [*WORKLOAD_NAMES, *(workload.name for workload in EVERYTHING)]
+PLACES = [(stage, workload) for stage in STAGE_NAMES for workload in WORKLOAD_NAMES]
+PLACES += [(stage.name, workload.name) for stage in everything_config().stages for workload in EVERYTHING]
 
 STATEFUL = (
     "AWS::S3::Bucket",
@@ -40,6 +48,7 @@ STATEFUL = (
     "AWS::DynamoDB::Table",
     "AWS::Glue::Database",
     "AWS::SageMaker::ModelPackageGroup",
+    "AWS::RedshiftServerless::Namespace",
 )
 WATCHED = (
     "AWS::Lambda::Function",
@@ -92,9 +101,36 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="session")
-def stacks(assemblies: tuple[Path, Path]) -> list[StackTemplate]:
+def app_stacks(assemblies: tuple[Path, Path]) -> list[StackTemplate]:
     """Every stack of every stage."""
     return templates(assemblies[0])
+
+
+@dataclass(frozen=True)
+class Everything:
+    """The platform with every option: its stacks but that of the account, and what the solutions pack found."""
+
+    stacks: list[StackTemplate]
+    findings: list[str]
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Everything:
+    """The platform with every option switched on."""
+    folder = tmp_path_factory.mktemp("everything")
+    context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
+    app = App(context=context, outdir=str(folder))
+    config = everything_config()
+    build_platform(app, config, EVERYTHING)
+    findings = check_nag(app, [stage.name for stage in config.stages], [workload.name for workload in EVERYTHING])
+    stacks = [stack for stack in templates(folder) if stack.stack != "Account"]
+    return Everything(stacks, [str(finding) for finding in findings])
+
+
+@pytest.fixture(scope="session")
+def stacks(app_stacks: list[StackTemplate], everything: Everything) -> list[StackTemplate]:
+    """Every stack of every stage, and those with every option."""
+    return app_stacks + everything.stacks
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -106,6 +142,13 @@ def each_resource(stacks: list[StackTemplate], *types: str) -> Iterator[tuple[st
     for stack in stacks:
         for logical_id, resource in stack.of_type(*types).items():
             yield logical_id, stack, resource
+
+
+def stateful(stack: StackTemplate) -> dict[str, dict[str, Any]]:
+    """What holds data: an Iceberg table is one that knows its own files."""
+    tables = stack.of_type("AWS::Glue::Table").items()
+    iceberg = {name: each for name, each in tables if "OpenTableFormatInput" in each["Properties"]}
+    return {**stack.of_type(*STATEFUL), **iceberg}
 
 
 def each_statement(stacks: list[StackTemplate]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -194,13 +237,13 @@ def test_nothing_is_looked_up(assemblies: tuple[Path, Path]) -> None:
     assert [str(folder) for folder, manifest in manifests(assemblies[0]) if "missing" in manifest] == []
 
 
-def test_every_stage_has_every_stack(stacks: list[StackTemplate]) -> None:
+def test_every_stage_has_every_stack(app_stacks: list[StackTemplate]) -> None:
     expected = {"Account"}
     for stage in STAGE_NAMES:
         expected |= {f"{stage}-{name}" for name in ("Operations", "Network", "DataLake")}
         for workload in map(pascal_case, WORKLOAD_NAMES):
             expected |= {f"{stage}-{workload}State", f"{stage}-{workload}Workload"}
-    assert {stack.stack for stack in stacks} == expected
+    assert {stack.stack for stack in app_stacks} == expected
 
 
 def test_every_kind_of_network_is_synthesised_without_lookups_and_passes_the_gates(tmp_path: Path) -> None:
@@ -271,6 +314,10 @@ def test_the_solutions_pack_finds_nothing(nag_findings: list[str]) -> None:
     assert nag_findings == []
 
 
+def test_the_solutions_pack_finds_nothing_with_every_option(everything: Everything) -> None:
+    assert everything.findings == []
+
+
 def test_findings_are_acknowledged_in_one_place_that_prefixes_their_ids() -> None:
     sources = [path for folder in ("constructs_lib", "stacks", "gate") for path in (ROOT / folder).rglob("*.py")]
     acknowledging = {str(path.relative_to(ROOT)) for path in sources if "Acknowledgment(" in path.read_text()}
@@ -290,7 +337,7 @@ def test_the_template_gate_finds_nothing(stacks: list[StackTemplate]) -> None:
 
 def test_stateful_resources_keep_their_logical_ids(stacks: list[StackTemplate], snapshot: SnapshotAssertion) -> None:
     found = {
-        stack.stack: {key: value["Type"] for key, value in sorted(stack.of_type(*STATEFUL).items())}
+        stack.stack: {key: value["Type"] for key, value in sorted(stateful(stack).items())}
         for stack in sorted(stacks, key=lambda each: each.stack)
     }
     assert {stack: resources for stack, resources in found.items() if resources} == snapshot
@@ -299,7 +346,8 @@ def test_stateful_resources_keep_their_logical_ids(stacks: list[StackTemplate], 
 def test_stateful_resources_stay_when_their_stack_goes(stacks: list[StackTemplate]) -> None:
     going = [
         f"{stack.stack}/{logical_id}"
-        for logical_id, stack, resource in each_resource(stacks, *STATEFUL)
+        for stack in stacks
+        for logical_id, resource in stateful(stack).items()
         if resource.get("DeletionPolicy") not in ("Retain", "RetainExceptOnCreate")
         or resource.get("UpdateReplacePolicy") != "Retain"
     ]
@@ -308,7 +356,7 @@ def test_stateful_resources_stay_when_their_stack_goes(stacks: list[StackTemplat
 
 def test_stateful_and_stateless_things_never_share_a_stack(stacks: list[StackTemplate]) -> None:
     work = ("AWS::Lambda::Function", "AWS::Glue::Job", "AWS::StepFunctions::StateMachine", "AWS::EC2::VPC")
-    assert [stack.stack for stack in stacks if stack.of_type(*STATEFUL) and stack.of_type(*work)] == []
+    assert [stack.stack for stack in stacks if stateful(stack) and stack.of_type(*work)] == []
 
 
 # Pipelines
@@ -385,8 +433,7 @@ def refers_to(dimensions: list[dict[str, Any]], logical_id: str, names: list[Any
 
 
 @pytest.mark.parametrize("metric", ["Invocation5XXErrors", "ModelLatency"])
-@pytest.mark.parametrize("workload", WORKLOAD_NAMES)
-@pytest.mark.parametrize("stage", STAGE_NAMES)
+@pytest.mark.parametrize(("stage", "workload"), PLACES)
 def test_every_endpoint_has_its_alarms_before_it_exists(
     stacks: list[StackTemplate], stage: str, workload: str, metric: str
 ) -> None:
@@ -406,7 +453,7 @@ def test_wildcards_are_the_naming_prefix_or_unavoidable(stacks: list[StackTempla
     found = {
         f"{place}: {wildcard}"
         for place, statement in each_statement(stacks)
-        for wildcard in unexplained(statement, STAGE_NAMES, WORKLOAD_NAMES)
+        for wildcard in unexplained(statement, ALL_STAGE_NAMES, ALL_WORKLOAD_NAMES)
     }
     assert sorted(found) == []
 

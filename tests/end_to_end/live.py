@@ -91,14 +91,19 @@ class OnCall:
 
 @dataclass(frozen=True)
 class Live:
-    """A running local AWS with the deployed stacks and the published scripts."""
+    """A running local AWS with the deployed stacks and the published scripts of a project."""
 
     platform: Platform
     on_call: OnCall
+    root: Path = ROOT
 
     @property
     def settings(self) -> Settings:
         return self.platform.settings
+
+    @property
+    def workload(self) -> str:
+        return self.settings.workload
 
     @property
     def outputs(self) -> Outputs:
@@ -131,8 +136,8 @@ class Live:
         return [f"s3://{place.netloc}/{item['Key']}" for page in pages for item in page.get("Contents", [])]
 
     def zone(self, name: str) -> str:
-        """Where the workload's part of ``landing``, ``validated``, ``datasets`` … is, ``s3://bucket/flight_delays/``."""
-        return f"s3://{getattr(self.outputs, name + '_bucket')}/{WORKLOAD}/"
+        """Where the workload's part of ``landing``, ``validated``, ``datasets`` … is, ``s3://bucket/<workload>/``."""
+        return f"s3://{getattr(self.outputs, name + '_bucket')}/{self.workload}/"
 
     @property
     def bundle(self) -> dict[str, str]:
@@ -145,7 +150,7 @@ class Live:
     def start(self, machine: str, document: Mapping[str, Any]) -> str:
         """Start one of the four machines with an input of our own; returns the ARN of the execution."""
         run_id = f"{uuid.uuid4().hex[:16]}-1"
-        given = {"run_id": run_id, "workload": WORKLOAD, **document}
+        given = {"run_id": run_id, "workload": self.workload, **document}
         started = self.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs.machines[machine], name=run_id, input=json.dumps(given)
         )
@@ -208,7 +213,7 @@ class Live:
 
     def lease(self) -> dict[str, Any] | None:
         """Who holds the workload's lease."""
-        return self.item(self.outputs.leases_table, "lease", WORKLOAD)
+        return self.item(self.outputs.leases_table, "lease", self.workload)
 
     def waiting(self, queue_url: str) -> int:
         """Messages of a queue that are there or being worked on."""
@@ -229,16 +234,17 @@ class Live:
         Raises:
             AssertionError: It did not succeed.
         """
-        done = type_command(self.settings, *arguments)
+        done = type_command(self.settings, *arguments, root=self.root)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}\n{done.stderr}"
         return done.stdout
 
 
-def type_command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Type ``python -m local …``."""
+def type_command(settings: Settings, *arguments: str, root: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Type ``python -m local …`` in a project's folder."""
+    options = ["--state-dir", str(settings.state_dir), "--stage", settings.stage, "--workload", settings.workload]
     return subprocess.run(
-        [sys.executable, "-m", "local", "--state-dir", str(settings.state_dir), *arguments],
-        cwd=ROOT,
+        [sys.executable, "-m", "local", *options, *arguments],
+        cwd=root,
         env=os.environ | {"COLUMNS": "200"},
         capture_output=True,
         text=True,
