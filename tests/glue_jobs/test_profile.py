@@ -164,6 +164,21 @@ def test_an_outlier_does_not_hide_a_leak(spark: SparkSession) -> None:
     assert found["columns"]["delay"]["strength"] == 1.0
 
 
+def test_a_heap_at_one_value_is_a_bin_of_its_own(spark: SparkSession) -> None:
+    columns = "rain double, late boolean, _event_time timestamp, _row_id string"
+    rows = [(0.1 + n / 1000 if n % 7 == 1 else 0.0, n % 7 == 1, BEGIN, str(n)) for n in range(ROWS)]
+    found = profile(spark.createDataFrame(rows, columns), [Column("rain", "double")], "late")
+    assert found["columns"]["rain"]["strength"] == 1.0
+
+
+def test_a_rare_missing_value_is_not_taken_for_a_rare_value(spark: SparkSession) -> None:
+    columns = "town string, late boolean, _event_time timestamp, _row_id string"
+    rows = [(f"town{n % 220}" if n else None, is_late(n), BEGIN, str(n)) for n in range(3 * 220)]
+    town = profile(spark.createDataFrame(rows, columns), [Column("town", "string")], "late")["columns"]["town"]
+    assert town["missing"] == 1
+    assert sum(item["rows"] for item in town["values"]) == 3 * 220 - 1
+
+
 def test_warns_of_a_target_of_one_class_and_of_a_rare_one(spark: SparkSession) -> None:
     columns = "value double, late boolean, _event_time timestamp, _row_id string"
     for positives, kind in ((0, "one_class"), (2, "rare_class")):

@@ -193,7 +193,18 @@ def test_a_dataset_is_compared_with_the_one_before_it(shop: Shop) -> None:
     assert comparison["columns"]["country"]["vanished_values"] == ["DE"]
     exploration = second["phases"]["exploration"]
     assert exploration["compared_with"] == first["version"]
-    assert "country no longer has: DE" in exploration["changes"]
+    assert "country: 1 values that are gone had 50.0% of the rows" in exploration["changes"]
+
+
+def test_the_report_of_a_run_names_no_value(shop: Shop) -> None:
+    first = shop.run()
+    publish(shop, first)
+    shop.as_of = "2024-03-02T00:00:00Z"
+    shop.scripts["rules.dqdl"] = b"Rules = [ RowCount > 0 ]"
+    shop.land_orders([shop.order(number, country="SECRETLAND") for number in range(48)])
+    second = shop.run()
+    assert any(text.startswith("country: 1 new values") for text in second["phases"]["exploration"]["changes"])
+    assert "SECRETLAND" not in json.dumps(second)
 
 
 def test_a_dataset_is_not_compared_with_one_of_a_later_day(shop: Shop) -> None:
