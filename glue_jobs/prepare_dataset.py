@@ -55,7 +55,7 @@ from gapless_glue.drift import find_drift, handling_of
 from gapless_glue.earlier import read_earlier
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
-from gapless_glue.profile import profile
+from gapless_glue.profile import compare_with_last, profile
 from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
@@ -76,6 +76,7 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.compression.codec": "zstd",
 }
+MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -319,7 +320,9 @@ def prepare(job: Job, validation: Validation) -> None:
     check_kept(job, validation, dropped)
     with job.clock.phase("exploration"):
         described = profile(curated, job.contract.features, job.contract.target)
-        write_json(f"{job.options.dataset_uri}profile.json", {"version": job.options.version, **described})
+        comparison = compare_with_last(described, job.options.datasets_uri, job.options.as_of)
+        described = {"version": job.options.version, **described, "comparison": comparison}
+        write_json(f"{job.options.dataset_uri}profile.json", described)
     phases = {
         "exploration": exploration(job, described),
         "cleaning": cleaning(validation.sources[job.contract.primary].validated, dropped),
@@ -435,12 +438,15 @@ def write_split_manifest(job: Job, split: str) -> str:
 
 
 def exploration(job: Job, described: Mapping[str, Any]) -> dict[str, Any]:
-    """The exploration's part of the report; the profile itself is a file of its own."""
+    """The exploration's part of the report; the profile itself is a file of its own, with every warning."""
+    comparison = described["comparison"] or {"version": None, "warnings": []}
     return {
         "rows": described["rows"],
         "columns": len(described["columns"]),
         "profile_uri": f"{job.options.dataset_uri}profile.json",
-        "warnings": described["warnings"],
+        "warnings": [found["text"] for found in described["warnings"]][:MOST_WARNINGS],
+        "compared_with": comparison["version"],
+        "changes": [found["text"] for found in comparison["warnings"]][:MOST_WARNINGS],
     }
 
 
@@ -460,7 +466,14 @@ def no_phases() -> dict[str, Any]:
     """The phases of a batch that was not accepted: nothing was made of it."""
     nothing = {"rows": 0, "from": None, "to": None, "positives": 0, "digest": None}
     return {
-        "exploration": {"rows": 0, "columns": 0, "profile_uri": None, "warnings": []},
+        "exploration": {
+            "rows": 0,
+            "columns": 0,
+            "profile_uri": None,
+            "warnings": [],
+            "compared_with": None,
+            "changes": [],
+        },
         "cleaning": {"rows_in": 0, "rows_out": 0, "changes": {}},
         "splitting": dict.fromkeys(SPLITS, nothing),
     }

@@ -17,6 +17,7 @@ from local import status as look
 from local.datasets import commands as datasets
 from local.demo import DemoOptions, run_demo
 from local.errors import Failure, UserError
+from local.execute import run_command
 from local.flights import Months
 from local.interrupts import leave_on_signals
 from local.landing import last_landed
@@ -175,6 +176,15 @@ def logs(
     target = platform(settings)
     for line in log_lines(target.aws, target.outputs, name, follow=follow):
         console.print(line, markup=False)
+
+
+@app.command(name="exec", context_settings={"allow_interspersed_args": False})
+def exec_command(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(help="What to run, such as: python workloads/…/notebook.py.")],
+) -> None:
+    """Run a command that sees the local AWS and no other: a notebook, a script, the AWS CLI."""
+    raise typer.Exit(run_command(context.obj, command))
 
 
 @app.command()

@@ -33,8 +33,10 @@ from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.warehouse import WarehouseParts, warehouse_machine
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.named_queries import NamedQueries
 from constructs_lib.names import metrics
-from constructs_lib.names.governance import governed_tables
+from constructs_lib.names.governance import governed_tables, people_workgroup
+from constructs_lib.names.lake_queries import lake_queries
 from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
@@ -100,6 +102,7 @@ class WorkloadStack(Stack):
         self._contract = TextAsset(self, "Contract", text=workload.contract_json(), suffix=".json")
         self._processing = self._define_processing()
         self._governance = self._define_tables()
+        self._define_queries()
         self._data = self._define_data_pipeline()
         self._define_drift_alarm()
         self._model = self._define_model_pipeline()
@@ -188,6 +191,15 @@ class WorkloadStack(Stack):
             columns=columns,
             description=description,
             partition_keys=partition_keys,
+        )
+
+    def _define_queries(self) -> None:
+        NamedQueries(
+            self,
+            "Queries",
+            prefix=self._prefix,
+            workgroup=people_workgroup(self._stage.name),
+            queries=lake_queries(self._stage.name, self._workload),
         )
 
     def _define_data_pipeline(self) -> PipelineMachine:

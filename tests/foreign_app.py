@@ -35,6 +35,8 @@ from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.named_queries import NamedQueries
+from constructs_lib.names.lake_queries import LakeQuery
 from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.on_call import OnCallTopic
@@ -268,6 +270,13 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         scope, f"Network{n}", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key
     ),
     OnCallTopic: lambda scope, n: OnCallTopic(scope, f"OnCall{n}", key=key),
+    NamedQueries: lambda scope, n: NamedQueries(
+        scope,
+        f"Queries{n}",
+        prefix=f"example-{n}-",
+        workgroup="people",
+        queries=[LakeQuery("one-row", "A row", "curated", "SELECT 1")],
+    ),
     Personas: lambda scope, n: Personas(
         scope, f"Personas{n}", stage=f"crew{n}", roles={}, databases=["curated"], workloads=["example"]
     ),

@@ -54,6 +54,11 @@ PERSONAS: Final[tuple[Persona, ...]] = (
 and who may read it, never a row."""
 
 
+def people_workgroup(stage: str) -> str:
+    """Returns the Athena workgroup in which a stage's people query, such as ``dev-people``."""
+    return f"{check_stage(stage)}-people"
+
+
 def domain(stage: str, workload: str) -> str:
     """Returns the tag value of one workload's tables in one stage, such as ``dev-flight-delays``.
 

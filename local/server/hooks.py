@@ -138,6 +138,7 @@ HOOKS: Mapping[str, Hook] = {
         "Athena reads with the rights of the caller", ("access_key_id", "account_id", "session_token")
     ),
     "services.athena:_executions": Hook("Athena's queries are kept"),
+    "services.athena:_named_queries": Hook("calls on saved queries are checked on their workgroup"),
     "services.athena:_workgroups": Hook("Athena's queries keep to their workgroup"),
     "services.glue:_handle_request_sync": Hook("the rest of Glue is answered", _REQUEST),
     "services.glue:_jobs": Hook("Glue jobs run"),
