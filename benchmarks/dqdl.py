@@ -210,10 +210,10 @@ def report(rows: int, figures: dict[str, dict[str, Any]]) -> None:
     write("| engine | rows/s | seconds | first run | start | processor s | peak MiB | ours is |\n")
     write("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
     for name, one in sorted(figures.items(), key=lambda pair: float(pair[1]["seconds"])):
-        times = one["seconds"] / figures[OURS]["seconds"]
+        times = "" if name == OURS else f"{one['seconds'] / figures[OURS]['seconds']:.1f} times as fast"
         write(
             f"| {name} | {rows / one['seconds']:,.0f} | {one['seconds']:.3f} | {one['first']:.3f} | {one['start']:.1f} "
-            f"| {one['processor']:.3f} | {one['peak'] / MIB:,.0f} | {times:.1f} times as fast |\n"
+            f"| {one['processor']:.3f} | {one['peak'] / MIB:,.0f} | {times} |\n"
         )
     rivals = [one for name, one in figures.items() if name != OURS]
     if rivals:
