@@ -75,6 +75,7 @@ SESSION = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.compression.codec": "zstd",
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 MOST_WARNINGS = 20
 
@@ -203,7 +204,7 @@ def run(spark: SparkSession, options: Options) -> None:
 
 
 def configure(spark: SparkSession) -> None:
-    """Makes every engine read times as UTC, refuse silent overflow and write plain Parquet."""
+    """Makes every engine read times as UTC, refuse silent overflow and write plain Parquet, and look up no callers."""
     for name, value in SESSION.items():
         spark.conf.set(name, value)
 

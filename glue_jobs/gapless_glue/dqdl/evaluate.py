@@ -1,6 +1,6 @@
 """The verdict of every rule on data frames.
 
-All numbers that the rules of all tables need are collected first and measured by one query (see ``passes``); then each
+All numbers that the rules of all tables need are collected first and measured together (see ``passes``); then each
 rule judges its numbers. Only CustomSql runs its own statement. A rule that does not fit its table fails with the
 reason; DetectAnomalies is skipped while there are too few earlier results.
 
@@ -22,9 +22,10 @@ from pyspark.sql import functions as F
 
 from gapless_glue.dqdl import compare
 from gapless_glue.dqdl.dynamic import series, watched
+from gapless_glue.dqdl.groups import Detail, Groups
 from gapless_glue.dqdl.history import BadConditionError, NoHistoryError, expected_range, holds
 from gapless_glue.dqdl.language import Analyzer, AnyRule, Composite, Condition, Rule, leaves
-from gapless_glue.dqdl.passes import Groups, Passes
+from gapless_glue.dqdl.passes import Passes
 from gapless_glue.dqdl.rows import (
     NUMBERS,
     ROW_TYPES,
@@ -36,7 +37,6 @@ from gapless_glue.dqdl.rows import (
     length,
     metric_of,
     numeric,
-    quoted,
     refusal,
 )
 
@@ -251,12 +251,11 @@ class _Judge:
         where = rule.where if isinstance(rule, Rule) else None
         extra = _joined([self._row_metrics(leaf) for leaf in leaves(rule)])
         try:
-            broken = refusal(rule, self._table)
+            refused = self._refused(rule)
         except NoHistoryError as error:
             reason = str(error)
             return lambda: Verdict(rule, "Failed", _known(extra()), reason)
         looked_at = self._count(where)
-        refused = self._number(("refused", rule.text, str(rule)), lambda: F.count(F.when(broken, F.lit(1))))
 
         def verdict() -> Verdict:
             rows, gone = looked_at() or 0.0, refused() or 0.0
@@ -266,6 +265,14 @@ class _Judge:
             return _by_share(rule, rows, gone, metrics, self._table.history)
 
         return verdict
+
+    def _refused(self, rule: AnyRule) -> Callable[[], float | None]:
+        if isinstance(rule, Rule) and rule.type == "IsComplete":
+            rows = self._count(rule.where)
+            there = self._passes.present(self._name, self._table.column(rule.parameters[0]), rule.where)
+            return lambda: (rows() or 0.0) - (there() or 0.0)
+        broken = refusal(rule, self._table)
+        return self._number(("refused", rule.text, str(rule)), lambda: F.count(F.when(broken, F.lit(1))))
 
     def _row_metrics(self, rule: Rule) -> Measure:
         """The smallest and largest value, where a rule compares with numbers."""
@@ -354,8 +361,7 @@ class _Judge:
         return column if rule.where is None else F.when(chosen(rule.where), column)
 
     def _count(self, where: str | None) -> Callable[[], float | None]:
-        wanted = F.lit(1) if where is None else F.when(chosen(where), F.lit(1))
-        return self._number(("rows", where), lambda: F.count(wanted))
+        return self._passes.present(self._name, None, where)
 
     def row_count(self, rule: Rule) -> Measure:
         value = self._count(rule.where)
@@ -382,9 +388,7 @@ class _Judge:
     def completeness(self, rule: Rule) -> Measure:
         name = self._table.column(rule.parameters[0])
         rows = self._count(rule.where)
-        there = self._number(
-            ("there", name, rule.where), lambda: F.count(self._where(rule, F.col(quoted(name))))
-        )  # fmt: skip
+        there = self._passes.present(self._name, name, rule.where)
         metric = metric_of(rule, f"Column.{rule.parameters[0]}.Completeness")
         return lambda: {metric: _share(there(), rows())}
 
@@ -417,7 +421,7 @@ class _Judge:
 
     def _groups(self, rule: Rule) -> Callable[[], Groups]:
         columns = [self._table.column(name) for name in rule.parameters]
-        return self._passes.groups(self._name, columns, rule.where, rule.type == "Entropy")
+        return self._passes.groups(self._name, columns, rule.where, _DETAILS.get(rule.type, Detail.ONCE))
 
     def primary_key(self, rule: Rule) -> Measure:
         whole = [self.completeness(replace(rule, parameters=(name,))) for name in rule.parameters]
@@ -490,6 +494,12 @@ class _Judge:
 
 
 _UNIQUE: Final = {"IsUnique": "Uniqueness", "IsPrimaryKey": "Uniqueness"}
+_DETAILS: Final = {
+    "DistinctValuesCount": Detail.VALUES,
+    "IsUnique": Detail.UNIQUE,
+    "IsPrimaryKey": Detail.UNIQUE,
+    "Entropy": Detail.ENTROPY,
+}
 STATISTICS: Final[dict[str, Callable[[Column], Column]]] = {
     "Mean": F.avg,
     "Sum": F.sum,
