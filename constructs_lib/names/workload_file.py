@@ -21,7 +21,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -30,11 +29,12 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from constructs_lib.names.frameworks import IMAGES
+from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
+from constructs_lib.names.part import PART, ColumnName
 
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
-COLUMN_NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
 SOURCE_KEY_COLUMN: Final = "_source_key"
 ROW_COLUMN: Final = "_row"
 REASONS_COLUMN: Final = "_reasons"
@@ -67,7 +67,6 @@ def _known_image(image: str) -> str:
     return image
 
 
-ColumnName = Annotated[str, Field(pattern=COLUMN_NAME)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 MlInstance = Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
 FrameworkImage = Annotated[str, AfterValidator(_known_image), WithJsonSchema({"type": "string", "enum": list(IMAGES)})]
@@ -78,7 +77,7 @@ Hyperparameter = Annotated[
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    model_config = PART
 
 
 class Source(_Part):
@@ -86,6 +85,7 @@ class Source(_Part):
 
     Attributes:
         format: ``csv``: UTF-8, a header line, comma-separated, quoted by ``"``; gzip when the key ends in ``.gz``.
+            ``json_lines``: UTF-8, a JSON object per line; gzip likewise. ``parquet``: with a type per column.
         time_zone: Where the clocks stand that wrote the times without an offset. Stored times are always UTC.
         key: The columns that name a row. A second row with the same key is quarantined. Default: no such check.
         columns: Column name → type, in any order; a file must have exactly these columns.
@@ -95,7 +95,7 @@ class Source(_Part):
         missing: The texts that stand for a missing value.
     """
 
-    format: Literal["csv"] = "csv"
+    format: Literal["csv", "json_lines", "parquet"] = "csv"
     time_zone: TimeZone = "UTC"
     key: tuple[ColumnName, ...] = ()
     columns: dict[ColumnName, ColumnType] = Field(min_length=1)
@@ -236,6 +236,7 @@ class WorkloadFile(_Part):
             in time and is neither key, target nor event time.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
         approval: Whether a model that passed the gate is approved at once or by a person.
+        ingestion: How the files of the sources get into the landing zone. Default: somebody else lands batches.
     """
 
     name: Annotated[str, Field(pattern=WORKLOAD_NAME)]
@@ -256,6 +257,7 @@ class WorkloadFile(_Part):
     gate: Gate = Gate()
     approval: Literal["automatic", "manual"] = "manual"
     serving: Serving = Serving()
+    ingestion: Ingestion | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> WorkloadFile:
@@ -295,6 +297,8 @@ class WorkloadFile(_Part):
             raise ValueError(
                 f"sources.{self.primary_name}.key: the primary source needs a key, so that rows have names"
             )
+        if self.ingestion is not None:
+            check_ingestion(self.ingestion, self.sources)
         self._check_derived()
         for field, wanted in (("target", "boolean"), ("event_time", "timestamp")):
             self._check_role(field, wanted)
