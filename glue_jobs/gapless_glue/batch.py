@@ -16,7 +16,7 @@ from gapless_glue.errors import BadBatch
 
 @dataclass(frozen=True, order=True)
 class BatchFile:
-    """One file of a batch; ``key`` is relative to the folder of ``_batch.json``."""
+    """One file of a batch; ``key`` is relative to the batch's folder."""
 
     source: str
     sha256: str
@@ -26,7 +26,10 @@ class BatchFile:
 
 @dataclass(frozen=True)
 class Batch:
-    """The files of a batch in canonical order: by source, then by content."""
+    """The files of a batch in canonical order: by source, then by content.
+
+    The keys are relative to the folder, which is that of ``_batch.json`` or, by its ``above``, one further up.
+    """
 
     folder_uri: str
     files: tuple[BatchFile, ...]
@@ -53,7 +56,15 @@ def parse_batch(text: bytes, uri: str, contract: Contract) -> Batch:
         raise BadBatch(f"_batch.json is for workload {content.get('workload')!r}, this is {contract.name!r}")
     files = tuple(sorted(_file(entry, contract) for entry in content["files"]))
     _check_complete(files, contract)
-    return Batch(uri.rsplit("/", 1)[0] + "/", files)
+    return Batch(_folder(content.get("above", 0), uri), files)
+
+
+def _folder(above: Any, uri: str) -> str:
+    """Returns what the keys are relative to: the folder of ``_batch.json``, or the one so many folders above it."""
+    steps = uri.partition("://")[2].split("/")[1:-1]
+    if not isinstance(above, int) or isinstance(above, bool) or not 0 <= above <= max(len(steps) - 1, 0):
+        raise BadBatch(f"above must be a number of folders from 0 to {max(len(steps) - 1, 0)}, was {above!r}")
+    return uri.rsplit("/", above + 1)[0] + "/"
 
 
 def _file(entry: Any, contract: Contract) -> BatchFile:

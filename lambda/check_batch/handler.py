@@ -31,7 +31,7 @@ class BadBatch(Exception):
 
 
 class Input(TypedDict):
-    """One file of the batch; ``key`` is relative to the folder of ``_batch.json``."""
+    """One file of the batch; ``key`` is relative to the batch's folder."""
 
     source: str
     key: str
@@ -163,17 +163,29 @@ def read_batch(s3: Any, address: Address) -> Any:
         raise BadBatch(str(error)) from error
 
 
-def check_files(s3: Any, batch: Address, inputs: Iterable[Input]) -> None:
+def folder_of(batch: Mapping[str, Any], address: Address) -> str:
+    """Gives the prefix that the keys of a batch are relative to: the folder of ``_batch.json``, or one above it.
+
+    Raises:
+        BadBatch: ``above`` is no number of folders, or leads out of the workload's own.
+    """
+    steps = address.key.split("/")[:-1]
+    above = batch.get("above", 0)
+    if not isinstance(above, int) or isinstance(above, bool) or not 0 <= above <= max(len(steps) - 1, 0):
+        raise BadBatch(f"above must be a number of folders from 0 to {max(len(steps) - 1, 0)}, was {above!r}")
+    return "".join(f"{step}/" for step in steps[: len(steps) - above])
+
+
+def check_files(s3: Any, bucket: str, folder: str, inputs: Iterable[Input]) -> None:
     """Looks at every file that the batch names, without reading it.
 
     Raises:
         BadBatch: A file is absent, empty or has another size than ``_batch.json`` says.
     """
-    folder = batch.key.rpartition("/")[0]
     for file in inputs:
-        key = f"{folder}/{file['key']}" if folder else file["key"]
+        key = folder + file["key"]
         try:
-            found = s3.head_object(Bucket=batch.bucket, Key=key)["ContentLength"]
+            found = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
         except ClientError as error:
             if error.response["Error"]["Code"] not in ABSENT:
                 raise
@@ -193,6 +205,6 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     batch = read_batch(s3, address)
     inputs = read_inputs(batch, contract)
     as_of = decide_as_of(batch, event["as_of"])
-    check_files(s3, address, inputs)
+    check_files(s3, address.bucket, folder_of(batch, address), inputs)
     version = dataset_version(inputs, contract, as_of=as_of, bundle=event["bundle"]["bundle"], engine=settings.engine)
     return Checked(version=version, inputs=inputs, as_of=as_of)
