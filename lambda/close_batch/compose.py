@@ -70,7 +70,7 @@ class Sorted:
     """What lies in the folder of incoming files.
 
     Attributes:
-        files: Those that a batch can take, oldest first.
+        files: Those that a batch can take: the oldest of each source first.
         strays: Keys of those that none can take, with the reason.
     """
 
@@ -94,7 +94,16 @@ def sort_incoming(objects: Iterable[Mapping[str, Any]], plan: Plan) -> Sorted:
             strays[key] = "it is empty"
         else:
             files.append(Found(source, key, each["ETag"], each["Size"], each["LastModified"]))
-    return Sorted(tuple(sorted(files, key=lambda file: (file.modified, file.key))), strays)
+    return Sorted(_taking_turns(files), strays)
+
+
+def _taking_turns(files: Iterable[Found]) -> tuple[Found, ...]:
+    """The oldest file of every source, then the second oldest: many files of one source never keep out another's."""
+    turns: dict[str, int] = {}
+    places: dict[Found, int] = {}
+    for file in sorted(files, key=lambda file: (file.modified, file.key)):
+        places[file] = turns[file.source] = turns.get(file.source, -1) + 1
+    return tuple(sorted(places, key=lambda file: (places[file], file.modified, file.key)))
 
 
 def lacks(plan: Plan, arrived: Iterable[str], previous: Mapping[str, Any] | None) -> list[str]:

@@ -142,6 +142,8 @@ class Api:
             headers = {name.lower(): value for name, value in response.headers.items()}
             if len(body) > MOST_BYTES:
                 raise BadAnswer(f"an answer has more than {MOST_BYTES} bytes; ask for smaller pages")
+            if response.length:  # a read with a limit says nothing of a connection that broke off
+                raise http.client.IncompleteRead(body, response.length)
             return Answer(response.status, headers, body)
 
     def _keep_pace(self) -> None:
