@@ -11,6 +11,8 @@ from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.images import FrameworkImage, Image
+from constructs_lib.ingestion import surroundings as ingestion
+from constructs_lib.ingestion.paths import IngestionPaths
 from constructs_lib.intake import EventIntake
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.machines.common import Surroundings
@@ -94,6 +96,7 @@ class WorkloadStack(Stack):
         self._loop = self._define_loop()
         self._starter = self._define_starter()
         self._intake = self._define_intake()
+        self._ingestion = self._define_ingestion()
         self._define_outputs()
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
@@ -428,6 +431,16 @@ class WorkloadStack(Stack):
             alarms=self._alarms,
         )
 
+    def _define_ingestion(self) -> IngestionPaths:
+        around = ingestion.Surroundings(
+            stage=self._stage.name,
+            workload=self._workload.name,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        return IngestionPaths(self, "Ingestion", around=around, workload=self._workload)
+
     # --- what all of them share ----------------------------------------------------------------------------------
 
     def _name(self, part: str) -> str:
@@ -506,6 +519,7 @@ class WorkloadStack(Stack):
             "OnCallTopicArn": self._on_call.topic_arn,
             "ContractUri": self._contract.uri,
             "AlarmNames": ",".join(self._endpoint.alarm_names),
+            **self._ingestion.outputs,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)
