@@ -19,7 +19,8 @@ class HttpSource:
     """What the API holds, and what it was asked.
 
     Attributes:
-        rows: Each has ``id`` and ``updated_at``.
+        rows: Each has the watermark.
+        watermark: The member that ``since`` asks for.
         page_size: Rows of a page.
         token: The token that a request must bring, when there is one.
         stumbles: How the next requests are answered instead of properly, first one first.
@@ -27,6 +28,7 @@ class HttpSource:
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
+    watermark: str = "updated_at"
     page_size: int = 3
     token: str = ""
     url: str = ""
@@ -48,7 +50,7 @@ class HttpSource:
             return
         query = {name: values[-1] for name, values in parse_qs(urlsplit(request.path).query).items()}
         self.requests.append(query)
-        rows = [row for row in self.rows if row["updated_at"] >= query.get("since", "")]
+        rows = [row for row in self.rows if row[self.watermark] >= query.get("since", "")]
         style = urlsplit(request.path).path.strip("/")
         getattr(self, f"_{style}")(request, rows, query)
 
