@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal, Protocol, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from constructs_lib.names.part import PART, ColumnName
+from constructs_lib.names.file_parts import ColumnName, Part, unknown
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 KEY_TYPES: Final = ("int", "bigint", "date", "timestamp", "string")
@@ -62,11 +62,7 @@ ValuePath = Annotated[str, Field(pattern=r"^[^.\s]+(\.[^.\s]+)*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.~\[\]-]{1,64}$")]
 
 
-class _Part(BaseModel):
-    model_config = PART
-
-
-class Drop(_Part):
+class Drop(Part):
     """Somebody puts files under ``<workload>/incoming/<source>/`` of the landing bucket.
 
     Attributes:
@@ -77,7 +73,7 @@ class Drop(_Part):
     producers: tuple[PrincipalArn, ...] = ()
 
 
-class Stream(_Part):
+class Stream(Part):
     """Somebody puts records, as JSON objects, on a Firehose stream; they land as Parquet.
 
     Attributes:
@@ -93,7 +89,7 @@ class Stream(_Part):
     producers: tuple[PrincipalArn, ...] = ()
 
 
-class Pagination(_Part):
+class Pagination(Part):
     """How an API hands out its rows.
 
     Attributes:
@@ -128,7 +124,7 @@ class Pagination(_Part):
         return self
 
 
-class Watermark(_Part):
+class Watermark(Part):
     """What makes a pull fetch only what is new.
 
     Attributes:
@@ -144,7 +140,7 @@ class Watermark(_Part):
     kind: Literal["time", "number", "text"] = "time"
 
 
-class SecretHeader(_Part):
+class SecretHeader(Part):
     """A header whose value is a secret, kept in Secrets Manager as ``<stage>-<workload>-<name>``.
 
     Attributes:
@@ -160,7 +156,7 @@ class SecretHeader(_Part):
     prefix: str = "Bearer "
 
 
-class Api(_Part):
+class Api(Part):
     """An HTTP API with JSON answers is pulled on a schedule.
 
     Attributes:
@@ -179,16 +175,16 @@ class Api(_Part):
     url: ApiUrl
     every: Schedule = "rate(1 hour)"
     rows: ValuePath | None = None
-    fields: dict[ColumnName, ValuePath] = {}
-    parameters: dict[Name, str] = {}
-    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")], str] = {}
+    fields: dict[ColumnName, ValuePath] = Field(default={})
+    parameters: dict[Name, str] = Field(default={})
+    headers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")], str] = Field(default={})
     pagination: Pagination = Pagination()
     watermark: Watermark | None = None
     secret: SecretHeader | None = None
     requests_per_second: Annotated[float, Field(gt=0, le=100)] = 5
 
 
-class Database(_Part):
+class Database(Part):
     """A table of a database is pulled on a schedule, by a Glue job in the stage's network.
 
     Attributes:
@@ -213,7 +209,7 @@ class Database(_Part):
         return int(found[1]) if found else DATABASE_PORTS[kind]
 
 
-class SourcePath(_Part):
+class SourcePath(Part):
     """How one source gets into the landing zone: exactly one of ``drop``, ``stream``, ``api`` and ``database``.
 
     Attributes:
@@ -242,7 +238,7 @@ class SourcePath(_Part):
         return next(name for name in FORMATS if getattr(self, name) is not None)
 
 
-class Ingestion(_Part):
+class Ingestion(Part):
     """How files get into the landing zone and when they make a batch.
 
     Attributes:
@@ -308,4 +304,4 @@ def _check_path(where: str, path: SourcePath, source: SourceLike) -> None:
 def _check_known(where: str, names: Collection[str], allowed: Collection[str], what: str) -> None:
     for name in names:
         if name not in allowed:
-            raise ValueError(f"{where}: {name!r} is not a {what} (allowed: {', '.join(allowed)})")
+            raise ValueError(f"{where}: {unknown(name, allowed, what)}")
