@@ -19,8 +19,9 @@ def parquet_table(
     location: str,
     columns: Mapping[str, str],
     description: str,
+    partition: str | None = "version",
 ) -> glue.CfnTable:
-    """Defines a table over Parquet files, one partition per published version; it starts without partitions.
+    """Defines a table over Parquet files; it starts without partitions.
 
     Args:
         database: Its database.
@@ -28,6 +29,7 @@ def parquet_table(
         location: Where its partitions lie, ``s3://bucket/prefix/``.
         columns: Name to Hive type, in order.
         description: What its rows are.
+        partition: The column of its partitions, of which there is one per published version. Default: ``version``.
     """
     formats = "org.apache.hadoop.hive.ql.io.parquet"
     table = glue.CfnTable
@@ -41,7 +43,7 @@ def parquet_table(
             description=description,
             table_type="EXTERNAL_TABLE",
             parameters={"classification": "parquet"},
-            partition_keys=[table.ColumnProperty(name="version", type="string")],
+            partition_keys=None if partition is None else [table.ColumnProperty(name=partition, type="string")],
             storage_descriptor=table.StorageDescriptorProperty(
                 location=location,
                 columns=[table.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],

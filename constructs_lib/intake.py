@@ -33,6 +33,8 @@ class EventIntake(Construct):
         starter_timeout_seconds: Its time limit; a message is hidden six times as long.
         alarms: Whom to tell when events wait too long or were given up, or why nobody is told.
         schedules: Rule id to a schedule such as ``rate(1 hour)``, at which an event comes by itself. Default: none.
+        failures: Rule id to a pattern of events that tell of something that failed elsewhere: they lie in the
+            dead-letter queue until somebody moves them. Default: none.
         batch_size: Events that the function gets at once, at most. Default: ten.
         waiting_minutes: For how long an event may wait before somebody is told. Default: 15 minutes.
         lost: What is not done when events are given up, for the alarm.
@@ -52,6 +54,7 @@ class EventIntake(Construct):
         starter_timeout_seconds: int,
         alarms: Alarms,
         schedules: Mapping[str, str] | None = None,
+        failures: Mapping[str, Mapping[str, Any]] | None = None,
         batch_size: int = 10,
         waiting_minutes: int = 15,
         lost: str = "a batch or an approval was not started",
@@ -72,6 +75,9 @@ class EventIntake(Construct):
         self.dead_letter_queue_arn: str = dead.attr_arn
         rules = [self._rule(name, event_pattern=dict(pattern)) for name, pattern in patterns.items()]
         rules += [self._rule(name, schedule_expression=each) for name, each in (schedules or {}).items()]
+        rules += [
+            self._rule(name, to=dead.attr_arn, event_pattern=dict(each)) for name, each in (failures or {}).items()
+        ]
         for name, target in (("QueuePolicy", queue), ("DeadLetterQueuePolicy", dead)):
             sqs.CfnQueuePolicy(
                 self, name, queues=[target.ref], policy_document=_policy(target.attr_arn, [r.attr_arn for r in rules])
@@ -99,7 +105,7 @@ class EventIntake(Construct):
             ),
         ]
 
-    def _rule(self, name: str, **when: Any) -> events.CfnRule:
+    def _rule(self, name: str, *, to: str | None = None, **when: Any) -> events.CfnRule:
         rule = events.CfnRule
         return rule(
             self,
@@ -109,7 +115,7 @@ class EventIntake(Construct):
             targets=[
                 rule.TargetProperty(
                     id="Queue",
-                    arn=self.queue_arn,
+                    arn=to if to is not None else self.queue_arn,
                     dead_letter_config=rule.DeadLetterConfigProperty(arn=self.dead_letter_queue_arn),
                     retry_policy=rule.RetryPolicyProperty(
                         maximum_event_age_in_seconds=_DAY, maximum_retry_attempts=185

@@ -7,9 +7,11 @@ from constructs import Construct
 
 from constructs_lib.ingestion.api_pull import ApiPull
 from constructs_lib.ingestion.batch_close import BatchClose
+from constructs_lib.ingestion.bucket_drop import BucketDrop
+from constructs_lib.ingestion.stream import StreamIngestion
 from constructs_lib.ingestion.surroundings import Surroundings
 from constructs_lib.intake import EventIntake
-from constructs_lib.names.ingestion_file import Api
+from constructs_lib.names.ingestion_file import Api, Drop, Stream
 from constructs_lib.names.workload_file import WorkloadFile
 
 
@@ -28,6 +30,8 @@ class IngestionPaths(Construct):
         super().__init__(scope, construct_id)
         self._around, self._workload = around, workload
         self.intakes: dict[str, EventIntake] = {}
+        self._streams: dict[str, str] = {}
+        self._producers: dict[str, str] = {}
         if workload.ingestion is None:
             return
         close = BatchClose(
@@ -42,6 +46,10 @@ class IngestionPaths(Construct):
         for source, path in workload.ingestion.sources.items():
             if path.api is not None:
                 self._pull_api(source, path.api)
+            if path.stream is not None:
+                self._stream(source, path.stream)
+            if path.drop is not None:
+                self._drop(source, path.drop, close.intake)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -52,7 +60,8 @@ class IngestionPaths(Construct):
             name: {"queue": intake.queue_arn, "failed": intake.dead_letter_queue_arn}
             for name, intake in self.intakes.items()
         }
-        return {"IngestionQueues": Stack.of(self).to_json_string(queues)}
+        found = {"IngestionQueues": queues, "IngestionStreams": self._streams, "ProducerRoles": self._producers}
+        return {name: Stack.of(self).to_json_string(values) for name, values in found.items() if values}
 
     def _pull_api(self, source: str, api: Api) -> None:
         declared = self._workload.sources[source]
@@ -66,6 +75,29 @@ class IngestionPaths(Construct):
             api=api,
         )
         self.intakes[source] = pull.intake
+
+    def _stream(self, source: str, stream: Stream) -> None:
+        ingestion = StreamIngestion(
+            self,
+            _id(source),
+            around=self._around,
+            source=source,
+            columns=self._workload.sources[source].columns,
+            stream=stream,
+        )
+        self.intakes[source] = ingestion.intake
+        self._streams[source] = ingestion.name
+        self._note_producers(source, ingestion.producer_role_arn)
+
+    def _drop(self, source: str, drop: Drop, batches: EventIntake) -> None:
+        bucket = BucketDrop(
+            self, _id(source), around=self._around, source=source, batches=batches, producers=drop.producers
+        )
+        self._note_producers(source, bucket.producer_role_arn)
+
+    def _note_producers(self, source: str, role_arn: str | None) -> None:
+        if role_arn is not None:
+            self._producers[source] = role_arn
 
 
 def _id(source: str) -> str:
