@@ -30,6 +30,7 @@ class IngestionPaths(Construct):
         super().__init__(scope, construct_id)
         self._around, self._workload = around, workload
         self.intakes: dict[str, EventIntake] = {}
+        self._kinds = {"batches": "batches"}
         self._streams: dict[str, str] = {}
         self._producers: dict[str, str] = {}
         if workload.ingestion is None:
@@ -44,6 +45,7 @@ class IngestionPaths(Construct):
         )
         self.intakes["batches"] = close.intake
         for source, path in workload.ingestion.sources.items():
+            self._kinds[source] = path.kind
             if path.api is not None:
                 self._pull_api(source, path.api)
             if path.stream is not None:
@@ -57,7 +59,7 @@ class IngestionPaths(Construct):
         if not self.intakes:
             return {}
         queues = {
-            name: {"queue": intake.queue_arn, "failed": intake.dead_letter_queue_arn}
+            name: {"kind": self._kinds[name], "queue": intake.queue_arn, "failed": intake.dead_letter_queue_arn}
             for name, intake in self.intakes.items()
         }
         found = {"IngestionQueues": queues, "IngestionStreams": self._streams, "ProducerRoles": self._producers}

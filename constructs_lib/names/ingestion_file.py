@@ -273,6 +273,8 @@ def check_ingestion(ingestion: Ingestion, sources: Mapping[str, SourceLike]) -> 
     """
     _check_known("ingestion.sources", ingestion.sources, sources, "source")
     _check_known("ingestion.needs", ingestion.needs, sources, "source")
+    if "batches" in sources:
+        raise ValueError("ingestion.sources: 'batches' is what makes batches of all sources; choose another name")
     without = [name for name in sources if name not in ingestion.sources]
     if without:
         raise ValueError(

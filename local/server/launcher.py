@@ -38,6 +38,7 @@ PLUGINS = (
     "local.server.glue",
     "local.server.athena",
     "local.server.firehose",
+    "local.server.sqs",
     "local.server.sagemaker",
     "local.server.passing",
 )

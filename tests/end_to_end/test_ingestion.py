@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from local.landing import batch_key
@@ -23,12 +25,15 @@ class Paths:
 
     live: Live
     queues: dict[str, dict[str, str]]
+    streams: dict[str, str]
+    prefix: str
 
     @classmethod
-    def of(cls, live: Live) -> Paths:
-        stack = live.client("cloudformation").describe_stacks(StackName="every-OrdersWorkload")["Stacks"][0]
+    def of(cls, live: Live, stack_name: str) -> Paths:
+        stack = live.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"][0]
         outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
-        return cls(live, json.loads(outputs["IngestionQueues"]))
+        parsed = {name: json.loads(outputs.get(name, "{}")) for name in ("IngestionQueues", "IngestionStreams")}
+        return cls(live, parsed["IngestionQueues"], parsed["IngestionStreams"], outputs["LandingPrefix"])
 
     def url(self, path: str, queue: str = "queue") -> str:
         name = self.queues[path][queue].rpartition(":")[2]
@@ -39,12 +44,20 @@ class Paths:
         self.live.client("sqs").send_message(QueueUrl=self.url(path), MessageBody=json.dumps({"time": AS_OF}))
 
     def landed(self, folder: str) -> list[str]:
-        return self.live.uris(f"{self.live.zone('landing')}{folder}/")
+        return self.live.uris(f"s3://{self.live.outputs.landing_bucket}/{self.prefix}{folder}/")
+
+    def waiting(self, path: str, queue: str) -> int:
+        return self.live.waiting(self.url(path, queue))
 
 
 @pytest.fixture(scope="session")
 def paths(everything: Live) -> Paths:
-    return Paths.of(everything)
+    return Paths.of(everything, "every-OrdersWorkload")
+
+
+@pytest.fixture(scope="session")
+def clicks(everything: Live) -> Paths:
+    return Paths.of(everything, "every-ClicksWorkload")
 
 
 def as_json(rows: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
@@ -73,3 +86,46 @@ def test_a_flaky_api_and_a_dropped_file_become_a_batch_that_ends_in_a_served_mod
     chain = live.chain_of(batch_key(batch))
     assert chain.outcome() == "deployed", chain
     assert paths.landed("incoming") == []
+
+
+def click(number: int, page: str, **changed: Any) -> dict[str, bytes]:
+    seen = {"clicked_at": f"2024-03-01T10:00:{number:02}Z", "seconds": 1.5, "scrolls": 3, "sold": number % 2 == 0}
+    record = {"click_id": f"k{number}", "customer": "c01", "page": page, **seen, **changed}
+    return {"Data": json.dumps(record).encode()}
+
+
+def test_records_of_a_stream_land_as_parquet_and_those_that_failed_land_when_they_are_replayed(clicks: Paths) -> None:
+    live, (stream,) = clicks.live, clicks.streams.values()
+    records = [click(1, "home"), click(2, "cart"), click(3, "home"), click(4, "cart", scrolls="many")]
+    answer = live.client("firehose").put_record_batch(DeliveryStreamName=stream, Records=records)
+    assert answer["FailedPutCount"] == 0
+
+    landed = eventually(lambda: len(found := clicks.landed("incoming/clicks")) == 2 and found, "files", seconds=60)
+    assert [uri.split("/incoming/clicks/")[1].split("/")[0] for uri in landed] == ["page=cart", "page=home"]
+    assert [row["click_id"] for row in rows_of(live, landed[1])] == ["k1", "k3"]
+    eventually(lambda: clicks.waiting("clicks", "failed") == 1, "the message about the failed record", seconds=60)
+
+    mend_schema(live, "scrolls", "string")
+    assert "moved 1 messages" in live.command("--workload", "clicks", "ingest", "replay", "clicks")
+    landed = eventually(lambda: len(found := clicks.landed("incoming/clicks")) == 3 and found, "the rest", seconds=60)
+    rows = [row for uri in landed for row in rows_of(live, uri)]
+    assert {row["click_id"]: row["scrolls"] for row in rows}["k4"] == "many"
+    assert clicks.landed("failed") == []
+    assert "clicks (stream): 0 waiting, 0 given up" in live.command("--workload", "clicks", "ingest", "list")
+
+
+def rows_of(live: Live, uri: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(io.BytesIO(live.read(uri))).to_pylist()
+    return found
+
+
+def mend_schema(live: Live, column: str, kind: str) -> None:
+    """Change the type of a column of the stream's table."""
+    glue = live.client("glue")
+    table = glue.get_table(DatabaseName="every_landing", Name="clicks_clicks_stream")["Table"]
+    columns = [
+        {**each, "Type": kind if each["Name"] == column else each["Type"]}
+        for each in table["StorageDescriptor"]["Columns"]
+    ]
+    changed = {"Name": table["Name"], "StorageDescriptor": {**table["StorageDescriptor"], "Columns": columns}}
+    glue.update_table(DatabaseName="every_landing", TableInput=changed)
