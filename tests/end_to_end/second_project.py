@@ -36,7 +36,9 @@ FLIGHTS = ROOT / "workloads" / "flight_delays"
 
 
 def make_project(folder: Path, *, stage: dict[str, Any], workload_yaml: str) -> Path:
-    """Copy the application, with ``orders`` and whatever lies beside it as its workloads; training and serving are those of flights.
+    """Copy the application, with ``orders`` and whatever lies beside it as its workloads.
+
+    The training and the serving of ``orders`` are those of flights.
 
     Args:
         folder: Where to; it must not exist.

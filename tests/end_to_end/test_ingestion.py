@@ -46,6 +46,15 @@ class Paths:
     def landed(self, folder: str) -> list[str]:
         return self.live.uris(f"s3://{self.live.outputs.landing_bucket}/{self.prefix}{folder}/")
 
+    def wait_for_files(self, count: int) -> list[str]:
+        """Wait until so many files of clicks have landed."""
+
+        def look() -> list[str] | None:
+            found = self.landed("incoming/clicks")
+            return found if len(found) == count else None
+
+        return eventually(look, f"{count} files", seconds=60)
+
     def waiting(self, path: str, queue: str) -> int:
         return self.live.waiting(self.url(path, queue))
 
@@ -100,15 +109,14 @@ def test_records_of_a_stream_land_as_parquet_and_those_that_failed_land_when_the
     answer = live.client("firehose").put_record_batch(DeliveryStreamName=stream, Records=records)
     assert answer["FailedPutCount"] == 0
 
-    landed = eventually(lambda: len(found := clicks.landed("incoming/clicks")) == 2 and found, "files", seconds=60)
+    landed = clicks.wait_for_files(2)
     assert [uri.split("/incoming/clicks/")[1].split("/")[0] for uri in landed] == ["page=cart", "page=home"]
     assert [row["click_id"] for row in rows_of(live, landed[1])] == ["k1", "k3"]
     eventually(lambda: clicks.waiting("clicks", "failed") == 1, "the message about the failed record", seconds=60)
 
     mend_schema(live, "scrolls", "string")
     assert "moved 1 messages" in live.command("--workload", "clicks", "ingest", "replay", "clicks")
-    landed = eventually(lambda: len(found := clicks.landed("incoming/clicks")) == 3 and found, "the rest", seconds=60)
-    rows = [row for uri in landed for row in rows_of(live, uri)]
+    rows = [row for uri in clicks.wait_for_files(3) for row in rows_of(live, uri)]
     assert {row["click_id"]: row["scrolls"] for row in rows}["k4"] == "many"
     assert clicks.landed("failed") == []
     assert "clicks (stream): 0 waiting, 0 given up" in live.command("--workload", "clicks", "ingest", "list")
