@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 from pyspark.sql import DataFrame, SparkSession
 
-from gapless_glue.database import Folders, Read, Record, Table, credentials, kind_of, pull
+from gapless_glue.database import ENCRYPTED, Folders, Read, Record, Table, credentials, kind_of, pull
 
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
@@ -66,10 +66,11 @@ def parse_options(argv: Sequence[str]) -> tuple[Options, str]:
 
 
 def reader(spark: SparkSession, options: Options, login: dict[str, str]) -> Read:
-    """Returns what runs a query in the database."""
+    """Returns what runs a query in the database, encrypted on its way."""
+    given = {**login, **ENCRYPTED[kind_of(options.url)]}
 
     def read(query: str) -> DataFrame:
-        return spark.read.format("jdbc").options(url=options.url, query=query, **login).load()
+        return spark.read.format("jdbc").options(url=options.url, query=query, **given).load()
 
     return read
 

@@ -439,7 +439,7 @@ class WorkloadStack(Stack):
             alarms=self._alarms,
             log_retention_days=self._stage.log_retention_days,
         )
-        return IngestionPaths(self, "Ingestion", around=around, workload=self._workload)
+        return IngestionPaths(self, "Ingestion", around=around, network=self._network, workload=self._workload)
 
     # --- what all of them share ----------------------------------------------------------------------------------
 

@@ -8,11 +8,13 @@ from constructs import Construct
 from constructs_lib.ingestion.api_pull import ApiPull
 from constructs_lib.ingestion.batch_close import BatchClose
 from constructs_lib.ingestion.bucket_drop import BucketDrop
+from constructs_lib.ingestion.database_pull import DatabasePull
 from constructs_lib.ingestion.stream import StreamIngestion
 from constructs_lib.ingestion.surroundings import Surroundings
 from constructs_lib.intake import EventIntake
-from constructs_lib.names.ingestion_file import Api, Drop, Stream
+from constructs_lib.names.ingestion_file import Api, Database, Drop, Stream
 from constructs_lib.names.workload_file import WorkloadFile
+from constructs_lib.network import Network
 
 
 class IngestionPaths(Construct):
@@ -20,15 +22,18 @@ class IngestionPaths(Construct):
 
     Args:
         around: Where the paths run.
+        network: The stage's network, for what pulls databases.
         workload: The workload.
 
     Attributes:
         intakes: What calls each path's function: ``batches``, and the sources that have one.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, around: Surroundings, workload: WorkloadFile) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, around: Surroundings, network: Network, workload: WorkloadFile
+    ) -> None:
         super().__init__(scope, construct_id)
-        self._around, self._workload = around, workload
+        self._around, self._network, self._workload = around, network, workload
         self.intakes: dict[str, EventIntake] = {}
         self._kinds = {"batches": "batches"}
         self._streams: dict[str, str] = {}
@@ -50,6 +55,8 @@ class IngestionPaths(Construct):
                 self._pull_api(source, path.api)
             if path.stream is not None:
                 self._stream(source, path.stream)
+            if path.database is not None:
+                self._pull_database(source, path.database)
             if path.drop is not None:
                 self._drop(source, path.drop, close.intake)
 
@@ -90,6 +97,18 @@ class IngestionPaths(Construct):
         self.intakes[source] = ingestion.intake
         self._streams[source] = ingestion.name
         self._note_producers(source, ingestion.producer_role_arn)
+
+    def _pull_database(self, source: str, database: Database) -> None:
+        pull = DatabasePull(
+            self,
+            _id(source),
+            around=self._around,
+            network=self._network,
+            source=source,
+            columns=self._workload.sources[source].columns,
+            database=database,
+        )
+        self.intakes[source] = pull.intake
 
     def _drop(self, source: str, drop: Drop, batches: EventIntake) -> None:
         bucket = BucketDrop(

@@ -35,6 +35,14 @@ KEYS: Mapping[str, Mapping[str, str]] = {
 }
 """Database, and the declared type of the key, to the type that a text is read as; a string stays one."""
 
+ENCRYPTED: Mapping[str, Mapping[str, str]] = {
+    "postgresql": {"sslmode": "require"},
+    "redshift": {"ssl": "true"},
+    "mysql": {"sslMode": "REQUIRED"},
+    "sqlserver": {"encrypt": "true", "trustServerCertificate": "true"},
+}
+"""Database to the options of its driver under which nothing crosses the network in the clear."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*){0,2}")
 _CHUNK = 1 << 20
 
