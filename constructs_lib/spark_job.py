@@ -79,6 +79,7 @@ class SparkJob(Construct):
         capacity: The compute one run may take. Default: two G.1X workers for at most one hour, three runs at a time.
         arguments: Job arguments that every run has, without ``--``. Default: none.
         connection: Name of the Glue connection that says where in a network the job runs. Default: in none.
+        glue_arguments: Glue's own arguments, with ``--``, such as ``--datalake-formats``. Default: none.
 
     Attributes:
         name: Physical name.
@@ -105,6 +106,7 @@ class SparkJob(Construct):
         capacity: Capacity | None = None,
         arguments: Mapping[str, str] | None = None,
         connection: str | None = None,
+        glue_arguments: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         wrong = [argument for argument in arguments or {} if not re.fullmatch(ARGUMENT, argument)]
@@ -135,6 +137,7 @@ class SparkJob(Construct):
                 "--enable-metrics": "true",
                 "--enable-observability-metrics": "true",
                 "--enable-continuous-cloudwatch-log": "true",
+                **(glue_arguments or {}),
                 **{f"--{argument}": value for argument, value in (arguments or {}).items()},
             },
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=capacity.concurrent_runs),

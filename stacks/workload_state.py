@@ -5,8 +5,10 @@ from __future__ import annotations
 from aws_cdk import Stack
 from constructs import Construct
 
+from constructs_lib.data_lake import DataLake
+from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.model_registry import ModelRegistry
-from constructs_lib.names.naming import runtime_name
+from constructs_lib.names.naming import history_table, runtime_name
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import StageConfig
 
@@ -16,9 +18,12 @@ class WorkloadStateStack(Stack):
 
     Attributes:
         registry: Every model of the workload that passed its gate.
+        history: The features of all its datasets in Iceberg's format, where the workload asks for it.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig, workload: WorkloadFile) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: StageConfig, workload: WorkloadFile, lake: DataLake
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
@@ -31,6 +36,19 @@ class WorkloadStateStack(Stack):
             "Registry",
             name=runtime_name(stage.name, workload.name, "models"),
             description=workload.description,
+            removal_policy=stage.removal_policy,
+        )
+        self.history = self._history(stage, workload, lake) if workload.iceberg is not None else None
+
+    def _history(self, stage: StageConfig, workload: WorkloadFile, lake: DataLake) -> IcebergTable:
+        columns = workload.curated_columns()
+        return IcebergTable(
+            self,
+            "History",
+            database=lake.databases["curated"],
+            name=history_table(workload.name, columns),
+            location=f"s3://{lake.curated.bucket_name}/{workload.name}/iceberg",
+            columns=columns,
             removal_policy=stage.removal_policy,
         )
 

@@ -192,9 +192,7 @@ class DatabasePull(Construct):
         )
         acknowledge(
             self.job.role,
-            {
-                "AwsSolutions-IAM5[Resource::*]": "Metrics and EC2's descriptions know no resources; metrics are Glue's own"
-            },
+            {"AwsSolutions-IAM5[Resource::*]": "Metrics and EC2's descriptions know no resources in IAM"},
         )
 
     def _starter(self) -> EventIntake:

@@ -18,7 +18,7 @@ from local.steps import platform
 from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
 from tests.end_to_end.second_project import EVERYTHING, deployed_project, make_project
-from tests.everything.platform import STAGE
+from tests.everything.platform import LOCAL_STAGE
 from tests.http_source import HttpSource, serving
 
 FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
@@ -94,5 +94,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory, orders_api: HttpSource)
     folder = tmp_path_factory.mktemp("second")
     text = (EVERYTHING / "workload.yaml").read_text()
     text = text.replace("https://orders.example.com/v1/orders", f"{orders_api.url}/cursor")
-    with deployed_project(make_project(folder / "project", stage=STAGE, workload_yaml=text), folder / "state") as live:
+    with deployed_project(
+        make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text), folder / "state"
+    ) as live:
         yield live
