@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.landing import batch_key
-from tests.end_to_end.live import Live, eventually
+from tests.end_to_end.live import Live, eventually, type_command
 from tests.everything.orders import CUSTOMERS, ORDERS, csv_gz, customer_rows, order_rows
 from tests.http_source import HttpSource, failing, hanging_up, too_many
 
@@ -120,6 +120,20 @@ def test_records_of_a_stream_land_as_parquet_and_those_that_failed_land_when_the
     assert {row["click_id"]: row["scrolls"] for row in rows}["k4"] == "many"
     assert clicks.landed("failed") == []
     assert "clicks (stream): 0 waiting, 0 given up" in live.command("--workload", "clicks", "ingest", "list")
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("clicks", "clicks is a stream: it delivers by itself what is put on it"),
+        ("click", "'click' is no ingestion path (allowed: batches, clicks, shops)"),
+    ],
+)
+def test_says_which_paths_can_be_started_by_hand(clicks: Paths, path: str, problem: str) -> None:
+    live = clicks.live
+    done = type_command(live.settings, "--workload", "clicks", "ingest", "start", path, root=live.root)
+    assert done.returncode == 2
+    assert problem in done.stderr
 
 
 def rows_of(live: Live, uri: str) -> list[dict[str, Any]]:

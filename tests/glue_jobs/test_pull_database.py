@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from gapless_glue import database
 from gapless_glue.database import Overtaken, Table, credentials, kind_of
+from gapless_glue.store import FileStore
 from pull_database import Options, parse_options, run
 
 COLUMNS = {"id": "bigint", "name": "string", "price": "double", "changed": "timestamp"}
@@ -150,6 +151,21 @@ def test_dying_while_handing_over_it_goes_on_with_the_next_run(world: World, mon
     assert world.files() == []
     world.pull()
     assert world.ids() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_dying_when_all_is_handed_over_it_hands_nothing_over_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStore, "remove", lambda *_: (_ for _ in ()).throw(Died()))
+        with pytest.raises(Died):
+            world.pull()
+    rows = world.ids()
+    if taken:
+        world.take()
+    world.pull()
+    assert (rows, world.ids()) == ([1, 2, 3], [] if taken else [1, 2, 3])
 
 
 def test_of_two_at_once_only_one_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from check_batch.handler import BadBatch, dataset_version, decide_as_of, handler, is_safe_key, read_inputs
+from check_batch.handler import BadBatch, dataset_version, decide_as_of, folder_of, handler, is_safe_key, read_inputs
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue import batch as job
 from gapless_glue.contract import parse_contract
 from gapless_lambda.clients import client
+from gapless_lambda.s3 import parse_uri
 
 FLIGHTS = Path(__file__).parents[2] / "workloads" / "flight_delays" / "workload.yaml"
 CONTRACT = WorkloadFile.load(FLIGHTS).contract()
@@ -228,3 +229,34 @@ def test_the_data_job_computes_the_same_version(digests: list[str], as_of: str, 
 @given(key=KEYS | st.lists(st.sampled_from(["", ".", "..", "a", "é", "\\", "\x00"])).map("/".join))
 def test_the_data_job_accepts_the_same_keys(key: str) -> None:
     assert is_safe_key(key) == job.is_safe_key(key)
+
+
+# --- keys relative to a folder further up
+
+
+def test_finds_files_from_the_folder_that_above_says(landing: Landing) -> None:
+    landing.batch["above"] = 1
+    for file in landing.batch["files"]:
+        file["key"] = f"{FOLDER.rpartition('/')[2]}/{file['key']}"
+    assert len(landing.check()["inputs"]) == len(SOURCES)
+
+
+@pytest.mark.parametrize("above", [-1, 3, True, "1", 1.0, None])
+def test_refuses_to_leave_the_workload_by_above(landing: Landing, above: Any) -> None:
+    landing.batch["above"] = above
+    with pytest.raises(BadBatch, match="above must be a number of folders from 0 to 2"):
+        landing.check()
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_check_and_job_read_above_alike(landing: Landing, above: int) -> None:
+    uri, batch = f"s3://landing/{FOLDER}/_batch.json", {**landing.batch, "above": above}
+    read = job.parse_batch(json.dumps(batch).encode(), uri, parse_contract(CONTRACT))
+    assert read.folder_uri == f"s3://landing/{folder_of(batch, parse_uri(uri))}"
+
+
+@pytest.mark.parametrize("above", [-1, 3, True, "1"])
+def test_the_job_refuses_what_the_check_refuses(landing: Landing, above: Any) -> None:
+    uri, batch = f"s3://landing/{FOLDER}/_batch.json", {**landing.batch, "above": above}
+    with pytest.raises(job.BadBatch, match="above must be a number of folders"):
+        job.parse_batch(json.dumps(batch).encode(), uri, parse_contract(CONTRACT))

@@ -235,14 +235,16 @@ def test_of_two_at_once_one_makes_the_batch_and_both_finish_it(world: World, mon
 
     def overtaken(**arguments: Any) -> Any:
         monkeypatch.setattr(client, "put_object", original)
+        world.drop("orders/b.csv", "seen by the other one only")
         assert world.close() == []
-        world.drop("orders/b.csv", "for the next one")
+        world.drop("orders/c.csv", "for the next one")
         return original(**arguments)
 
     monkeypatch.setattr(client, "put_object", overtaken)
     assert world.close() == []
-    assert len(world.batches()) == 1
-    assert world.incoming == ["orders/b.csv"]
+    (batch,) = world.batches()
+    assert ("orders", "seen by the other one only") in world.contents(batch)
+    assert world.incoming == ["orders/c.csv"]
 
 
 def test_does_not_delete_a_file_that_has_been_replaced_since(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -198,6 +198,7 @@ def test_starts_the_sweep_again_when_the_api_has_forgotten_the_cursor(
     world.left = 300
     world.pull()
     assert sorted(set(world.ids())) == list(range(8))
+    assert "cursor" not in world.source.requests[1]
 
 
 def test_everything_or_nothing_without_a_watermark(world: World) -> None:
@@ -404,7 +405,11 @@ def test_dying_anywhere_it_hands_each_row_over_once(
     assert sorted(rows + world.ids() if taken else world.ids()) == list(range(9))
 
 
-def test_of_two_at_once_only_one_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("earlier", [0, 3])
+def test_of_two_at_once_only_one_counts(world: World, monkeypatch: pytest.MonkeyPatch, earlier: int) -> None:
+    rows, world.source.rows = world.source.rows, world.source.rows[:earlier]
+    world.pull()
+    world.source.rows = rows
     client = clients.client("s3")
     original = client.upload_file
 
