@@ -18,6 +18,7 @@ from moto import mock_aws
 from check_batch.handler import BadBatch, dataset_version, decide_as_of, folder_of, handler, is_safe_key, read_inputs
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue import batch as job
+from gapless_glue import errors
 from gapless_glue.contract import parse_contract
 from gapless_lambda.clients import client
 from gapless_lambda.s3 import parse_uri
@@ -258,5 +259,5 @@ def test_check_and_job_read_above_alike(landing: Landing, above: int) -> None:
 @pytest.mark.parametrize("above", [-1, 3, True, "1"])
 def test_the_job_refuses_what_the_check_refuses(landing: Landing, above: Any) -> None:
     uri, batch = f"s3://landing/{FOLDER}/_batch.json", {**landing.batch, "above": above}
-    with pytest.raises(job.BadBatch, match="above must be a number of folders"):
+    with pytest.raises(errors.BadBatch, match="above must be a number of folders"):
         job.parse_batch(json.dumps(batch).encode(), uri, parse_contract(CONTRACT))
