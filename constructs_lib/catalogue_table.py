@@ -43,7 +43,7 @@ def parquet_table(
             description=description,
             table_type="EXTERNAL_TABLE",
             parameters={"classification": "parquet"},
-            partition_keys=[table.ColumnProperty(name=key, type="string") for key in partition_keys],
+            partition_keys=[table.ColumnProperty(name=key, type="string") for key in partition_keys] or None,
             storage_descriptor=table.StorageDescriptorProperty(
                 location=location,
                 columns=[table.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],

@@ -15,6 +15,8 @@ from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.images import FrameworkImage, Image
+from constructs_lib.ingestion import surroundings as ingestion
+from constructs_lib.ingestion.paths import IngestionPaths
 from constructs_lib.intake import EventIntake
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.machines.common import Surroundings
@@ -112,6 +114,7 @@ class WorkloadStack(Stack):
         self._starter = self._define_starter()
         self._intake = self._define_intake()
         self._define_retention()
+        self._ingestion = self._define_ingestion()
         self._define_outputs()
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
@@ -599,6 +602,16 @@ class WorkloadStack(Stack):
             alarms=self._alarms,
         )
 
+    def _define_ingestion(self) -> IngestionPaths:
+        around = ingestion.Surroundings(
+            stage=self._stage.name,
+            workload=self._workload.name,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        return IngestionPaths(self, "Ingestion", around=around, network=self._network, workload=self._workload)
+
     # --- what all of them share ----------------------------------------------------------------------------------
 
     def _name(self, part: str) -> str:
@@ -677,6 +690,7 @@ class WorkloadStack(Stack):
             "OnCallTopicArn": self._on_call.topic_arn,
             "ContractUri": self._contract.uri,
             "AlarmNames": ",".join(self._endpoint.alarm_names),
+            **self._ingestion.outputs,
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

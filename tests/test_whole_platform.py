@@ -57,6 +57,7 @@ WATCHED = (
     "AWS::StepFunctions::StateMachine",
     "AWS::SageMaker::Endpoint",
     "AWS::SQS::Queue",
+    "AWS::KinesisFirehose::DeliveryStream",
 )
 NAME_PROPERTIES = ("Name", "StateMachineName", "EndpointName", "FunctionName", "QueueName")
 

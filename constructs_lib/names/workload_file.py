@@ -32,6 +32,7 @@ from constructs_lib.names.dataset_file import Dataset
 from constructs_lib.names.drift_file import SchemaDrift, Settle
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
+from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
 from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
 
@@ -272,6 +273,7 @@ class WorkloadFile(Part):
         schema_drift: What becomes of files whose columns are not the declared ones; a source may differ.
         approval: Whether a model that passed the gate is approved at once or by a person.
         dataset_retention: Which datasets are kept. Default: all, and nothing is cleaned up.
+        ingestion: How the files of the sources get into the landing zone. Default: somebody else lands batches.
         warehouse: Loads the features of each dataset into the stage's warehouse. Default: it does not.
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
     """
@@ -297,6 +299,7 @@ class WorkloadFile(Part):
     gate: Gate = Gate()
     approval: Literal["automatic", "manual"] = "manual"
     serving: Serving = Serving()
+    ingestion: Ingestion | None = None
     warehouse: WarehouseUse | None = None
     iceberg: Iceberg | None = None
 
@@ -338,6 +341,8 @@ class WorkloadFile(Part):
             raise ValueError(
                 f"sources.{self.primary_name}.key: the primary source needs a key, so that rows have names"
             )
+        if self.ingestion is not None:
+            check_ingestion(self.ingestion, self.sources)
         self._check_derived()
         if self.dataset.accumulate:
             self._check_accumulation()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
 from tests.end_to_end.second_project import EVERYTHING, deployed_project, make_project
 from tests.everything.platform import LOCAL_STAGE
+from tests.http_source import HttpSource, serving
 
 FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
 
@@ -64,16 +66,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 @pytest.fixture(scope="session")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """The workload ``orders`` with every option, deployed."""
-    folder = tmp_path_factory.mktemp("second")
-    text = (EVERYTHING / "workload.yaml").read_text()
-    project = make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text)
-    with deployed_project(project, folder / "state") as live:
-        yield live
-
-
-@pytest.fixture(scope="session")
 def demo(live: Live) -> Demo:
     """Land a batch and, while it is being worked on, another one; both end with a new model behind the endpoint."""
     keys = []
@@ -86,3 +78,23 @@ def demo(live: Live) -> Demo:
     first, second = live.chain_of(keys[0]), live.chain_of(keys[1])
     endpoint = live.client("sagemaker").describe_endpoint(EndpointName=live.outputs.endpoint_name)
     return Demo(first, second, batches, (keys[0], keys[1]), watched, endpoint, live.record(f"live#{WORKLOAD}"))
+
+
+@pytest.fixture(scope="session")
+def orders_api() -> Iterator[HttpSource]:
+    """The API that the workload ``orders`` pulls, empty; it wants a token."""
+    source = HttpSource(watermark="ordered_at", page_size=100, token=uuid.uuid4().hex)
+    with serving(source) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, orders_api: HttpSource) -> Iterator[Live]:
+    """The workload ``orders`` with every option, deployed."""
+    folder = tmp_path_factory.mktemp("second")
+    text = (EVERYTHING / "workload.yaml").read_text()
+    text = text.replace("https://orders.example.com/v1/orders", f"{orders_api.url}/cursor")
+    with deployed_project(
+        make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text), folder / "state"
+    ) as live:
+        yield live

@@ -36,7 +36,9 @@ FLIGHTS = ROOT / "workloads" / "flight_delays"
 
 
 def make_project(folder: Path, *, stage: dict[str, Any], workload_yaml: str) -> Path:
-    """Copy the application, with the workload ``orders`` as its only one; training and serving are those of flights.
+    """Copy the application, with ``orders`` and whatever lies beside it as its workloads.
+
+    The training and the serving of ``orders`` are those of flights.
 
     Args:
         folder: Where to; it must not exist.
@@ -55,7 +57,7 @@ def make_project(folder: Path, *, stage: dict[str, Any], workload_yaml: str) -> 
     settings = json.loads((folder / "cdk.json").read_text())
     settings["context"]["stages"] = {STAGE: stage}
     (folder / "cdk.json").write_text(json.dumps(settings))
-    shutil.copytree(EVERYTHING, folder / "workloads" / WORKLOAD)
+    shutil.copytree(EVERYTHING.parent, folder / "workloads")
     for script in ("train.py", "inference.py"):
         shutil.copy2(FLIGHTS / script, folder / "workloads" / WORKLOAD / script)
     (folder / "workloads" / WORKLOAD / "workload.yaml").write_text(workload_yaml)

@@ -71,7 +71,7 @@ def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Pat
     ],
 )
 def test_refuses_a_workload_that_uses_a_store_its_stage_does_not_have(asked: dict[str, Any], message: str) -> None:
-    (orders,) = read_workloads(FOLDER)
+    orders = next(workload for workload in read_workloads(FOLDER) if workload.name == "orders")
     alone = {"dataset": {"accumulate": False}}
     content = merged(orders.model_dump(mode="json", exclude_unset=True), {**alone, **asked})
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
