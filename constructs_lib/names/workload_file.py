@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
@@ -21,7 +21,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     WithJsonSchema,
@@ -29,12 +28,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
 
-ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
-
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
-COLUMN_NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
 SOURCE_KEY_COLUMN: Final = "_source_key"
 ROW_COLUMN: Final = "_row"
 REASONS_COLUMN: Final = "_reasons"
@@ -57,31 +54,25 @@ def _known_zone(name: str) -> str:
 
 def _plain(value: Any) -> Any:
     if not isinstance(value, bool | int | float | str):
-        raise ValueError(f"must be a number, a text, true or false, was {_shown(value)}")
+        raise ValueError(f"must be a number, a text, true or false, was {shown(value)}")
     return value
 
 
 def _known_image(image: str) -> str:
     if image not in IMAGES:
-        raise ValueError(f"must be one of {', '.join(IMAGES)}, was {_shown(image)}")
+        raise ValueError(f"must be one of {', '.join(IMAGES)}, was {shown(image)}")
     return image
 
 
-ColumnName = Annotated[str, Field(pattern=COLUMN_NAME)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 MlInstance = Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
 FrameworkImage = Annotated[str, AfterValidator(_known_image), WithJsonSchema({"type": "string", "enum": list(IMAGES)})]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Hyperparameter = Annotated[
     Any, AfterValidator(_plain), WithJsonSchema({"type": ["boolean", "integer", "number", "string"]})
 ]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class Source(_Part):
+class Source(Part):
     """One kind of file in every batch: a table of text columns and the types they must have.
 
     Attributes:
@@ -108,7 +99,7 @@ class Source(_Part):
         for field in ("key", "known_later", "sensitive"):
             for column in getattr(self, field):
                 if column not in self.columns:
-                    raise ValueError(f"{field}: {_unknown(column, self.columns, 'column')}")
+                    raise ValueError(f"{field}: {unknown(column, self.columns, 'column')}")
         twice = [column for column in self.sensitive if self.sensitive.count(column) > 1]
         if twice:
             raise ValueError(f"sensitive: column {twice[0]!r} is given twice")
@@ -118,7 +109,7 @@ class Source(_Part):
         return self
 
 
-class Split(_Part):
+class Split(Part):
     """Shares of the rows, by event time: the newest become the test split, the next newest the validation split."""
 
     validation: Share = 0.15
@@ -131,13 +122,13 @@ class Split(_Part):
         return self
 
 
-class Quality(_Part):
+class Quality(Part):
     """When a batch is too bad to train on: the largest share of its rows that may be quarantined."""
 
     max_quarantined_share: Annotated[float, Field(ge=0, le=1)] = 0.05
 
 
-class Preparation(_Part):
+class Preparation(Part):
     """The compute of the data job: Glue workers and the time one run may take."""
 
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
@@ -145,17 +136,17 @@ class Preparation(_Part):
     timeout_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
 
 
-class Training(_Part):
+class Training(Part):
     """One training run: the framework image, its machine, hyperparameters, seed and time limit."""
 
     image: FrameworkImage = "xgboost:3.2-0"
     instance_type: MlInstance = "ml.m5.large"
-    hyperparameters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Hyperparameter] = {}
+    hyperparameters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Hyperparameter] = Field(default={})
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_runtime_minutes: Annotated[int, Field(ge=1, le=7200)] = 60
 
 
-class Gate(_Part):
+class Gate(Part):
     """What a model must reach on the held-back test split before it is registered.
 
     Attributes:
@@ -172,14 +163,14 @@ class Gate(_Part):
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class AllAtOnce(_Part):
+class AllAtOnce(Part):
     """The new fleet takes all traffic at once; the old one is kept for the bake time."""
 
     strategy: Literal["all_at_once"] = "all_at_once"
     bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
 
 
-class Canary(_Part):
+class Canary(Part):
     """A share of the fleet takes traffic first; the rest follows when no alarm went off during the bake time."""
 
     strategy: Literal["canary"] = "canary"
@@ -191,11 +182,11 @@ def _strategy_only(value: Any) -> Any:
     return {"strategy": value} if isinstance(value, str) else value
 
 
-ROLLOUTS: Final[dict[str, type[_Part]]] = {"all_at_once": AllAtOnce, "canary": Canary}
+ROLLOUTS: Final[dict[str, type[Part]]] = {"all_at_once": AllAtOnce, "canary": Canary}
 Rollout = Annotated[AllAtOnce | Canary, Field(discriminator="strategy")]
 
 
-class Serving(_Part):
+class Serving(Part):
     """The endpoint: its machines, how a new model takes over, and when its latency raises an alarm.
 
     Attributes:
@@ -219,7 +210,7 @@ class Serving(_Part):
         return self
 
 
-class WorkloadFile(_Part):
+class WorkloadFile(Part):
     """One workload, as its ``workload.yaml`` says it is.
 
     Attributes:
@@ -246,8 +237,8 @@ class WorkloadFile(_Part):
     event_time: ColumnName
     primary: str = ""
     sources: dict[ColumnName, Source] = Field(min_length=1)
-    derived: dict[ColumnName, ColumnType] = {}
-    features: dict[ColumnName, ColumnType] = {}
+    derived: dict[ColumnName, ColumnType] = Field(default={})
+    features: dict[ColumnName, ColumnType] = Field(default={})
     window_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     split: Split = Split()
     quality: Quality = Quality()
@@ -271,7 +262,7 @@ class WorkloadFile(_Part):
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise WorkloadFileError(f"{path.name} is not valid YAML: {error}") from error
         if not isinstance(content, dict):
-            raise WorkloadFileError(f"{path.name} must be a mapping of keys to values, was {_shown(content)}")
+            raise WorkloadFileError(f"{path.name} must be a mapping of keys to values, was {shown(content)}")
         return cls.parse(content, path.name)
 
     @classmethod
@@ -290,7 +281,7 @@ class WorkloadFile(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.primary and self.primary not in self.sources:
-            raise ValueError(f"primary: {_unknown(self.primary, self.sources, 'source')}")
+            raise ValueError(f"primary: {unknown(self.primary, self.sources, 'source')}")
         if not self.primary_source.key:
             raise ValueError(
                 f"sources.{self.primary_name}.key: the primary source needs a key, so that rows have names"
@@ -316,7 +307,7 @@ class WorkloadFile(_Part):
         columns = self.primary_columns
         column = getattr(self, field)
         if column not in columns:
-            raise ValueError(f"{field}: {_unknown(column, columns, 'column of the primary source or of derived')}")
+            raise ValueError(f"{field}: {unknown(column, columns, 'column of the primary source or of derived')}")
         if columns[column] != wanted:
             raise ValueError(f"{field}: column {column!r} must be of type {wanted}, was {columns[column]}")
 
@@ -431,18 +422,6 @@ def _listed(columns: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "type": kind} for name, kind in columns.items()]
 
 
-def _unknown(name: str, allowed: Iterable[str], what: str) -> str:
-    names = list(allowed)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{name!r} is not a {what}{hint} (allowed: {', '.join(names)})"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 def _finding(detail: ErrorDetails) -> str:
     """Renders one finding: path, value, what is allowed."""
     steps = [str(step) for step in detail["loc"] if step != "[key]"]
@@ -454,7 +433,7 @@ def _finding(detail: ErrorDetails) -> str:
         return f"{path}: is required"
     if kind == "value_error":
         return _own_finding(path, str(context["error"]))
-    return f"{path}: {_allowed(kind, context, detail['msg'])}, was {_shown(detail['input'])}"
+    return f"{path}: {_allowed(kind, context, detail['msg'])}, was {shown(detail['input'])}"
 
 
 def _own_finding(path: str, text: str) -> str:
@@ -478,7 +457,7 @@ def _unknown_key(path: list[str]) -> str:
     for step in path[:-1]:
         model = _model_under(model, step)
     steps = [step for step in path if step not in ROLLOUTS]
-    return f"{'.'.join(steps)}: {_unknown(steps[-1], model.model_fields, 'known key')}"
+    return f"{'.'.join(steps)}: {unknown(steps[-1], model.model_fields, 'known key')}"
 
 
 def _model_under(model: type[BaseModel], step: str) -> type[BaseModel]:
