@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import aws_glue as glue
 from constructs import Construct
@@ -19,8 +19,9 @@ def parquet_table(
     location: str,
     columns: Mapping[str, str],
     description: str,
+    partitions: Sequence[str] = ("version",),
 ) -> glue.CfnTable:
-    """Defines a table over Parquet files, one partition per published version; it starts without partitions.
+    """Defines a table over Parquet files that starts without partitions.
 
     Args:
         database: Its database.
@@ -28,6 +29,7 @@ def parquet_table(
         location: Where its partitions lie, ``s3://bucket/prefix/``.
         columns: Name to Hive type, in order.
         description: What its rows are.
+        partitions: Names of the partition keys, all of them texts. Default: one partition per published version.
     """
     formats = "org.apache.hadoop.hive.ql.io.parquet"
     table = glue.CfnTable
@@ -41,7 +43,7 @@ def parquet_table(
             description=description,
             table_type="EXTERNAL_TABLE",
             parameters={"classification": "parquet"},
-            partition_keys=[table.ColumnProperty(name="version", type="string")],
+            partition_keys=[table.ColumnProperty(name=key, type="string") for key in partitions],
             storage_descriptor=table.StorageDescriptorProperty(
                 location=location,
                 columns=[table.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],

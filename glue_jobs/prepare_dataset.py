@@ -37,6 +37,7 @@ from gapless_glue.dataset import (
 )
 from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
+from gapless_glue.feature_groups import Records, join_groups, write_records
 from gapless_glue.landing import stage
 from gapless_glue.profile import profile
 from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
@@ -239,7 +240,9 @@ def data_files(folder_uri: str) -> list[str]:
 def prepare(job: Job, validation: Validation) -> None:
     """Writes curated features, the three splits, profile, report and candidate manifest."""
     with job.clock.phase("cleaning"):
-        dropped = write_curated(job, validation)
+        tables = validated_tables(job)
+        records = write_records(job.contract, job.bundle, tables, lambda group: job.options.zone("curated", group))
+        dropped = write_curated(job, validation, tables, records)
         curated = read_dataset(job, job.options.zone("curated", "features"))
     with job.clock.phase("splitting"):
         plans = plan_curated(job, curated, dropped)
@@ -252,18 +255,22 @@ def prepare(job: Job, validation: Validation) -> None:
         "cleaning": cleaning(validation.sources[job.contract.primary].validated, dropped),
         "splitting": {split.plan.name: split_report(split) for split in splits},
     }
-    write_report(job, validation, phases)
-    write_json(f"{job.options.dataset_uri}manifest.json", manifest(job, splits))
+    groups = {"feature_groups": {name: each.told() for name, each in records.items()}} if records else {}
+    write_report(job, validation, {**phases, **groups})
+    write_json(f"{job.options.dataset_uri}manifest.json", {**manifest(job, splits), **groups})
 
 
-def write_curated(job: Job, validation: Validation) -> dict[str | None, int]:
+def write_curated(
+    job: Job, validation: Validation, tables: Mapping[str, DataFrame], records: Mapping[str, Records]
+) -> dict[str | None, int]:
     """Writes the features of all usable rows; returns rows per reason for dropping them.
 
     Raises:
         RowsLost: The primary source's rows did not all come through.
     """
-    contract, tables = job.contract, validated_tables(job)
+    contract = job.contract
     primary = primary_rows(contract, job.bundle, tables[contract.primary], parse_instant(job.options.as_of))
+    primary = join_groups(contract, primary, records)
     dropped = count_dropped(primary)
     validated = validation.sources[contract.primary].validated
     if sum(dropped.values()) != validated:

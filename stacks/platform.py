@@ -51,7 +51,7 @@ class PlatformStage(Stage):
         )
         for workload in workloads:
             name = pascal_case(workload.name)
-            state = WorkloadStateStack(self, f"{name}State", stage=config, workload=workload)
+            state = WorkloadStateStack(self, f"{name}State", stage=config, workload=workload, lake=lake.lake)
             WorkloadStack(
                 self,
                 f"{name}Workload",
@@ -61,6 +61,7 @@ class PlatformStage(Stage):
                 network=network.network,
                 on_call=operations.on_call,
                 model_package_group=state.registry,
+                feature_groups=state.feature_groups,
             )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from aws_cdk import Stack
 from constructs import Construct
 
+from constructs_lib.data_lake import DataLake
+from constructs_lib.feature_group import FeatureGroup
 from constructs_lib.model_registry import ModelRegistry
-from constructs_lib.names.naming import runtime_name
+from constructs_lib.names.naming import pascal_case, runtime_name, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import StageConfig
 
@@ -16,9 +18,12 @@ class WorkloadStateStack(Stack):
 
     Attributes:
         registry: Every model of the workload that passed its gate.
+        feature_groups: The workload's feature groups, by their names in ``workload.yaml``.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, stage: StageConfig, workload: WorkloadFile) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, stage: StageConfig, workload: WorkloadFile, lake: DataLake
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
@@ -33,6 +38,23 @@ class WorkloadStateStack(Stack):
             description=workload.description,
             removal_policy=stage.removal_policy,
         )
+        self.feature_groups = {
+            name: FeatureGroup(
+                self,
+                f"{pascal_case(name)}Features",
+                name=runtime_name(stage.name, workload.name, name.replace("_", "-")),
+                key=group.key,
+                event_time=group.event_time,
+                definitions=group.definitions(workload.key_type(name)),
+                lake=lake,
+                prefix=f"{workload.name}/feature_store/{name}/",
+                table=table_name(workload.name, name),
+                columns=workload.history_columns(name),
+                keep_days=group.keep_days,
+                removal_policy=stage.removal_policy,
+            )
+            for name, group in workload.feature_groups.items()
+        }
 
     @property
     def model_package_group_name(self) -> str:

@@ -130,7 +130,16 @@ def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     curated = tuple(workload.curated_columns())
     sensitive = tuple(column for column in curated if column in workload.sensitive_features)
     tables.append(GovernedTable("curated", table_name(workload.name, "features"), curated, sensitive))
+    tables.extend(_history_table(workload, group) for group in workload.feature_groups)
     return tuple(tables)
+
+
+def _history_table(workload: WorkloadFile, group: str) -> GovernedTable:
+    """The history of a feature group; its key is sensitive when the column is that rows are joined on."""
+    columns, definition = tuple(workload.history_columns(group)), workload.feature_groups[group]
+    joined = (definition.key,) if workload.sensitive_among([definition.row_key]) else ()
+    sensitive = tuple(column for column in columns if column in (*workload.sensitive_among(columns), *joined))
+    return GovernedTable("curated", table_name(workload.name, group), columns, sensitive)
 
 
 def database_expression(persona: Persona, stage: str) -> Expression:

@@ -8,7 +8,7 @@ import io
 import sys
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
@@ -23,12 +23,17 @@ Features = Callable[[Mapping[str, DataFrame]], DataFrame]
 
 @dataclass(frozen=True)
 class Bundle:
-    """A workload's scripts: its digest, its rules and the two functions of ``features.py`` (None when absent)."""
+    """A workload's scripts: its digest, its rules and the two functions of ``features.py`` (None when absent).
+
+    Attributes:
+        records: Feature group → the function ``<group>_records`` of ``features.py``.
+    """
 
     digest: str
     rules: str
     derive: Derive | None
     features: Features | None
+    records: Mapping[str, Features] = field(default_factory=dict)
 
 
 def load_bundle(uri: str, folder: Path) -> Bundle:
@@ -54,7 +59,13 @@ def load_bundle(uri: str, folder: Path) -> Bundle:
         rules=rules.read_text(encoding="utf-8") if rules.exists() else "",
         derive=getattr(module, "derive", None),
         features=getattr(module, "features", None),
+        records=_records(module),
     )
+
+
+def _records(module: ModuleType | None) -> dict[str, Features]:
+    suffix, found = "_records", {} if module is None else vars(module)
+    return {name.removesuffix(suffix): each for name, each in found.items() if name.endswith(suffix)}
 
 
 def _unpack(content: bytes, folder: Path) -> None:

@@ -41,6 +41,32 @@ class Source:
 
 
 @dataclass(frozen=True)
+class FeatureGroup:
+    """Features of things as they change over time; attributes are those of ``feature_groups`` in ``workload.yaml``.
+
+    Attributes:
+        source: Whose valid rows are the records; None when ``features.py`` makes them.
+        joined_on: The primary source's column that holds the key.
+        fallback: ``missing``, ``default`` or ``refuse``.
+    """
+
+    name: str
+    source: str | None
+    key: Column
+    event_time: str
+    joined_on: str
+    features: tuple[Column, ...]
+    max_age_minutes: int | None
+    fallback: str
+    defaults: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a record, in order."""
+        return (self.key, Column(self.event_time, "timestamp"), *self.features)
+
+
+@dataclass(frozen=True)
 class Contract:
     """What the data job must know of a workload."""
 
@@ -56,6 +82,7 @@ class Contract:
     test_share: float
     max_quarantined_share: float
     digest: str
+    feature_groups: tuple[FeatureGroup, ...] = ()
 
     @property
     def primary_source(self) -> Source:
@@ -82,6 +109,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         test_share=content["split"]["test"],
         max_quarantined_share=content["quality"]["max_quarantined_share"],
         digest=hashlib.sha256(canonical_json(content)).hexdigest(),
+        feature_groups=tuple(_feature_group(group) for group in content.get("feature_groups", ())),
     )
 
 
@@ -99,6 +127,11 @@ def _source(name: str, content: Mapping[str, Any]) -> Source:
         known_later=tuple(content["known_later"]),
         missing=tuple(content["missing"]),
     )
+
+
+def _feature_group(content: Mapping[str, Any]) -> FeatureGroup:
+    key = Column(content["key"]["name"], content["key"]["type"])
+    return FeatureGroup(**{**content, "key": key, "features": _columns(content["features"])})
 
 
 def _columns(content: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:

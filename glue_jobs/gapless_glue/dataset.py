@@ -48,8 +48,8 @@ def _derived(contract: Contract, bundle: Bundle, primary: DataFrame) -> DataFram
         return primary
     if bundle.derive is None:
         raise BadBundle("features.py has no function derive, and workload.yaml has derived columns")
-    derived = _called("derive", lambda derive: derive(primary), bundle.derive)
-    _check_columns("derive", derived, [column.name for column in contract.derived])
+    derived = called("derive", lambda derive: derive(primary), bundle.derive)
+    check_columns("derive", derived, [column.name for column in contract.derived])
     return derived
 
 
@@ -79,8 +79,8 @@ def feature_rows(contract: Contract, bundle: Bundle, tables: Mapping[str, DataFr
     """
     rows = tables[contract.primary]
     if bundle.features is not None:
-        rows = _called("features", lambda features: features(tables), bundle.features)
-    _check_columns(
+        rows = called("features", lambda features: features(tables), bundle.features)
+    check_columns(
         "features", rows, [*[column.name for column in contract.features], EVENT_TIME, ROW_ID, TARGET, DROPPED]
     )
     features = [F.col(column.name).cast(column.type).alias(column.name) for column in contract.features]
@@ -143,7 +143,7 @@ def instant_column(moment: datetime) -> Column:
     return F.expr(f"timestamp_micros({round(moment.timestamp() * 1_000_000)})")
 
 
-def _called(
+def called(
     name: str, call: Callable[[Callable[..., DataFrame]], DataFrame], function: Callable[..., DataFrame]
 ) -> DataFrame:
     """Calls a function of ``features.py`` and looks at its columns, so that a mistake is reported as the bundle's."""
@@ -155,7 +155,7 @@ def _called(
     return result
 
 
-def _check_columns(name: str, rows: DataFrame, wanted: Sequence[str]) -> None:
+def check_columns(name: str, rows: DataFrame, wanted: Sequence[str]) -> None:
     absent = [column for column in wanted if column not in rows.columns]
     if absent:
         raise BadBundle(f"features.py: the result of {name} has no column {', '.join(absent)}")
