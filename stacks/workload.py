@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric
 from constructs_lib.catalogue_table import parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
+from constructs_lib.feature_group import FeatureGroup
+from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.images import FrameworkImage, Image
@@ -22,6 +27,7 @@ from constructs_lib.machines.deployment import (
     Rollout,
     deployment_machine,
 )
+from constructs_lib.machines.feature_ingestion import IngestionParts
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
@@ -59,6 +65,7 @@ class WorkloadStack(Stack):
         network: Network,
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
+        feature_groups: Mapping[str, FeatureGroup],
     ) -> None:
         super().__init__(
             scope,
@@ -68,7 +75,7 @@ class WorkloadStack(Stack):
             tags={**stage.tags, "gapless:workload": workload.name},
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
-        self._on_call, self._registry = on_call, model_package_group
+        self._on_call, self._registry, self._feature_groups = on_call, model_package_group, feature_groups
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
         self._alarms = FailureAlarms(on_call)
@@ -87,9 +94,11 @@ class WorkloadStack(Stack):
         self._contract = TextAsset(self, "Contract", text=workload.contract_json(), suffix=".json")
         self._processing = self._define_processing()
         self._governance = self._define_tables()
+        self._ingestion = self._define_feature_ingestion()
         self._data = self._define_data_pipeline()
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
+        self._online = self._define_online_prediction()
         self._deployment = self._define_deployment_pipeline()
         self._loop = self._define_loop()
         self._starter = self._define_starter()
@@ -116,6 +125,8 @@ class WorkloadStack(Stack):
         made["curated", "features"] = self._table(
             "Features", "curated", "features", workload.curated_columns(), f"Features of {folder}"
         )
+        for group, each in self._feature_groups.items():
+            made["curated", group] = each.table
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         return WorkloadGovernance(
             self,
@@ -208,12 +219,15 @@ class WorkloadStack(Stack):
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
                     max_quarantined_share=workload.quality.max_quarantined_share,
+                    ingestion=self._ingestion_parts(),
                 ),
             ),
         )
         grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
+        if self._ingestion is not None:
+            self._ingestion.grant_run(machine)
         crawler.grant_crawl(machine)
         lake.grant_read(machine, "datasets", folder)
         lake.grant_write(machine, "datasets", folder)
@@ -222,6 +236,45 @@ class WorkloadStack(Stack):
         own_grants = self._governance.grant_register("DataMachine", machine.role.role_arn, _CATALOGUED)
         machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
+
+    def _define_feature_ingestion(self) -> FeatureIngestion | None:
+        if not self._feature_groups:
+            return None
+        lake, preparation, folder = self._lake, self._workload.preparation, self._folder
+        ingestion = FeatureIngestion(
+            self,
+            "Ingestion",
+            name=self._name("ingest"),
+            description=f"Puts records of {self._workload.name} into the Feature Store",
+            groups=self._feature_groups,
+            security_configuration=lake.security_configuration_name,
+            key=lake.key,
+            refused=Metric(
+                metrics.NAMESPACE,
+                metrics.FEATURE_RECORDS_REFUSED,
+                metrics.dimensions(self._stage.name, self._workload.name),
+            ),
+            alarms=self._alarms,
+            capacity=Capacity(preparation.worker_type, timeout_minutes=preparation.timeout_minutes),
+        )
+        lake.grant_read(ingestion, "curated", folder)
+        lake.grant_read(ingestion, "datasets", folder)
+        lake.grant_write(ingestion, "datasets", folder)
+        lake.grant_write(ingestion, "quarantine", f"{folder}feature_store/")
+        self._contract.grant_read(ingestion)
+        return ingestion
+
+    def _ingestion_parts(self) -> IngestionParts | None:
+        if self._ingestion is None:
+            return None
+        return IngestionParts(
+            job_name=self._ingestion.name,
+            job_minutes=self._workload.preparation.timeout_minutes,
+            contract_uri=self._contract.uri,
+            groups=self._ingestion.group_names,
+            datasets_bucket=self._lake.datasets.bucket_name,
+            quarantine_bucket=self._lake.quarantine.bucket_name,
+        )
 
     # --- the model pipeline --------------------------------------------------------------------------------------
 
@@ -319,6 +372,26 @@ class WorkloadStack(Stack):
         self._lake.grant_read(endpoint, "artefacts", f"{folder}training/")
         self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
         return endpoint
+
+    def _define_online_prediction(self) -> PythonFunction | None:
+        if not self._feature_groups:
+            return None
+        function = self._function(
+            "PredictOnline",
+            "predict_online",
+            "Answers requests with features from the online store",
+            timeout_seconds=60,
+            environment={
+                "CONTRACT_URI": self._contract.uri,
+                "GROUP_NAMES": json.dumps({name: group.name for name, group in self._feature_groups.items()}),
+                "ENDPOINT_NAME": self._endpoint.name,
+            },
+        )
+        self._contract.grant_read(function)
+        self._endpoint.grant_invoke(function)
+        for group in self._feature_groups.values():
+            group.grant_read(function)
+        return function
 
     def _define_deployment_pipeline(self) -> PipelineMachine:
         lake, serving, folder = self._lake, self._workload.serving, self._folder
@@ -507,5 +580,7 @@ class WorkloadStack(Stack):
             "ContractUri": self._contract.uri,
             "AlarmNames": ",".join(self._endpoint.alarm_names),
         }
+        if self._online is not None:
+            outputs["OnlinePredictionFunctionName"] = self._online.function_name
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

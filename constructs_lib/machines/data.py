@@ -40,11 +40,13 @@ from constructs_lib.machines.common import (
     run_record,
     text,
 )
+from constructs_lib.machines.feature_ingestion import IngestionParts, ingestion_states
 from constructs_lib.names import metrics
 
 FINAL_ERRORS = (
     "BadBatch",
     "BadBundle",
+    "BadRecords",
     "BadRules",
     "BadSchema",
     "BadVersion",
@@ -74,6 +76,7 @@ class DataParts:
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
+        ingestion: How the records of feature groups are put into the Feature Store. Default: there are no groups.
     """
 
     check_batch_arn: str
@@ -85,6 +88,7 @@ class DataParts:
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
     max_quarantined_share: float
+    ingestion: IngestionParts | None = None
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:
@@ -110,6 +114,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "PublishDataset": publish_dataset(s, p),
             "ReadPublished": read_published(s, p),
             "IndexDataset": index_dataset(s, p),
+            **(ingestion_states(s, p.ingestion) if p.ingestion is not None else {}),
             "RegisterPartitions": register_partitions(p),
             "RecordRun": record_run(s),
             "Done": succeed({"dataset": jsonata("$manifest"), "phases": jsonata("$phases")}),
@@ -355,8 +360,11 @@ def index_dataset(s: Surroundings, p: DataParts) -> State:
 def register_partitions(p: DataParts) -> State:
     """Points the catalogue at the published files; until now no query sees them."""
     zones = ", ".join(f"{text(zone)}: {text(name)}" for zone, name in p.databases.items())
+    tables = "$map($manifest.tables, function($t) { $merge([{'values': [$version]}, $t]) })[]"
+    if p.ingestion is not None:
+        tables = f"$append({tables}, $history)"
     return for_each(
-        f"$map($manifest.tables, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
+        f"$map({tables}, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
         {
             "DescribeTable": task(
                 "aws-sdk:glue:getTable",
@@ -381,7 +389,7 @@ def register_partitions(p: DataParts) -> State:
                     "aws-sdk:glue:updatePartition",
                     {
                         **partition(),
-                        "PartitionValueList": [jsonata("$version")],
+                        "PartitionValueList": jsonata("$states.input.values[]"),
                         "PartitionInput": partition_input(),
                     },
                     timeout=CALL_SECONDS,
@@ -401,7 +409,7 @@ def partition() -> dict[str, str]:
 
 def partition_input() -> dict[str, object]:
     return {
-        "Values": [jsonata("$version")],
+        "Values": jsonata("$states.input.values[]"),
         "StorageDescriptor": jsonata("$merge([$storage, {'Location': $states.input.location}])"),
     }
 

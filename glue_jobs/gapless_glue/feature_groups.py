@@ -42,6 +42,11 @@ class Records:
         return {"location": self.location, "records": self.written, "dropped": dict(self.dropped)}
 
 
+def instant_text(column: str) -> Column:
+    """An instant as the Feature Store takes it, ``2013-01-31T10:00:00.000Z``; the session's time zone must be UTC."""
+    return F.date_format(F.col(column), "yyyy-MM-dd'T'HH:mm:ss.SSS'Z'").alias(column)
+
+
 def records_schema(group: FeatureGroup) -> str:
     """The columns of a group's records, as DDL."""
     return ", ".join(f"`{column.name}` {column.type}" for column in group.columns)
@@ -69,8 +74,8 @@ def _write(group: FeatureGroup, bundle: Bundle, tables: Mapping[str, DataFrame],
     kept = made.filter(F.col(_REASON).isNull()).drop(_REASON)
     _check_one_per_time(group, kept)
     kept.write.mode("overwrite").parquet(location)
-    rows = kept.sparkSession.read.schema(records_schema(group)).parquet(location)
     written = counts.pop(None, 0)
+    rows = kept.sparkSession.read.schema(records_schema(group)).parquet(location) if written else kept
     return Records(location, rows, written, dict(sorted(counts.items())))
 
 
@@ -109,12 +114,13 @@ def _why_none(group: FeatureGroup) -> Column:
 
 def _check_one_per_time(group: FeatureGroup, records: DataFrame) -> None:
     together = records.groupBy(group.key.name, group.event_time).agg(F.count("*").alias("rows"))
-    twice = together.filter(F.col("rows") > 1).orderBy(group.key.name, group.event_time).limit(1).collect()
+    first = together.filter(F.col("rows") > 1).orderBy(group.key.name, group.event_time).limit(1)
+    twice = first.select(group.key.name, instant_text(group.event_time), "rows").collect()
     if twice:
         found = twice[0]
         raise BadRecords(
             f"feature group {group.name}: {found['rows']} records of {group.key.name} {found[group.key.name]!r} at "
-            f"{found[group.event_time].isoformat()}; allowed is one, times counted in milliseconds"
+            f"{found[group.event_time]}; allowed is one, times counted in milliseconds"
         )
 
 
