@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from aws_cdk import Acknowledgment, CfnResource, Validations
@@ -15,24 +15,29 @@ _ACCOUNT = f"{REGION}:{ACCOUNT}"
 
 
 @cache
-def _of_this_account(service: str) -> iam.ServicePrincipal:
-    return iam.ServicePrincipal(service, conditions={"StringEquals": {"aws:SourceAccount": ACCOUNT}})
+def _of_this_account(*services: str) -> iam.IPrincipal:
+    condition = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
+    principals = [iam.ServicePrincipal(service, conditions=condition) for service in services]
+    return principals[0] if len(principals) == 1 else iam.CompositePrincipal(*principals)
 
 
 class ServiceRole(iam.Role):
-    """Defines a role that one AWS service may take, and only on behalf of this account.
+    """Defines a role that an AWS service may take, and only on behalf of this account.
 
     Args:
         service: Such as ``glue.amazonaws.com``.
         description: What is done with it.
+        also: Other names under which the same service takes it. Default: none.
     """
 
-    def __init__(self, scope: Construct, construct_id: str, *, service: str, description: str) -> None:
+    def __init__(
+        self, scope: Construct, construct_id: str, *, service: str, description: str, also: Sequence[str] = ()
+    ) -> None:
         super().__init__(
             scope,
             construct_id,
             description=description,
-            assumed_by=_of_this_account(service),
+            assumed_by=_of_this_account(service, *also),
         )
 
     def come_before(self, resource: CfnResource) -> None:

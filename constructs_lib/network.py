@@ -102,6 +102,7 @@ class Network(Construct):
         log_retention_days: How long flow logs are kept, in days. Default: a year.
 
     Attributes:
+        vpc_id: Id of the VPC.
         subnet_ids: Ids of the private subnets, in the order of the zones.
         security_group_id: Id of the security group of jobs and endpoints.
     """
@@ -122,6 +123,7 @@ class Network(Construct):
             own = _OwnVpc(self, "Own", plan)
             own.log_flows(log_key, log_retention_days)
             vpc_id, subnet_ids, route_table_ids = own.vpc_id, own.subnet_ids, own.route_table_ids
+        self.vpc_id: str = vpc_id
         self.subnet_ids: list[str] = subnet_ids
         self._vpc_attributes: dict[str, Any] = {
             "vpc_id": vpc_id,

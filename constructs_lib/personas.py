@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from aws_cdk import Tags
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -53,7 +54,8 @@ class Personas(Construct):
 
     A role of ours may ask the catalogue and, where the persona reads rows, query; it has no permission on S3 or keys:
     Lake Formation decides what comes back. Whoever of the account is allowed ``sts:AssumeRole`` on it and carries the
-    principal tag ``gapless:<stage>`` with the persona's name may take it. A role that is given stays as it is.
+    principal tag ``gapless:<stage>`` with the persona's name may take it. A role that is given stays as it is. A
+    warehouse knows the persona by the role's tag ``RedshiftDbRoles``.
 
     Args:
         stage: Whose lake it is.
@@ -114,6 +116,7 @@ class Personas(Construct):
         else:
             grant(role, _AUDIT, "*")
         acknowledge(role, _NO_RESOURCES)
+        Tags.of(role).add("RedshiftDbRoles", name)
         return str(role.role_arn)
 
     def _define_workgroup(self, name: str) -> None:

@@ -142,6 +142,10 @@ class SageMakerJobs(Construct):
         """The jobs' role, so that grants can be given to the jobs."""
         return self.role
 
+    def grant_read_lustre(self) -> None:
+        """Lets the jobs find file systems, so that one can be a channel; who reads is decided by the network."""
+        grant(self.role, ["fsx:DescribeFileSystems"], "*")
+
     def grant_run(self, grantee: iam.IGrantable) -> None:
         """Lets a state machine start such jobs, wait for them (``.sync``) and stop them."""
         kind = self._kind.capitalize()

@@ -78,6 +78,7 @@ class SparkJob(Construct):
         alarms: Whom to tell when a run fails, or why nobody is told.
         capacity: The compute one run may take. Default: two G.1X workers for at most one hour, three runs at a time.
         arguments: Job arguments that every run has, without ``--``. Default: none.
+        glue_arguments: Glue's own arguments, with ``--``, such as ``--datalake-formats``. Default: none.
 
     Attributes:
         name: Physical name.
@@ -103,6 +104,7 @@ class SparkJob(Construct):
         alarms: Alarms,
         capacity: Capacity | None = None,
         arguments: Mapping[str, str] | None = None,
+        glue_arguments: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         wrong = [argument for argument in arguments or {} if not re.fullmatch(ARGUMENT, argument)]
@@ -133,6 +135,7 @@ class SparkJob(Construct):
                 "--enable-metrics": "true",
                 "--enable-observability-metrics": "true",
                 "--enable-continuous-cloudwatch-log": "true",
+                **(glue_arguments or {}),
                 **{f"--{argument}": value for argument, value in (arguments or {}).items()},
             },
             execution_property=glue.CfnJob.ExecutionPropertyProperty(max_concurrent_runs=capacity.concurrent_runs),

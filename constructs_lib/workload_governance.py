@@ -62,6 +62,17 @@ class WorkloadGovernance(Construct):
             self._tables(f"{name}Tables", role_arn, own, zones, ["DESCRIBE", "SELECT", "INSERT"]),
         ]
 
+    def grant_views(self, name: str, role_arn: str) -> list[CfnResource]:
+        """Lets a role keep an Iceberg table and make views over it in the curated zone; returns the grants."""
+        own = domain(self._stage, self._workload)
+        return [
+            self._databases(f"{name}Databases", role_arn, ["curated"], ["DESCRIBE", "CREATE_TABLE"]),
+            self._tables(
+                f"{name}Tables", role_arn, own, ["curated"], ["DESCRIBE", "SELECT", "INSERT", "DELETE", "ALTER"]
+            ),
+            *self._locations(name, role_arn, ["curated"]),
+        ]
+
     def _tag(self, table: GovernedTable, resource: CfnResource) -> list[CfnResource]:
         name = f"{table.zone.capitalize()}{table.name.title().replace('_', '')}"
         place = {"database": self._lake.databases[table.zone], "table": table.name}

@@ -21,6 +21,7 @@ WITHOUT_RESOURCE = frozenset(
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcs",
         "ecr:GetAuthorizationToken",
+        "fsx:DescribeFileSystems",
         "lakeformation:DescribeResource",
         "lakeformation:GetDataAccess",
         "lakeformation:GetDataLakeSettings",
@@ -38,6 +39,9 @@ WITHOUT_RESOURCE = frozenset(
         "logs:ListLogDeliveries",
         "logs:PutResourcePolicy",
         "logs:UpdateLogDelivery",
+        "redshift-data:CancelStatement",
+        "redshift-data:DescribeStatement",
+        "redshift-data:GetStatementResult",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
         "xray:PutTelemetryRecords",
@@ -52,6 +56,7 @@ NAMED_BY_SERVICES = {
     ":log-group:/aws/sagemaker/TrainingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":log-group:/aws/sagemaker/ProcessingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":network-interface/": "Network interfaces are made by EC2 when a job starts; the subnets and groups are named",
+    ":secret:redshift!": "Redshift makes and names the administrator's secret, and six characters are added to its ARN",
     ":alarm:": "CloudWatch asks for leave to describe all alarms of the account, whichever of them are named",
 }
 """Starts of resources that a service names by itself, each with the reason for a wildcard after it."""

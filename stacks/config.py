@@ -12,8 +12,10 @@ from aws_cdk import App, RemovalPolicy
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from constructs_lib.dataset_cache import check_size
 from constructs_lib.names.naming import STAGE_PATTERN
 from constructs_lib.network import ExistingNetwork, OwnNetwork
+from constructs_lib.warehouse import FEWEST_ZONES, check_capacity
 
 ROOT = Path(__file__).parent.parent
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3653)
@@ -87,6 +89,30 @@ class PersonaRoles(_Part):
         return {name: arn for name, arn in self if arn is not None}
 
 
+class WarehouseConfig(_Part):
+    """A Redshift Serverless warehouse; queries cost while they run.
+
+    Attributes:
+        base_rpu: Redshift processing units that a query starts with, 8 to 512 in steps of 8.
+        max_rpu: The most that it may grow to.
+    """
+
+    base_rpu: int = 8
+    max_rpu: int = 32
+
+
+class LustreConfig(_Part):
+    """An FSx for Lustre file system over the datasets; it costs while it exists.
+
+    Attributes:
+        capacity_gb: 1,200 or a multiple of 2,400.
+        throughput: Megabytes per second for each terabyte: 125, 250, 500 or 1,000.
+    """
+
+    capacity_gb: int = 1200
+    throughput: int = 125
+
+
 class StageConfig(_Part):
     """One copy of the platform.
 
@@ -100,6 +126,8 @@ class StageConfig(_Part):
         log_retention_days: How long logs are kept, in days.
         on_call_email: Gets every alarm. Default: nobody is subscribed.
         personas: Roles of the people who work with the lake. Default: new ones.
+        warehouse: A data warehouse beside the lake. Default: there is none.
+        lustre: A fast file system in front of the datasets. Default: there is none.
     """
 
     name: Annotated[str, Field(pattern=STAGE_PATTERN)]
@@ -111,6 +139,8 @@ class StageConfig(_Part):
     log_retention_days: int = 365
     on_call_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
     personas: PersonaRoles = PersonaRoles()
+    warehouse: WarehouseConfig | None = None
+    lustre: LustreConfig | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -125,7 +155,22 @@ class StageConfig(_Part):
             _ = self.network_plan
         except ValueError as error:
             raise ValueError(f"network: {error}") from error
+        self._check_stores()
         return self
+
+    def _check_stores(self) -> None:
+        if self.warehouse is not None:
+            if len(self.zones) < FEWEST_ZONES:
+                raise ValueError(f"warehouse: needs at least {FEWEST_ZONES} zones, was {len(self.zones)}")
+            try:
+                check_capacity(self.warehouse.base_rpu, self.warehouse.max_rpu)
+            except ValueError as error:
+                raise ValueError(f"warehouse: {error}") from error
+        if self.lustre is not None:
+            try:
+                check_size(self.lustre.capacity_gb, self.lustre.throughput)
+            except ValueError as error:
+                raise ValueError(f"lustre: {error}") from error
 
     @property
     def network_plan(self) -> OwnNetwork | ExistingNetwork:
@@ -150,7 +195,12 @@ class StageConfig(_Part):
         return RemovalPolicy.DESTROY if self.removable else RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
 
 
-_PARTS: Mapping[str, type[_Part]] = {"network": NetworkConfig, "personas": PersonaRoles}
+_PARTS: Mapping[str, type[_Part]] = {
+    "network": NetworkConfig,
+    "personas": PersonaRoles,
+    "warehouse": WarehouseConfig,
+    "lustre": LustreConfig,
+}
 
 
 class PlatformConfig(_Part):

@@ -17,6 +17,7 @@ class DataLakeStack(Stack):
 
     Attributes:
         lake: Zones, catalogue and tables of the stage.
+        people: Persona to the ARN of its role.
     """
 
     def __init__(
@@ -52,5 +53,6 @@ class DataLakeStack(Stack):
             workloads=workloads,
             roles=stage.personas.given,
         )
+        self.people: dict[str, str] = governance.personas.role_arns
         for persona, role_arn in governance.personas.role_arns.items():
             CfnOutput(self, f"{persona.title().replace('_', '')}RoleArn", value=role_arn)

@@ -17,6 +17,7 @@ from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
 from stacks.network import NetworkStack
 from stacks.operations import OperationsStack
+from stacks.stores import DatasetCacheStack, Stores, WarehouseStack
 from stacks.workload import WorkloadStack
 from stacks.workload_state import WorkloadStateStack
 
@@ -49,6 +50,7 @@ class PlatformStage(Stage):
             workloads=[workload.name for workload in workloads],
             administrator=_output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
+        stores = self._define_stores(config, lake, network, workloads)
         for workload in workloads:
             name = pascal_case(workload.name)
             state = WorkloadStateStack(self, f"{name}State", stage=config, workload=workload, lake=lake.lake)
@@ -61,7 +63,52 @@ class PlatformStage(Stage):
                 network=network.network,
                 on_call=operations.on_call,
                 model_package_group=state.registry,
+<<<<<<< HEAD
                 feature_groups=state.feature_groups,
+=======
+                history=state.history,
+                stores=stores,
+            )
+
+    def _define_stores(
+        self, config: StageConfig, lake: DataLakeStack, network: NetworkStack, workloads: Iterable[WorkloadFile]
+    ) -> Stores:
+        """Defines what else there is beside the lake.
+
+        Raises:
+            ConfigurationError: A workload uses a store that the stage does not have.
+        """
+        _check_stores(config, workloads)
+        warehouse = cache = None
+        if config.warehouse is not None:
+            names = [workload.name for workload in workloads]
+            own = {name: arn for name, arn in lake.people.items() if name not in config.personas.given}
+            warehouse = WarehouseStack(
+                self,
+                "Warehouse",
+                stage=config,
+                config=config.warehouse,
+                lake=lake.lake,
+                network=network.network,
+                workloads=names,
+                people=own,
+            ).warehouse
+        if config.lustre is not None:
+            cache = DatasetCacheStack(
+                self, "DatasetCache", stage=config, config=config.lustre, lake=lake.lake, network=network.network
+            ).cache
+        return Stores(warehouse=warehouse, cache=cache)
+
+
+def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
+    for workload in workloads:
+        origin = f"workloads/{workload.name}/workload.yaml"
+        if workload.warehouse is not None and config.warehouse is None:
+            raise ConfigurationError(f"{origin}: warehouse: stage {config.name} has none; give it the key warehouse")
+        if workload.training.read_from == "lustre" and config.lustre is None:
+            raise ConfigurationError(
+                f"{origin}: training.read_from: stage {config.name} has no file system; give it the key lustre"
+>>>>>>> main
             )
 
 

@@ -15,6 +15,7 @@ from constructs_lib.feature_group import FeatureGroup
 from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
+from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.images import FrameworkImage, Image
 from constructs_lib.intake import EventIntake
 from constructs_lib.landing_crawler import LandingCrawler
@@ -27,10 +28,16 @@ from constructs_lib.machines.deployment import (
     Rollout,
     deployment_machine,
 )
+<<<<<<< HEAD
 from constructs_lib.machines.feature_ingestion import IngestionParts
 from constructs_lib.machines.jobs import JobLimits, JobPlace
+=======
+from constructs_lib.machines.jobs import JobLimits, JobPlace, LustrePlace
+>>>>>>> main
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.warehouse import WarehouseParts, warehouse_machine
+from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names import metrics
 from constructs_lib.names.governance import governed_tables
@@ -45,6 +52,7 @@ from constructs_lib.spark_job import Capacity, SparkJob
 from constructs_lib.text_asset import TextAsset
 from constructs_lib.workload_governance import WorkloadGovernance
 from stacks.config import StageConfig
+from stacks.stores import Stores
 
 _STARTER_SECONDS = 60
 _CATALOGUED: tuple[CatalogueZone, ...] = ("validated", "quarantine", "curated")
@@ -65,7 +73,12 @@ class WorkloadStack(Stack):
         network: Network,
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
+<<<<<<< HEAD
         feature_groups: Mapping[str, FeatureGroup],
+=======
+        history: IcebergTable | None,
+        stores: Stores,
+>>>>>>> main
     ) -> None:
         super().__init__(
             scope,
@@ -75,7 +88,12 @@ class WorkloadStack(Stack):
             tags={**stage.tags, "gapless:workload": workload.name},
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
+<<<<<<< HEAD
         self._on_call, self._registry, self._feature_groups = on_call, model_package_group, feature_groups
+=======
+        self._on_call, self._registry = on_call, model_package_group
+        self._history, self._stores = history, stores
+>>>>>>> main
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
         self._alarms = FailureAlarms(on_call)
@@ -128,6 +146,8 @@ class WorkloadStack(Stack):
         for group, each in self._feature_groups.items():
             made["curated", group] = each.table
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
+        if self._history is not None:
+            resources["curated", self._history.name] = self._history.resource
         return WorkloadGovernance(
             self,
             "Governance",
@@ -204,6 +224,7 @@ class WorkloadStack(Stack):
         lake.grant_read(check, "landing", folder)
         self._contract.grant_read(check)
 
+        views, loading = self._define_views(), self._define_warehouse_pipeline()
         machine = self._machine(
             "DataMachine",
             "data",
@@ -219,10 +240,19 @@ class WorkloadStack(Stack):
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
                     max_quarantined_share=workload.quality.max_quarantined_share,
+<<<<<<< HEAD
                     ingestion=self._ingestion_parts(),
+=======
+                    warehouse_machine_arn=loading.machine_arn if loading is not None else None,
+                    views_job_name=views.name if views is not None else None,
+>>>>>>> main
                 ),
             ),
         )
+        if loading is not None:
+            loading.grant_start(machine)
+        if views is not None:
+            views.grant_run(machine)
         grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
@@ -237,6 +267,7 @@ class WorkloadStack(Stack):
         machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
 
+<<<<<<< HEAD
     def _define_feature_ingestion(self) -> FeatureIngestion | None:
         if not self._feature_groups:
             return None
@@ -275,6 +306,53 @@ class WorkloadStack(Stack):
             datasets_bucket=self._lake.datasets.bucket_name,
             quarantine_bucket=self._lake.quarantine.bucket_name,
         )
+=======
+    def _define_views(self) -> MaterialisedViews | None:
+        if self._history is None or self._workload.iceberg is None:
+            return None
+        views = MaterialisedViews(
+            self,
+            "Views",
+            name=self._name("views"),
+            table=self._history.name,
+            workload=self._workload.name,
+            views=self._workload.iceberg.views,
+            lake=self._lake,
+            key=self._lake.key,
+            alarms=self._alarms,
+        )
+        views.come_after(self._governance.grant_views("Views", views.role.role_arn))
+        return views
+
+    def _define_warehouse_pipeline(self) -> PipelineMachine | None:
+        lake, workload, warehouse = self._lake, self._workload, self._stores.warehouse
+        if workload.warehouse is None or warehouse is None:
+            return None
+        machine = self._machine(
+            "WarehouseMachine",
+            "warehouse",
+            warehouse_machine(
+                self._surroundings,
+                WarehouseParts(
+                    workgroup_name=warehouse.workgroup_name,
+                    database=warehouse.database,
+                    secret=warehouse.secret_name,
+                    role_arn=warehouse.role.role_arn,
+                    databases={zone: lake.databases[zone] for zone in ("validated", "curated")},
+                    account=Aws.ACCOUNT_ID,
+                    region=Aws.REGION,
+                    table=table_name(workload.name, "features"),
+                    columns=workload.curated_columns(),
+                    sensitive=workload.sensitive_features,
+                    exports=workload.warehouse.exports,
+                    exports_uri=f"s3://{lake.curated.bucket_name}/{self._folder}exports/",
+                    key_arn=lake.key.key_arn,
+                ),
+            ),
+        )
+        warehouse.grant_administer(machine.role)
+        return machine
+>>>>>>> main
 
     # --- the model pipeline --------------------------------------------------------------------------------------
 
@@ -336,12 +414,15 @@ class WorkloadStack(Stack):
                     gate=workload.gate.model_dump(mode="json"),
                     approval=workload.approval,
                     serving_instance_type=workload.serving.instance_type,
+                    lustre=self._lustre(),
                 ),
             ),
         )
         grant_metrics(machine, metrics.NAMESPACE)
         judge.grant_invoke(machine)
         training.grant_run(machine)
+        if self._lustre() is not None:
+            training.grant_read_lustre()
         self._processing.grant_run(machine)
         self._registry.grant_register(machine)
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
@@ -351,6 +432,10 @@ class WorkloadStack(Stack):
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
+
+    def _lustre(self) -> LustrePlace | None:
+        cache = self._stores.cache
+        return cache.place if cache is not None and self._workload.training.read_from == "lustre" else None
 
     # --- the endpoint and its pipeline ---------------------------------------------------------------------------
 

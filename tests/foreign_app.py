@@ -21,8 +21,10 @@ from constructs_lib.alarms import FailureAlarms, Metric, NoAlarms
 from constructs_lib.buckets import AccessLogBucket, ZoneBucket
 from constructs_lib.catalogue_encryption import CatalogueEncryption
 from constructs_lib.data_lake import DataLake
+from constructs_lib.dataset_cache import DatasetCache
 from constructs_lib.grants import ServiceRole
 from constructs_lib.guarded_endpoint import GuardedEndpoint
+from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.images import FrameworkImage, Image
 from constructs_lib.intake import EventIntake
 from constructs_lib.keys import EncryptionKey
@@ -30,6 +32,7 @@ from constructs_lib.lake_governance import LakeGovernance
 from constructs_lib.lake_locations import LakeLocations
 from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
+from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.on_call import OnCallTopic
@@ -40,6 +43,7 @@ from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs, SageMakerRole
 from constructs_lib.spark_job import SparkJob
 from constructs_lib.tables import RecordTable
 from constructs_lib.text_asset import TextAsset
+from constructs_lib.warehouse import Warehouse
 from constructs_lib.workload_governance import WorkloadGovernance
 
 app = App(outdir=sys.argv[1])
@@ -167,14 +171,66 @@ def governance(scope: Construct, number: int) -> LakeGovernance:
     )
 
 
+def warehouse(scope: Construct, number: int) -> Warehouse:
+    return Warehouse(
+        scope,
+        f"Warehouse{number}",
+        stage=f"shop{number}",
+        lake=shared_lake,
+        workloads=["example"],
+        key=key,
+        vpc_id=network.vpc_id,
+        subnet_ids=["subnet-1", "subnet-2", "subnet-3"],
+    )
+
+
+def dataset_cache(scope: Construct, number: int) -> DatasetCache:
+    return DatasetCache(
+        scope,
+        f"Cache{number}",
+        bucket_name="datasets",
+        key=key,
+        vpc_id=network.vpc_id,
+        subnet_id=network.subnet_ids[0],
+        client_group_id=network.security_group_id,
+    )
+
+
+def iceberg_table(scope: Construct, number: int) -> IcebergTable:
+    return IcebergTable(
+        scope,
+        f"History{number}",
+        database="curated",
+        name=f"history_{number}",
+        location="s3://bucket/example",
+        columns={"amount": "double"},
+    )
+
+
+def views(scope: Construct, number: int) -> MaterialisedViews:
+    return MaterialisedViews(
+        scope,
+        f"Views{number}",
+        name=f"views-{number}",
+        table=f"history_{number}",
+        workload="example",
+        views={},
+        lake=shared_lake,
+        key=key,
+        alarms=alarms,
+    )
+
+
 MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
     CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
+    DatasetCache: dataset_cache,
     DataLake: lambda scope, n: DataLake(scope, f"Lake{n}", stage=f"stage{n}"),
     EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
     EventIntake: intake,
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
     GuardedEndpoint: endpoint,
+    IcebergTable: iceberg_table,
     JobCode: lambda scope, n: JobCode(scope, f"JobCode{n}"),
     LakeGovernance: governance,
     LakeLocations: lambda scope, n: LakeLocations(
@@ -184,6 +240,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         scope, f"Settings{n}", administrator=ADMINISTRATOR, tags={"zone": ["a"]}
     ),
     LandingCrawler: crawler,
+    MaterialisedViews: views,
     ModelRegistry: lambda scope, n: ModelRegistry(scope, f"Registry{n}", name=f"models-{n}", description=""),
     Network: lambda scope, n: Network(
         scope, f"Network{n}", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key
@@ -200,6 +257,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ServiceRole: lambda scope, n: ServiceRole(scope, f"Role{n}", service="glue.amazonaws.com", description="Example"),
     SparkJob: spark_job,
     TextAsset: lambda scope, n: TextAsset(scope, f"Text{n}", text="{}", suffix=".json"),
+    Warehouse: warehouse,
     WorkloadGovernance: lambda scope, n: WorkloadGovernance(
         scope, f"Tables{n}", stage=f"stage{n}", workload="example", lake=shared_lake, tables={}
     ),

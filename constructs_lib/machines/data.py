@@ -23,7 +23,9 @@ from constructs_lib.asl import (
     now_seconds,
     parallel,
     raise_again,
+    redrives,
     remember,
+    retries,
     succeed,
     task,
     wait,
@@ -76,7 +78,12 @@ class DataParts:
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
+<<<<<<< HEAD
         ingestion: How the records of feature groups are put into the Feature Store. Default: there are no groups.
+=======
+        warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
+        views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
+>>>>>>> main
     """
 
     check_batch_arn: str
@@ -88,7 +95,12 @@ class DataParts:
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
     max_quarantined_share: float
+<<<<<<< HEAD
     ingestion: IngestionParts | None = None
+=======
+    warehouse_machine_arn: str | None = None
+    views_job_name: str | None = None
+>>>>>>> main
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:
@@ -117,6 +129,8 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             **(ingestion_states(s, p.ingestion) if p.ingestion is not None else {}),
             "RegisterPartitions": register_partitions(p),
             "RecordRun": record_run(s),
+            **publish_views(p),
+            **load_warehouse(p),
             "Done": succeed({"dataset": jsonata("$manifest"), "phases": jsonata("$phases")}),
             "SourceEmpty": source_empty(),
             "TooManyQuarantined": too_many_quarantined(p),
@@ -429,6 +443,43 @@ def record_run(s: Surroundings) -> State:
             "report_uri": "$manifest.report_uri",
         },
     )
+
+
+def publish_views(p: DataParts) -> dict[str, State]:
+    """Starts the job that keeps the Iceberg table and its views; nobody waits for it, and it has its own alarm."""
+    if p.views_job_name is None:
+        return {}
+    return {
+        "PublishViews": task(
+            "glue:startJobRun",
+            {
+                "JobName": p.views_job_name,
+                "Arguments": {
+                    "--curated_uri": jsonata("$manifest.tables[zone = 'curated'].location"),
+                    "--version": jsonata("$version"),
+                },
+            },
+            timeout=CALL_SECONDS,
+        )
+    }
+
+
+def load_warehouse(p: DataParts) -> dict[str, State]:
+    """Starts the machine that loads the warehouse; nobody waits for it, and it tells of its own failures."""
+    if p.warehouse_machine_arn is None:
+        return {}
+    given = "{'run_id': $states.input.run_id, 'workload': $states.input.workload, 'dataset': $manifest}"
+    return {
+        "LoadWarehouse": task(
+            "states:startExecution",
+            {
+                "StateMachineArn": p.warehouse_machine_arn,
+                "Name": jsonata(f"$states.input.run_id & '-w' & {redrives()} & '-' & {retries()}"),
+                "Input": jsonata(given),
+            },
+            timeout=CALL_SECONDS,
+        )
+    }
 
 
 def too_many_quarantined(p: DataParts) -> State:

@@ -57,6 +57,21 @@ class JobPlace:
 
 
 @dataclass(frozen=True)
+class LustrePlace:
+    """Names a file system that shows the datasets bucket; every value may be a token.
+
+    Args:
+        file_system_id: The file system.
+        folder: Where the bucket is in it, as clients mount it: ``/<mount name>/…``.
+        bucket_name: The bucket.
+    """
+
+    file_system_id: str
+    folder: str
+    bucket_name: str
+
+
+@dataclass(frozen=True)
 class JobLimits:
     """Says how large a job's machine is and how long it may run."""
 
@@ -240,5 +255,27 @@ def channel(name: str, uri: str, *, manifest: bool = False) -> dict[str, JSON]:
             }
         },
         "CompressionType": "None",
+        "InputMode": "File",
+    }
+
+
+def lustre_channel(name: str, manifest_uri: str, lustre: LustrePlace) -> dict[str, JSON]:
+    """One channel of a training job that reads a split's folder from a file system.
+
+    Args:
+        manifest_uri: The JSONata of the split's manifest, ``s3://…/<split>.manifest``, beside which its folder lies.
+        lustre: The file system.
+    """
+    path = f"$substringBefore($substringAfter({manifest_uri}, 's3://{lustre.bucket_name}'), '.manifest')"
+    return {
+        "ChannelName": name,
+        "DataSource": {
+            "FileSystemDataSource": {
+                "FileSystemId": lustre.file_system_id,
+                "FileSystemType": "FSxLustre",
+                "FileSystemAccessMode": "ro",
+                "DirectoryPath": jsonata(f"'{lustre.folder}' & {path}"),
+            }
+        },
         "InputMode": "File",
     }

@@ -42,8 +42,10 @@ from constructs_lib.machines.jobs import (
     OUT,
     JobLimits,
     JobPlace,
+    LustrePlace,
     channel,
     input_files,
+    lustre_channel,
     processing_job,
     result_uri,
     training_job,
@@ -79,6 +81,7 @@ class ModelParts:
         gate: What a model must reach: ``metric``, ``floor``, ``better_than_champion``, ``tolerance``.
         approval: Whether a model that passed the gate is approved at once or by a person.
         serving_instance_type: What it is meant to be served on.
+        lustre: The file system that training reads from. Default: it reads from S3.
     """
 
     place: JobPlace
@@ -92,6 +95,7 @@ class ModelParts:
     gate: Mapping[str, JSON]
     approval: Literal["automatic", "manual"]
     serving_instance_type: str
+    lustre: LustrePlace | None = None
 
 
 def model_machine(s: Surroundings, p: ModelParts) -> State:
@@ -202,8 +206,7 @@ def train(s: Surroundings, p: ModelParts) -> State:
         p.training,
         role_arn=p.training_role_arn,
         channels=[
-            channel("train", jsonata(f"{splits}.train.manifest_uri"), manifest=True),
-            channel("validation", jsonata(f"{splits}.validation.manifest_uri"), manifest=True),
+            *(split_channel(p, name, f"{splits}.{name}.manifest_uri") for name in ("train", "validation")),
             channel("code", jsonata(p.place.bundle_uri(s, "$states.input.bundle.bundle"))),
         ],
         hyperparameters={
@@ -218,6 +221,13 @@ def train(s: Surroundings, p: ModelParts) -> State:
             "training_job": jsonata("$states.result.TrainingJobName"),
         },
     )
+
+
+def split_channel(p: ModelParts, name: str, manifest_uri: str) -> dict[str, JSON]:
+    """One split as a channel: the files that its manifest lists, or its folder on the file system."""
+    if p.lustre is None:
+        return channel(name, jsonata(manifest_uri), manifest=True)
+    return lustre_channel(name, manifest_uri, p.lustre)
 
 
 def evaluate(s: Surroundings, p: ModelParts) -> State:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from constructs_lib.names.naming import ZONES, check_stage, runtime_prefix, table_name
+from constructs_lib.names.naming import ZONES, check_stage, history_table, runtime_prefix, table_name
 from constructs_lib.names.workload_file import REASONS_COLUMN, WorkloadFile
 
 Sensitivity = Literal["internal", "restricted"]
@@ -130,7 +130,13 @@ def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     curated = tuple(workload.curated_columns())
     sensitive = tuple(column for column in curated if column in workload.sensitive_features)
     tables.append(GovernedTable("curated", table_name(workload.name, "features"), curated, sensitive))
+<<<<<<< HEAD
     tables.extend(_history_table(workload, group) for group in workload.feature_groups)
+=======
+    if workload.iceberg is not None:
+        history = history_table(workload.name, workload.curated_columns())
+        tables.append(GovernedTable("curated", history, curated, sensitive))
+>>>>>>> main
     return tuple(tables)
 
 

@@ -6,7 +6,9 @@ only wildcard that a policy may use, so nothing else may build such a name by ha
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Mapping
 
 STAGE_PATTERN = r"^[a-z][a-z0-9]{1,7}$"
 WORKLOAD_PATTERN = r"^[a-z][a-z0-9_]{2,19}$"
@@ -82,6 +84,19 @@ def database_name(stage: str, zone: str) -> str:
 def table_name(workload: str, table: str) -> str:
     """Returns the catalogue table of a workload's source or of its features, such as ``flight_delays_flights``."""
     return f"{check_workload(workload)}_{table}"
+
+
+def history_table(workload: str, columns: Mapping[str, str]) -> str:
+    """Returns a workload's Iceberg table, such as ``flight_delays_history_1f2e3d4c``; the digits stand for its columns.
+
+    CloudFormation cannot give a table other columns without replacing it, and what replaces it needs another name; the
+    old one keeps its rows.
+
+    Args:
+        columns: Name to Hive type, in order.
+    """
+    text = ",".join(f"{column} {kind}" for column, kind in columns.items())
+    return f"{table_name(workload, 'history')}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def pascal_case(workload: str) -> str:

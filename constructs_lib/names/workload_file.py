@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 from constructs_lib.names.feature_groups_file import FeatureGroup, GroupName, check_feature_groups
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
+from constructs_lib.names.stores_file import Iceberg, WarehouseUse
 
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
 SOURCE_KEY_COLUMN: Final = "_source_key"
@@ -138,13 +139,18 @@ class Preparation(Part):
 
 
 class Training(Part):
-    """One training run: the framework image, its machine, hyperparameters, seed and time limit."""
+    """One training run: the framework image, its machine, hyperparameters, seed and time limit.
+
+    Attributes:
+        read_from: Where the splits are read from: ``s3``, or ``lustre``, the file system that the stage must have.
+    """
 
     image: FrameworkImage = "xgboost:3.2-0"
     instance_type: MlInstance = "ml.m5.large"
     hyperparameters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Hyperparameter] = Field(default={})
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     max_runtime_minutes: Annotated[int, Field(ge=1, le=7200)] = 60
+    read_from: Literal["s3", "lustre"] = "s3"
 
 
 class Gate(Part):
@@ -229,6 +235,8 @@ class WorkloadFile(Part):
         feature_groups: Features of things that change over time, kept in the Feature Store. Default: none.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
         approval: Whether a model that passed the gate is approved at once or by a person.
+        warehouse: Loads the features of each dataset into the stage's warehouse. Default: it does not.
+        iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
     """
 
     name: Annotated[str, Field(pattern=WORKLOAD_NAME)]
@@ -250,6 +258,8 @@ class WorkloadFile(Part):
     gate: Gate = Gate()
     approval: Literal["automatic", "manual"] = "manual"
     serving: Serving = Serving()
+    warehouse: WarehouseUse | None = None
+    iceberg: Iceberg | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> WorkloadFile:
@@ -294,6 +304,7 @@ class WorkloadFile(Part):
             self._check_role(field, wanted)
         if self.event_time in self.primary_source.known_later:
             raise ValueError(f"event_time: column {self.event_time!r} is in known_later; it must be known in time")
+        self._check_views()
         for column in self.features:
             if column == self.target or column in self.primary_source.known_later:
                 raise ValueError(
@@ -307,6 +318,16 @@ class WorkloadFile(Part):
             features=self.features,
         )
         return self
+
+    def _check_views(self) -> None:
+        for name, view in (self.iceberg.views if self.iceberg else {}).items():
+            words = set(re.findall(r"\w+|\*", view.sql.lower()))
+            shown_columns = [column for column in self.sensitive_features if {column, "*"} & words]
+            if shown_columns:
+                raise ValueError(
+                    f"iceberg.views.{name}.sql: shows the sensitive column {shown_columns[0]!r}; a view is open to all "
+                    "who may read curated tables"
+                )
 
     def _check_derived(self) -> None:
         for column in self.derived:

@@ -1,4 +1,4 @@
-"""Answers a request that lacks the features of feature groups: reads them from the online store, then asks the endpoint.
+"""Answers a request that lacks the features of feature groups: reads them in the online store and asks the endpoint.
 
 The event is ``{"instances": [{feature: value, …}, …], "as_of": "2013-05-01T00:00:00Z"}``; each instance has the columns
 that the groups are joined on, and every feature of the model that no group has. ``as_of`` says when the prediction is

@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.live import Live
 from tests.end_to_end.second_project import EVERYTHING, deployed_project, land, make_project
 from tests.everything.orders import order_batch
-from tests.everything.platform import STAGE
+from tests.everything.platform import LOCAL_STAGE
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The workload ``orders`` with every option, deployed."""
     folder = tmp_path_factory.mktemp("second")
     text = (EVERYTHING / "workload.yaml").read_text()
-    with deployed_project(make_project(folder / "project", stage=STAGE, workload_yaml=text), folder / "state") as live:
+    with deployed_project(
+        make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text), folder / "state"
+    ) as live:
         yield live
 
 

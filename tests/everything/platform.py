@@ -10,12 +10,35 @@ from stacks.config import PlatformConfig
 from stacks.platform import read_workloads
 
 FOLDER = Path(__file__).parent
-STAGE: dict[str, Any] = {
-    "zones": ["us-east-1a", "us-east-1b"],
+LOCAL_STAGE: dict[str, Any] = {
+    "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
     "log_retention_days": 30,
     "removable": True,
 }
-"""Settings of the stage, as in the context of ``cdk.json``."""
+"""Settings of the stage, as in the context of ``cdk.json``, as far as the local AWS has a counterpart for them."""
+
+STAGE: dict[str, Any] = {
+    **LOCAL_STAGE,
+    "warehouse": {"base_rpu": 8, "max_rpu": 16},
+    "lustre": {"capacity_gb": 1200, "throughput": 125},
+}
+"""All settings of the stage."""
+
+ONLY_ON_AWS: dict[str, Any] = {
+    "training": {"read_from": "lustre"},
+    "warehouse": {
+        "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.orders_features GROUP BY region"}
+    },
+    "iceberg": {
+        "views": {
+            "late_by_channel": {
+                "sql": "SELECT channel, count(*) AS orders, sum(int(late)) AS late FROM {features} GROUP BY channel",
+                "refresh_hours": 6,
+            }
+        }
+    },
+}
+"""What a workload may ask for and the local AWS has no counterpart of."""
 
 
 def everything_config() -> PlatformConfig:
@@ -24,5 +47,15 @@ def everything_config() -> PlatformConfig:
 
 
 def everything_workloads() -> tuple[WorkloadFile, ...]:
-    """The workload ``orders``."""
-    return read_workloads(FOLDER)
+    """The workload ``orders``, with what there is only on AWS as well."""
+    return tuple(WorkloadFile.parse(merged(_content(each), ONLY_ON_AWS)) for each in read_workloads(FOLDER))
+
+
+def merged(content: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Settings with more settings; where both have a mapping, its keys are put together."""
+    both = {name: {**content[name], **more[name]} for name in more if isinstance(content.get(name), dict)}
+    return {**content, **more, **both}
+
+
+def _content(workload: WorkloadFile) -> dict[str, Any]:
+    return workload.model_dump(mode="json", exclude_unset=True)

@@ -115,6 +115,19 @@ def test_data_may_go_only_when_stage_and_app_both_say_so(removable: bool, allowe
             },
             "got 1 subnets and 2 zones",
         ),
+        ({"zones": ZONES, "warehouse": {}}, "context stages.dev.warehouse: needs at least 3 zones, was 2"),
+        (
+            {"zones": [*ZONES, "eu-west-1c"], "warehouse": {"base_rpu": 4}},
+            "context stages.dev.warehouse: capacity must be a multiple of 8 from 8 to 512, got: 4",
+        ),
+        (
+            {"zones": ZONES, "warehouse": {"size": 8}},
+            "context stages.dev.warehouse.size: is not a known key (allowed: base_rpu, max_rpu)",
+        ),
+        (
+            {"zones": ZONES, "lustre": {"capacity_gb": 1000}},
+            "context stages.dev.lustre: capacity_gb must be 1200 or a multiple of 2400, got: 1000",
+        ),
     ],
 )
 def test_refuses_a_stage_with_path_value_and_what_is_allowed(settings: Any, message: str) -> None:

@@ -1,10 +1,14 @@
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_cdk import App
 
+from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import ROOT, ConfigurationError, PlatformConfig
 from stacks.platform import build_platform, read_workloads
+from tests.everything.platform import FOLDER, merged
 
 
 def any_workload(root: Path, name: str, folder: str | None = None) -> None:
@@ -36,3 +40,24 @@ def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Pat
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
     with pytest.raises(ConfigurationError, match="context stages: an account may hold at most 50 domains"):
         build_platform(App(outdir=str(tmp_path / "cdk.out")), config, read_workloads(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"warehouse": {}},
+            "workloads/orders/workload.yaml: warehouse: stage dev has none; give it the key warehouse",
+        ),
+        (
+            {"training": {"read_from": "lustre"}},
+            "workloads/orders/workload.yaml: training.read_from: stage dev has no file system; give it the key lustre",
+        ),
+    ],
+)
+def test_refuses_a_workload_that_uses_a_store_its_stage_does_not_have(asked: dict[str, Any], message: str) -> None:
+    (orders,) = read_workloads(FOLDER)
+    content = merged(orders.model_dump(mode="json", exclude_unset=True), asked)
+    config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        build_platform(App(), config, [WorkloadFile.parse(content)])

@@ -135,6 +135,21 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
         ),
         (lambda c: c["serving"].update(rollout="blue_green"), "serving.rollout: allowed: 'all_at_once', 'canary'"),
         (
+            lambda c: c.update(warehouse={"exports": {"all": "DROP TABLE x"}}),
+            "warehouse.exports.all: must be one SELECT, was 'DROP TABLE x'",
+        ),
+        (
+            lambda c: c.update(iceberg={"views": {"two": {"sql": "SELECT 1; SELECT 2"}}}),
+            "iceberg.views.two.sql: must be one SELECT without comments and without ;",
+        ),
+        (
+            lambda c: c.update(
+                iceberg={"views": {"all": {"sql": "SELECT * FROM {features}"}}},
+                features={**c["features"], "tailnum": "string"},
+            ),
+            "iceberg.views.all.sql: shows the sensitive column 'tailnum'",
+        ),
+        (
             lambda c: c["serving"]["rollout"].update(share=0.9),
             "serving.rollout.share: input should be less than or equal to 0.5, was 0.9",
         ),

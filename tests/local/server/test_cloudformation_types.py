@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from local.server.without_effect import WITHOUT_EFFECT
+from local.server.without_effect import REFUSED, WITHOUT_EFFECT
 
 
 class Stacks:
@@ -174,6 +174,11 @@ def test_a_type_without_effect_is_accepted_for_a_reason(stacks: Stacks, type_nam
 def test_an_unknown_type_is_refused_by_name_before_anything_is_made(stacks: Stacks) -> None:
     resources = {"Fleet": {"Type": "AWS::GameLift::Fleet", "Properties": {}}, **bucket()}
     assert "AWS::GameLift::Fleet" in stacks.refusal(resources)
+
+
+@pytest.mark.parametrize("type_name", REFUSED)
+def test_a_type_that_there_is_only_on_aws_is_refused_by_name(stacks: Stacks, type_name: str) -> None:
+    assert type_name in stacks.refusal({"Thing": {"Type": type_name, "Properties": {}}, **bucket()})
 
 
 def test_a_custom_resource_that_never_answers_does_not_hang(stacks: Stacks, functions: Any) -> None:
