@@ -63,9 +63,7 @@ class PlatformStage(Stage):
                 network=network.network,
                 on_call=operations.on_call,
                 model_package_group=state.registry,
-<<<<<<< HEAD
                 feature_groups=state.feature_groups,
-=======
                 history=state.history,
                 stores=stores,
             )
@@ -108,7 +106,6 @@ def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> Non
         if workload.training.read_from == "lustre" and config.lustre is None:
             raise ConfigurationError(
                 f"{origin}: training.read_from: stage {config.name} has no file system; give it the key lustre"
->>>>>>> main
             )
 
 

@@ -28,12 +28,8 @@ from constructs_lib.machines.deployment import (
     Rollout,
     deployment_machine,
 )
-<<<<<<< HEAD
 from constructs_lib.machines.feature_ingestion import IngestionParts
-from constructs_lib.machines.jobs import JobLimits, JobPlace
-=======
 from constructs_lib.machines.jobs import JobLimits, JobPlace, LustrePlace
->>>>>>> main
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
 from constructs_lib.machines.warehouse import WarehouseParts, warehouse_machine
@@ -73,12 +69,9 @@ class WorkloadStack(Stack):
         network: Network,
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
-<<<<<<< HEAD
         feature_groups: Mapping[str, FeatureGroup],
-=======
         history: IcebergTable | None,
         stores: Stores,
->>>>>>> main
     ) -> None:
         super().__init__(
             scope,
@@ -88,12 +81,8 @@ class WorkloadStack(Stack):
             tags={**stage.tags, "gapless:workload": workload.name},
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
-<<<<<<< HEAD
         self._on_call, self._registry, self._feature_groups = on_call, model_package_group, feature_groups
-=======
-        self._on_call, self._registry = on_call, model_package_group
         self._history, self._stores = history, stores
->>>>>>> main
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
         self._alarms = FailureAlarms(on_call)
@@ -240,12 +229,9 @@ class WorkloadStack(Stack):
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
                     max_quarantined_share=workload.quality.max_quarantined_share,
-<<<<<<< HEAD
                     ingestion=self._ingestion_parts(),
-=======
                     warehouse_machine_arn=loading.machine_arn if loading is not None else None,
                     views_job_name=views.name if views is not None else None,
->>>>>>> main
                 ),
             ),
         )
@@ -267,7 +253,6 @@ class WorkloadStack(Stack):
         machine.come_after([*job_grants, *crawler_grants, *own_grants])
         return machine
 
-<<<<<<< HEAD
     def _define_feature_ingestion(self) -> FeatureIngestion | None:
         if not self._feature_groups:
             return None
@@ -306,7 +291,7 @@ class WorkloadStack(Stack):
             datasets_bucket=self._lake.datasets.bucket_name,
             quarantine_bucket=self._lake.quarantine.bucket_name,
         )
-=======
+
     def _define_views(self) -> MaterialisedViews | None:
         if self._history is None or self._workload.iceberg is None:
             return None
@@ -352,7 +337,6 @@ class WorkloadStack(Stack):
         )
         warehouse.grant_administer(machine.role)
         return machine
->>>>>>> main
 
     # --- the model pipeline --------------------------------------------------------------------------------------
 

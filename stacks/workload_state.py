@@ -6,15 +6,10 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from constructs_lib.data_lake import DataLake
-<<<<<<< HEAD
 from constructs_lib.feature_group import FeatureGroup
-from constructs_lib.model_registry import ModelRegistry
-from constructs_lib.names.naming import pascal_case, runtime_name, table_name
-=======
 from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.model_registry import ModelRegistry
-from constructs_lib.names.naming import history_table, runtime_name
->>>>>>> main
+from constructs_lib.names.naming import history_table, pascal_case, runtime_name, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import StageConfig
 
@@ -24,11 +19,8 @@ class WorkloadStateStack(Stack):
 
     Attributes:
         registry: Every model of the workload that passed its gate.
-<<<<<<< HEAD
         feature_groups: The workload's feature groups, by their names in ``workload.yaml``.
-=======
         history: The features of all its datasets in Iceberg's format, where the workload asks for it.
->>>>>>> main
     """
 
     def __init__(
@@ -48,7 +40,6 @@ class WorkloadStateStack(Stack):
             description=workload.description,
             removal_policy=stage.removal_policy,
         )
-<<<<<<< HEAD
         self.feature_groups = {
             name: FeatureGroup(
                 self,
@@ -66,7 +57,6 @@ class WorkloadStateStack(Stack):
             )
             for name, group in workload.feature_groups.items()
         }
-=======
         self.history = self._history(stage, workload, lake) if workload.iceberg is not None else None
 
     def _history(self, stage: StageConfig, workload: WorkloadFile, lake: DataLake) -> IcebergTable:
@@ -80,7 +70,6 @@ class WorkloadStateStack(Stack):
             columns=columns,
             removal_policy=stage.removal_policy,
         )
->>>>>>> main
 
     @property
     def model_package_group_name(self) -> str:
