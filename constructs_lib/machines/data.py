@@ -78,12 +78,9 @@ class DataParts:
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
-<<<<<<< HEAD
         ingestion: How the records of feature groups are put into the Feature Store. Default: there are no groups.
-=======
         warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
         views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
->>>>>>> main
     """
 
     check_batch_arn: str
@@ -95,12 +92,9 @@ class DataParts:
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
     max_quarantined_share: float
-<<<<<<< HEAD
     ingestion: IngestionParts | None = None
-=======
     warehouse_machine_arn: str | None = None
     views_job_name: str | None = None
->>>>>>> main
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:

@@ -130,17 +130,14 @@ def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     curated = tuple(workload.curated_columns())
     sensitive = tuple(column for column in curated if column in workload.sensitive_features)
     tables.append(GovernedTable("curated", table_name(workload.name, "features"), curated, sensitive))
-<<<<<<< HEAD
-    tables.extend(_history_table(workload, group) for group in workload.feature_groups)
-=======
+    tables.extend(_group_history(workload, group) for group in workload.feature_groups)
     if workload.iceberg is not None:
         history = history_table(workload.name, workload.curated_columns())
         tables.append(GovernedTable("curated", history, curated, sensitive))
->>>>>>> main
     return tuple(tables)
 
 
-def _history_table(workload: WorkloadFile, group: str) -> GovernedTable:
+def _group_history(workload: WorkloadFile, group: str) -> GovernedTable:
     """The history of a feature group; its key is sensitive when the column is that rows are joined on."""
     columns, definition = tuple(workload.history_columns(group)), workload.feature_groups[group]
     joined = (definition.key,) if workload.sensitive_among([definition.row_key]) else ()
