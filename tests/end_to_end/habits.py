@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -125,7 +126,10 @@ class Habits:
         stack = f"{settings.stage}-{settings.workload.capitalize()}Workload"
         outputs = self.live.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
         function = next(each["OutputValue"] for each in outputs if each["OutputKey"] == "OnlinePredictionFunctionName")
-        marks = {float(f"{number}.{abs(hash(as_of)) % 10**6:06}"): each for number, each in enumerate(self.customers)}
+        marks = {
+            float(f"{number}.{zlib.crc32(as_of.encode()) % 10**6:06}"): each
+            for number, each in enumerate(self.customers)
+        }
         instances = [
             {"customer": customer, "amount": mark, "items": 2, "channel": "web", "region": "north"}
             for mark, customer in marks.items()

@@ -3,14 +3,16 @@ the same features back that the dataset has."""
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from gapless_glue.contract import canonical_json
 from gapless_glue.feature_store import TRIES, Record, put_all, put_into
@@ -80,16 +82,15 @@ class Shop:
     spark: SparkSession
     store: FeatureStore
     group: str
+    contract: Document = field(default_factory=lambda: copy.deepcopy(CONTRACT))
     runs: int = 0
 
-    def publish(self, version: str, as_of: str, rows: list[tuple[Any, ...]]) -> None:
+    def publish(self, version: str, as_of: str, rows: list[tuple[Any, ...]], more: str = "") -> None:
         """Writes a published dataset with records, as the data job and the machine leave it."""
         location = self.root / "curated" / version
-        text = "person int, at string, pages bigint, minutes double, member boolean"
-        records = self.spark.createDataFrame(rows, text)
-        records.selectExpr("person", "cast(at as timestamp) as seen_at", "pages", "minutes", "member").write.parquet(
-            f"file://{location}/"
-        )
+        text = "person int, seen_at string, pages bigint, minutes double, member boolean"
+        records = self.spark.createDataFrame(rows, ", ".join(filter(None, [text, more])))
+        records.withColumn("seen_at", F.col("seen_at").cast("timestamp")).write.parquet(f"file://{location}/")
         group = {"location": f"file://{location}/", "records": len(rows), "dropped": {}}
         self._write(f"{version}/manifest.json", {"feature_groups": {"visits": group}})
         entry = {"version": version, "as_of": as_of, "manifest_uri": "", "report_uri": "", "profile_uri": ""}
@@ -102,7 +103,7 @@ class Shop:
 
     def ingest(self, version: str, runtime: Any = None) -> Document:
         self.runs += 1
-        (self.root / "contract.json").write_text(json.dumps(CONTRACT))
+        (self.root / "contract.json").write_text(json.dumps(self.contract))
         options = Options(
             version=version,
             attempt=f"run-{self.runs}-0-0",
@@ -182,6 +183,22 @@ def test_a_dataset_that_did_not_go_in_completely_is_none_to_compare_with(shop: S
     assert {"FeatureName": "pages", "ValueAsString": "7"} in [item for each in kept for item in each["record"]]
     shop.group = group
     assert shop.ingest("v1")["written"] == 3
+
+
+def test_a_feature_that_was_added_goes_in_for_the_records_that_have_it(shop: Shop) -> None:
+    """The group is changed in place; what was written before keeps its file, in which the feature is missing."""
+    shop.publish("v1", "2024-02-02T00:00:00Z", ROWS)
+    shop.ingest("v1")
+    shop.store.control.update_feature_group(
+        FeatureGroupName=shop.group, FeatureAdditions=definitions({"mood": "String"})
+    )
+    shop.contract["feature_groups"][0]["features"].append({"name": "mood", "type": "string"})
+    rows = [(*ROWS[0], None), (*ROWS[1], "calm"), (*ROWS[2], None), (2, "2024-02-03 09:00:00", 8, 1.0, True, "glad")]
+    shop.publish("v2", "2024-02-04T00:00:00Z", rows, "mood string")
+    assert shop.ingest("v2")["written"] == 2
+    assert shop.store.get(shop.group, "2")["mood"] == "glad"
+    history = shop.store.history(shop.group, 5)
+    assert sorted(row.get("mood") or "" for row in history) == ["", "", "", "calm", "glad"]
 
 
 def test_records_that_are_too_many_at_once_are_put_again_until_all_are_in(shop: Shop) -> None:
