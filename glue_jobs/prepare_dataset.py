@@ -241,7 +241,13 @@ def prepare(job: Job, validation: Validation) -> None:
     """Writes curated features, the three splits, profile, report and candidate manifest."""
     with job.clock.phase("cleaning"):
         tables = validated_tables(job)
-        records = write_records(job.contract, job.bundle, tables, lambda group: job.options.zone("curated", group))
+        records = write_records(
+            job.contract,
+            job.bundle,
+            tables,
+            lambda group: job.options.zone("curated", group),
+            parse_instant(job.options.as_of),
+        )
         dropped = write_curated(job, validation, tables, records)
         curated = read_dataset(job, job.options.zone("curated", "features"))
     with job.clock.phase("splitting"):

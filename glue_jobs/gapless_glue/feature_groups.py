@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -12,12 +12,13 @@ from pyspark.sql import functions as F
 
 from gapless_glue.bundle import Bundle
 from gapless_glue.contract import Contract, FeatureGroup
-from gapless_glue.dataset import DROPPED, EVENT_TIME, called, check_columns
+from gapless_glue.dataset import DROPPED, EVENT_TIME, called, check_columns, instant_column
 from gapless_glue.errors import BadBundle, BadRecords
 from gapless_glue.point_in_time import newest_known
 
 NO_KEY = "no key"
 NO_TIME = "no event time"
+NOT_YET = "after as_of"
 _REASON = "_no_record"
 
 
@@ -53,23 +54,27 @@ def records_schema(group: FeatureGroup) -> str:
 
 
 def write_records(
-    contract: Contract, bundle: Bundle, tables: Mapping[str, DataFrame], place: Callable[[str], str]
+    contract: Contract, bundle: Bundle, tables: Mapping[str, DataFrame], place: Callable[[str], str], as_of: datetime
 ) -> dict[str, Records]:
     """Makes and writes the records of every group.
 
     Args:
         tables: Source → its valid rows, with every column.
         place: Group → where its records go.
+        as_of: The instant that stands for now. A record from after it would hide, online, the one that holds until then.
 
     Raises:
         BadBundle: ``features.py`` lacks a function, the function fails, or its result lacks a column.
         BadRecords: A thing has two records at one time.
     """
-    return {group.name: _write(group, bundle, tables, place(group.name)) for group in contract.feature_groups}
+    groups = contract.feature_groups
+    return {
+        group.name: _write(group, make_records(group, bundle, tables), place(group.name), as_of) for group in groups
+    }
 
 
-def _write(group: FeatureGroup, bundle: Bundle, tables: Mapping[str, DataFrame], location: str) -> Records:
-    made = make_records(group, bundle, tables).withColumn(_REASON, _why_none(group))
+def _write(group: FeatureGroup, records: DataFrame, location: str, as_of: datetime) -> Records:
+    made = records.withColumn(_REASON, _why_none(group, as_of))
     counts = {row[_REASON]: int(row["rows"]) for row in made.groupBy(_REASON).agg(F.count("*").alias("rows")).collect()}
     kept = made.filter(F.col(_REASON).isNull()).drop(_REASON)
     _check_one_per_time(group, kept)
@@ -108,8 +113,10 @@ def _value(name: str, kind: str) -> Column:
     return value.alias(name)
 
 
-def _why_none(group: FeatureGroup) -> Column:
-    return F.when(F.col(group.key.name).isNull(), F.lit(NO_KEY)).when(F.col(group.event_time).isNull(), F.lit(NO_TIME))
+def _why_none(group: FeatureGroup, as_of: datetime) -> Column:
+    key, time = F.col(group.key.name), F.col(group.event_time)
+    reason = F.when(key.isNull(), F.lit(NO_KEY)).when(time.isNull(), F.lit(NO_TIME))
+    return reason.when(time > instant_column(as_of), F.lit(NOT_YET))
 
 
 def _check_one_per_time(group: FeatureGroup, records: DataFrame) -> None:

@@ -84,8 +84,8 @@ def settled(
 
 
 def _counts(max_age: timedelta | None) -> Column:
-    """Whether a row has a record that is not too old."""
-    has = F.col(_RECORD).isNotNull() & F.col(_TIME).isNotNull()
+    """Whether a row has a record that is not too old; a row without a time is sorted before every record."""
+    has = F.col(_RECORD).isNotNull()
     if max_age is None:
         return has
     age = F.expr(f"unix_micros({_TIME}) - unix_micros({_RECORD}.{_TIME})")

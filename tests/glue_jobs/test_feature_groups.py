@@ -27,6 +27,7 @@ VISITS = [
     "2,2024-02-01T06:00:00Z,7,0.1,false",
     ",2024-02-01T06:00:00Z,7,0.1,false",
     "2,,7,0.1,false",
+    "2,2024-03-01T00:00:00.001Z,8,0.1,false",
 ]
 FEATURES = """\
 def features(sources):
@@ -108,7 +109,7 @@ def test_the_records_are_written_once_and_counted(shop: Shop) -> None:
     report = with_group(shop).run()
     group = shop.manifest(report)["feature_groups"]["visits_of"]
     assert report["phases"]["feature_groups"] == {"visits_of": group}
-    assert (group["records"], group["dropped"]) == (3, {"no event time": 1, "no key": 1})
+    assert (group["records"], group["dropped"]) == (3, {"after as_of": 1, "no event time": 1, "no key": 1})
     records = shop.rows("curated", "visits_of", report)
     assert group["location"].endswith(f"/curated/shop/visits_of/version={report['version']}/attempt=run-1-0-0/")
     assert sorted((row["person"], row["seen_at"]) for row in records) == [

@@ -58,6 +58,7 @@ def test_an_instance_gets_the_values_of_its_record_in_the_types_of_the_dataset()
     assert instance == {"carrier": "UA", "wind": 0.1, "gusts": -3, "fog": True, "note": None}
     assert type(instance["wind"]) is float
     assert fallbacks == []
+    assert answered({"origin": "JFK"}, {**RECORD, "fog": "0"})[0]["fog"] is False
 
 
 def test_a_key_that_is_a_feature_of_the_model_stays() -> None:
