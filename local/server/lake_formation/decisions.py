@@ -52,6 +52,20 @@ def readable(records: Document, principal: str, database: str, table: str, colum
     ]
 
 
+def effective(records: Document, database: str, table: str, columns: Sequence[str]) -> Iterator[Document]:
+    """Yields, grant by grant, what it gives on a table: on the whole of it, or on some of its columns."""
+    for grant in records["grants"]:
+        whole = _of_table(records, grant, database, table)
+        open_columns = [column for column in columns if _of_column(records, grant, database, table, column)]
+        if not whole and not open_columns:
+            continue
+        resource: Document = {"DatabaseName": database, "Name": table}
+        if len(open_columns) == len(columns):
+            yield {**grant, "Resource": {"Table": resource}}
+        elif open_columns:
+            yield {**grant, "Resource": {"TableWithColumns": {**resource, "ColumnNames": open_columns}}}
+
+
 def may_point_at(records: Document, principal: str, location_arn: str) -> bool:
     """Whether a principal may make tables over a location."""
     places = (

@@ -10,7 +10,7 @@ import botocore.session
 
 from local.server import hooks
 from local.server.host import Denied, Host, Request, Response, ServiceError
-from local.server.lake_formation.decisions import is_administrator, key_of, tags_of
+from local.server.lake_formation.decisions import effective, is_administrator, key_of, tags_of
 from local.server.lake_formation.principals import ANYBODY, is_root, plain
 from local.server.lake_formation.records import Document, records_in
 from local.server.validation import validate
@@ -28,6 +28,7 @@ _BY_IAM_ALONE = frozenset(
         "ListLFTags",
         "GetResourceLFTags",
         "ListPermissions",
+        "GetEffectivePermissionsForPath",
     ]
 )
 """Operations that need no administrator of the lake."""
@@ -61,6 +62,7 @@ class LakeFormation:
             "BatchGrantPermissions": lambda request: self._many(self._grant, request),
             "BatchRevokePermissions": lambda request: self._many(self._revoke, request),
             "ListPermissions": self._list_permissions,
+            "GetEffectivePermissionsForPath": self._effective_permissions,
         }
 
     def action(self, request: Request) -> str:
@@ -279,6 +281,28 @@ class LakeFormation:
             found = [grant for grant in found if grant["Resource"] == resource]
         return _page(found, request, "PrincipalResourcePermissions")
 
+    def _effective_permissions(self, request: Document) -> Document:
+        found = [
+            permission
+            for table in self._tables_at(request["ResourceArn"])
+            for permission in effective(
+                self.records.document,
+                table["DatabaseName"],
+                table["Name"],
+                [column["Name"] for column in table["StorageDescriptor"].get("Columns", [])],
+            )
+        ]
+        return _page(found, request, "Permissions")
+
+    def _tables_at(self, location_arn: str) -> list[Document]:
+        """The tables that lie at a place in S3."""
+        settings = self._host.settings
+        tables = hooks.get("services.glue:_tables").items_scoped(settings.account, settings.region)
+        place = location_arn.partition(":::")[2].rstrip("/")
+        return [
+            table for _, table in tables if _s3_place(table.get("StorageDescriptor", {}).get("Location", "")) == place
+        ]
+
     # -- what must exist
 
     def _check_principal(self, principal: str) -> None:
@@ -310,6 +334,10 @@ def _kind_of(resource: Document, allowed: tuple[str, ...]) -> str:
     if len(kinds) != 1 or kinds[0] not in allowed:
         raise ServiceError("InvalidInputException", f"Resource must be one of {', '.join(allowed)}; given: {kinds}")
     return kinds[0]
+
+
+def _s3_place(location: str) -> str:
+    return location.partition("://")[2].rstrip("/")
 
 
 def _without_catalogue(resource: Document) -> Document:

@@ -294,6 +294,20 @@ def test_tags_of_tables_and_columns_are_inherited(lake: Lake) -> None:
     assert {"restricted"} <= {pair["TagValues"][0] for pair in column["LFTags"]}
 
 
+def test_says_who_may_do_what_with_the_tables_at_a_place(lake: Lake) -> None:
+    reader, steward = lake.person(), lake.person()
+    lake.grant(reader, lake.policy(zone="clean", sensitivity="internal"), "SELECT")
+    lake.grant(steward, {"Table": {"DatabaseName": lake.name, "Name": "passengers"}}, "ALTER")
+    found = lake.lf.get_effective_permissions_for_path(ResourceArn=f"{lake.location}/passengers/")["Permissions"]
+    told = {each["Principal"]["DataLakePrincipalIdentifier"]: (each["Permissions"], each["Resource"]) for each in found}
+    table = {"DatabaseName": lake.name, "Name": "passengers"}
+    assert told == {
+        reader.role: (["SELECT"], {"TableWithColumns": {**table, "ColumnNames": ["seat"]}}),
+        steward.role: (["ALTER"], {"Table": table}),
+    }
+    assert lake.lf.get_effective_permissions_for_path(ResourceArn=f"{lake.location}/elsewhere")["Permissions"] == []
+
+
 def test_permissions_can_be_listed_by_principal_and_granted_in_a_batch(lake: Lake) -> None:
     person = lake.person()
     principal = {"DataLakePrincipalIdentifier": person.role}
@@ -323,7 +337,7 @@ def test_permissions_can_be_listed_by_principal_and_granted_in_a_batch(lake: Lak
             "role",
         ),
         ("describe_resource", {"ResourceArn": "arn:aws:s3:::unheard-of"}, "not registered"),
-        ("get_effective_permissions_for_path", {"ResourceArn": "arn:aws:s3:::x"}, "not available"),
+        ("search_databases_by_lf_tags", {"Expression": [{"TagKey": "zone", "TagValues": ["raw"]}]}, "not available"),
     ],
 )
 def test_what_does_not_exist_is_refused_by_name(
