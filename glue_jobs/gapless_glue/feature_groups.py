@@ -61,7 +61,8 @@ def write_records(
     Args:
         tables: Source → its valid rows, with every column.
         place: Group → where its records go.
-        as_of: The instant that stands for now. A record from after it would hide, online, the one that holds until then.
+        as_of: The instant that stands for now. A record from after it would hide, online, the one that holds until
+            then.
 
     Raises:
         BadBundle: ``features.py`` lacks a function, the function fails, or its result lacks a column.

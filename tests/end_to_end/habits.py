@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tests.end_to_end.lake import table_at
+from tests.end_to_end.lake import query, table_at
 from tests.end_to_end.live import Live, eventually
 
 Features = dict[str, Any]
@@ -104,6 +104,13 @@ class Habits:
     def newest(history: dict[str, list[tuple[dt.datetime, Features]]]) -> dict[str, Features]:
         """Customer → features of the last moment."""
         return {customer: moments[-1][1] for customer, moments in history.items()}
+
+    def count_by_query(self, year: str, month: str) -> int:
+        """How many records of a month Athena finds in the history's table; one that was put twice counts once."""
+        settings = self.live.settings
+        table = f"{settings.stage}_curated.{settings.workload}_{self.group}"
+        counted = f"SELECT count(DISTINCT concat(customer, known_at)) FROM {table}"  # noqa: S608 - names of our own
+        return int(query(self.live, f"{counted} WHERE year = '{year}' AND month = '{month}'")[0][0])
 
     def online(self) -> dict[str, Features]:
         """Customer → features, as the online store has them."""

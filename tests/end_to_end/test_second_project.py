@@ -37,6 +37,8 @@ def test_dataset_history_online_store_and_model_have_the_same_features(everythin
     assert len(dataset) == 400
     assert habits.of_rows_by(habits.history()) == dataset
     assert habits.online() == habits.newest(habits.history())
+    assert habits.count_by_query("2024", "03") == sum(len(moments) for moments in habits.history().values())
+    assert habits.count_by_query("2024", "02") == 0
     assert any(known["orders_before"] > 5 for known in dataset.values())
     for as_of in (march.as_of, "2024-03-15T12:00:00Z", "2024-06-01T00:00:00Z"):
         asked = habits.ask(as_of)
