@@ -67,7 +67,7 @@ def spark() -> Iterator[SparkSession]:
     server = SparkConnectServer(port=0)
     server.start(background=True)
     _, port = server.listening_address
-    session = SparkSession.builder.remote(f"sc://localhost:{port}").getOrCreate()
+    session = SparkSession.builder.remote(f"sc://localhost:{port}").create()
     session.conf.set("spark.sql.session.timeZone", "UTC")
     yield session
     session.stop()
