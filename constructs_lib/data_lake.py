@@ -196,6 +196,20 @@ class DataLake(Construct):
         grant(grantee, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], *markers)
         grant(grantee, ["s3:ListBucketMultipartUploads"], self._bucket_arns[zone])
 
+    def grant_history(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets the Feature Store write the history of a group under a prefix; it looks at the bucket's ACL first.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        self.grant_write(grantee, zone, prefix)
+        grant(grantee, ["s3:PutObjectAcl"], self._objects(zone, prefix))
+        grant(grantee, ["s3:GetBucketAcl"], self._bucket_arns[zone])
+
+    def grant_key(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody read what a service keeps under the lake's key outside its buckets."""
+        grant(grantee, READ_ACTIONS, self._key_arn)
+
     def grant_table(self, grantee: iam.IGrantable, table: dynamodb.Table, *actions: str) -> None:
         """Lets somebody do the given DynamoDB actions on one of the lake's tables.
 

@@ -54,6 +54,7 @@ from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.drift import find_drift, handling_of
 from gapless_glue.earlier import read_earlier
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
+from gapless_glue.feature_groups import Records, join_groups, write_records
 from gapless_glue.landing import stage
 from gapless_glue.profile import compare_with_last, profile
 from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
@@ -313,7 +314,17 @@ def prepare(job: Job, validation: Validation) -> None:
         dropped, curated, splits, more, figures = add_to_parent(job)
     else:
         with job.clock.phase("cleaning"):
-            dropped = write_curated(job)
+            tables = validated_tables(job)
+            records = write_records(
+                job.contract,
+                job.bundle,
+                tables,
+                lambda group: job.options.zone("curated", group),
+                parse_instant(job.options.as_of),
+            )
+            if records:
+                more = figures = {"feature_groups": {name: each.told() for name, each in records.items()}}
+            dropped = write_curated(job, tables, records)
             curated = read_dataset(job, job.options.zone("curated", "features"))
         with job.clock.phase("splitting"):
             plans = plan_curated(job, curated, dropped)
@@ -334,10 +345,16 @@ def prepare(job: Job, validation: Validation) -> None:
     write_json(f"{job.options.dataset_uri}manifest.json", {**manifest(job, splits), **more})
 
 
-def write_curated(job: Job) -> dict[str | None, int]:
+def write_curated(job: Job, tables: Mapping[str, DataFrame], records: Mapping[str, Records]) -> dict[str | None, int]:
     """Writes the features of all usable rows; returns rows per reason for dropping them."""
-    folder = job.options.zone("curated", "features")
-    return write_features(job.contract, job.bundle, validated_tables(job), parse_instant(job.options.as_of), folder)
+    return write_features(
+        job.contract,
+        job.bundle,
+        tables,
+        parse_instant(job.options.as_of),
+        job.options.zone("curated", "features"),
+        more=lambda primary: join_groups(job.contract, primary, records),
+    )
 
 
 def check_kept(job: Job, validation: Validation, dropped: Mapping[str | None, int]) -> None:

@@ -91,6 +91,12 @@ def deploy(context: typer.Context) -> None:
 
 
 @app.command()
+def publish(context: typer.Context) -> None:
+    """Publish the workload's scripts; what is in workload.yaml is deployed instead."""
+    step_publish(platform(context.obj), console)
+
+
+@app.command()
 def land(
     context: typer.Context,
     months: MonthsOption = "1-4",

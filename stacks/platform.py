@@ -69,6 +69,7 @@ class PlatformStage(Stage):
                 on_call=operations.on_call,
                 model_package_group=state.registry,
                 rules=(rules or {}).get(workload.name, {}),
+                feature_groups=state.feature_groups,
                 history=state.history,
                 stores=stores,
             )
@@ -127,6 +128,7 @@ def build_platform(
     """
     _pass_numbers_of_different_length()
     workloads = tuple(workloads)
+    _check_names(workload.name for workload in workloads)
     names = [workload.name for workload in workloads]
     places: dict[tuple[str | None, str | None], list[StageConfig]] = {}
     for stage in config.stages:
@@ -140,6 +142,18 @@ def build_platform(
     for stage in config.stages:
         account_stack = account_stacks[stage.account, stage.region]
         PlatformStage(app, config=stage, workloads=workloads, rules=rules, account_stack=account_stack)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuses workloads of which one is named like the beginning of another: policies grant by that beginning."""
+    ordered = sorted(names)
+    for name in ordered:
+        longer = [other for other in ordered if other.startswith(f"{name}_")]
+        if longer:
+            raise ConfigurationError(
+                f"workloads/{longer[0]}: its name begins with the name of workload {name!r}, which may do what it likes "
+                f"with everything that is named {name}_…; choose another name"
+            )
 
 
 def _tags_of_an_account(stages: Iterable[StageConfig], workloads: Iterable[str]) -> dict[str, tuple[str, ...]]:

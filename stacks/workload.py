@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
@@ -11,6 +12,8 @@ from constructs_lib.alarms import FailureAlarms, Metric, alarm
 from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
 from constructs_lib.dataset_retention import DatasetRetirement
+from constructs_lib.feature_group import FeatureGroup
+from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
@@ -28,6 +31,7 @@ from constructs_lib.machines.deployment import (
     Rollout,
     deployment_machine,
 )
+from constructs_lib.machines.feature_ingestion import IngestionParts
 from constructs_lib.machines.jobs import JobLimits, JobPlace, LustrePlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
@@ -73,6 +77,7 @@ class WorkloadStack(Stack):
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
         rules: Mapping[str, CatalogueRules],
+        feature_groups: Mapping[str, FeatureGroup],
         history: IcebergTable | None,
         stores: Stores,
     ) -> None:
@@ -85,6 +90,7 @@ class WorkloadStack(Stack):
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
         self._on_call, self._registry, self._rules = on_call, model_package_group, rules
+        self._feature_groups = feature_groups
         self._history, self._stores = history, stores
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
@@ -105,10 +111,12 @@ class WorkloadStack(Stack):
         self._processing = self._define_processing()
         self._governance = self._define_tables()
         self._define_queries()
+        self._feature_ingestion = self._define_feature_ingestion()
         self._data = self._define_data_pipeline()
         self._define_drift_alarm()
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
+        self._online = self._define_online_prediction()
         self._deployment = self._define_deployment_pipeline()
         self._loop = self._define_loop()
         self._starter = self._define_starter()
@@ -153,6 +161,8 @@ class WorkloadStack(Stack):
         )
         for source, rules in self._rules.items():
             self._define_ruleset(source, rules, made["validated", source])
+        for group, each in self._feature_groups.items():
+            made["curated", group] = each.table
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         if self._history is not None:
             resources["curated", self._history.name] = self._history.resource
@@ -283,6 +293,7 @@ class WorkloadStack(Stack):
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
                     max_quarantined_share=workload.quality.max_quarantined_share,
                     accumulates=workload.dataset.accumulate,
+                    ingestion=self._ingestion_parts(),
                     warehouse_machine_arn=loading.machine_arn if loading is not None else None,
                     views_job_name=views.name if views is not None else None,
                 ),
@@ -295,6 +306,8 @@ class WorkloadStack(Stack):
         grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
+        if self._feature_ingestion is not None:
+            self._feature_ingestion.grant_run(machine)
         crawler.grant_crawl(machine)
         lake.grant_read(machine, "datasets", folder)
         lake.grant_write(machine, "datasets", folder)
@@ -318,6 +331,45 @@ class WorkloadStack(Stack):
             description=f"A file landed for {name} has other columns than its source declares",
             runbook="Read the state SchemaDrift of the data machine's execution: file, column, what was done; then "
             "correct the producer or the columns in workload.yaml",
+        )
+
+    def _define_feature_ingestion(self) -> FeatureIngestion | None:
+        if not self._feature_groups:
+            return None
+        lake, preparation, folder = self._lake, self._workload.preparation, self._folder
+        ingestion = FeatureIngestion(
+            self,
+            "FeatureIngestion",
+            name=self._name("ingest"),
+            description=f"Puts records of {self._workload.name} into the Feature Store",
+            groups=self._feature_groups,
+            security_configuration=lake.security_configuration_name,
+            key=lake.key,
+            refused=Metric(
+                metrics.NAMESPACE,
+                metrics.FEATURE_RECORDS_REFUSED,
+                metrics.dimensions(self._stage.name, self._workload.name),
+            ),
+            alarms=self._alarms,
+            capacity=Capacity(preparation.worker_type, timeout_minutes=preparation.timeout_minutes),
+        )
+        lake.grant_read(ingestion, "curated", folder)
+        lake.grant_read(ingestion, "datasets", folder)
+        lake.grant_write(ingestion, "datasets", folder)
+        lake.grant_write(ingestion, "quarantine", f"{folder}feature_store/")
+        self._contract.grant_read(ingestion)
+        return ingestion
+
+    def _ingestion_parts(self) -> IngestionParts | None:
+        if self._feature_ingestion is None:
+            return None
+        return IngestionParts(
+            job_name=self._feature_ingestion.name,
+            job_minutes=self._workload.preparation.timeout_minutes,
+            contract_uri=self._contract.uri,
+            groups=self._feature_ingestion.group_names,
+            datasets_bucket=self._lake.datasets.bucket_name,
+            quarantine_bucket=self._lake.quarantine.bucket_name,
         )
 
     def _define_views(self) -> MaterialisedViews | None:
@@ -493,6 +545,26 @@ class WorkloadStack(Stack):
         self._lake.grant_read(endpoint, "artefacts", f"{folder}training/")
         self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
         return endpoint
+
+    def _define_online_prediction(self) -> PythonFunction | None:
+        if not self._feature_groups:
+            return None
+        function = self._function(
+            "PredictOnline",
+            "predict_online",
+            "Answers requests with features from the online store",
+            timeout_seconds=60,
+            environment={
+                "CONTRACT_URI": self._contract.uri,
+                "GROUP_NAMES": json.dumps({name: group.name for name, group in self._feature_groups.items()}),
+                "ENDPOINT_NAME": self._endpoint.name,
+            },
+        )
+        self._contract.grant_read(function)
+        self._endpoint.grant_invoke(function)
+        for group in self._feature_groups.values():
+            group.grant_read(function)
+        return function
 
     def _define_deployment_pipeline(self) -> PipelineMachine:
         lake, serving, folder = self._lake, self._workload.serving, self._folder
@@ -692,5 +764,7 @@ class WorkloadStack(Stack):
             "AlarmNames": ",".join(self._endpoint.alarm_names),
             **self._ingestion.outputs,
         }
+        if self._online is not None:
+            outputs["OnlinePredictionFunctionName"] = self._online.function_name
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

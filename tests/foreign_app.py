@@ -23,6 +23,8 @@ from constructs_lib.catalogue_encryption import CatalogueEncryption
 from constructs_lib.data_lake import DataLake
 from constructs_lib.dataset_cache import DatasetCache
 from constructs_lib.dataset_retention import DatasetRetirement
+from constructs_lib.feature_group import FeatureGroup
+from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import ServiceRole
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
@@ -239,6 +241,35 @@ def views(scope: Construct, number: int) -> MaterialisedViews:
     )
 
 
+def feature_group(scope: Construct, number: int) -> FeatureGroup:
+    return FeatureGroup(
+        scope,
+        f"Features{number}",
+        name=f"features-{number}",
+        key="airport",
+        event_time="observed_at",
+        definitions={"airport": "String", "observed_at": "String", "wind": "Fractional"},
+        lake=shared_lake,
+        prefix=f"example/features{number}/",
+        table=f"features_{number}",
+        columns={"airport": "string", "observed_at": "string", "wind": "double"},
+    )
+
+
+def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
+    return FeatureIngestion(
+        scope,
+        f"Ingestion{number}",
+        name=f"ingestion-{number}",
+        description="Puts records",
+        groups={"airports": feature_group(scope, number + 100)},
+        security_configuration="lake",
+        key=key,
+        refused=Metric("Example", "Refused"),
+        alarms=alarms,
+    )
+
+
 MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
     CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
@@ -247,6 +278,8 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     DatasetRetirement: retirement,
     EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
     EventIntake: intake,
+    FeatureGroup: feature_group,
+    FeatureIngestion: feature_ingestion,
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
     GuardedEndpoint: endpoint,
     IcebergTable: iceberg_table,

@@ -47,6 +47,7 @@ STATEFUL = (
     "AWS::KMS::Key",
     "AWS::DynamoDB::Table",
     "AWS::Glue::Database",
+    "AWS::SageMaker::FeatureGroup",
     "AWS::SageMaker::ModelPackageGroup",
     "AWS::RedshiftServerless::Namespace",
 )

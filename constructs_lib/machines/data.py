@@ -46,6 +46,7 @@ from constructs_lib.machines.common import (
     run_record,
     text,
 )
+from constructs_lib.machines.feature_ingestion import IngestionParts, ingestion_states
 from constructs_lib.names import metrics
 from constructs_lib.names.naming import table_name
 
@@ -53,6 +54,7 @@ FINAL_ERRORS = (
     "BadBatch",
     "BadBundle",
     "BadParent",
+    "BadRecords",
     "BadRules",
     "BadSchema",
     "BadVersion",
@@ -86,6 +88,7 @@ class DataParts:
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
         accumulates: Whether a batch is added to the dataset before it. Default: it stands alone.
+        ingestion: How the records of feature groups are put into the Feature Store. Default: there are no groups.
         warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
         views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
     """
@@ -102,6 +105,7 @@ class DataParts:
     databases: Mapping[str, str]
     max_quarantined_share: float
     accumulates: bool = False
+    ingestion: IngestionParts | None = None
     warehouse_machine_arn: str | None = None
     views_job_name: str | None = None
 
@@ -132,6 +136,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "PublishDataset": publish_dataset(s, p),
             "ReadPublished": read_published(s, p),
             "IndexDataset": index_dataset(s, p),
+            **(ingestion_states(s, p.ingestion) if p.ingestion is not None else {}),
             "RegisterPartitions": register_partitions(p),
             **(_register_days(s, p) if p.accumulates else {}),
             "RecordRun": record_run(s),
@@ -452,8 +457,11 @@ def index_dataset(s: Surroundings, p: DataParts) -> State:
 def register_partitions(p: DataParts) -> State:
     """Points the catalogue at the published files; until now no query sees them."""
     zones = ", ".join(f"{text(zone)}: {text(name)}" for zone, name in p.databases.items())
+    tables = "$map($manifest.tables, function($t) { $merge([{'values': [$version]}, $t]) })[]"
+    if p.ingestion is not None:
+        tables = f"$append({tables}, $history)"
     return for_each(
-        f"$map($manifest.tables, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
+        f"$map({tables}, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
         {
             "DescribeTable": task(
                 "aws-sdk:glue:getTable",
@@ -478,7 +486,7 @@ def register_partitions(p: DataParts) -> State:
                     "aws-sdk:glue:updatePartition",
                     {
                         **partition(),
-                        "PartitionValueList": [jsonata("$version")],
+                        "PartitionValueList": jsonata("$states.input.values[]"),
                         "PartitionInput": partition_input(),
                     },
                     timeout=CALL_SECONDS,
@@ -502,7 +510,7 @@ def partition() -> dict[str, str]:
 
 def partition_input() -> dict[str, object]:
     return {
-        "Values": [jsonata("$version")],
+        "Values": jsonata("$states.input.values[]"),
         "StorageDescriptor": jsonata("$merge([$storage, {'Location': $states.input.location}])"),
     }
 

@@ -136,10 +136,19 @@ def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     sensitive = tuple(column for column in curated if column in workload.sensitive_features)
     tables.append(GovernedTable("curated", table_name(workload.name, "features"), curated, sensitive))
     tables.append(GovernedTable("curated", table_name(workload.name, "datasets"), tuple(INDEX_COLUMNS), ()))
+    tables.extend(_group_history(workload, group) for group in workload.feature_groups)
     if workload.iceberg is not None:
         history = history_table(workload.name, workload.curated_columns())
         tables.append(GovernedTable("curated", history, curated, sensitive))
     return tuple(tables)
+
+
+def _group_history(workload: WorkloadFile, group: str) -> GovernedTable:
+    """The history of a feature group; its key is sensitive when the column is that rows are joined on."""
+    columns, definition = tuple(workload.history_columns(group)), workload.feature_groups[group]
+    joined = (definition.key,) if workload.sensitive_among([definition.row_key]) else ()
+    sensitive = tuple(column for column in columns if column in (*workload.sensitive_among(columns), *joined))
+    return GovernedTable("curated", table_name(workload.name, group), columns, sensitive)
 
 
 def database_expression(persona: Persona, stage: str) -> Expression:

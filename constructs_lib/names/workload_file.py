@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
@@ -30,6 +30,7 @@ from pydantic_core import ErrorDetails
 
 from constructs_lib.names.dataset_file import Dataset
 from constructs_lib.names.drift_file import SchemaDrift, Settle
+from constructs_lib.names.feature_groups_file import FeatureGroup, GroupName, check_feature_groups
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
 from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
@@ -267,7 +268,8 @@ class WorkloadFile(Part):
         sources: The kinds of file that every batch holds.
         derived: Columns that ``features.py`` adds to the primary source by its function ``derive``.
         features: The columns a model sees, name → type. Default: every column of the primary source that is known
-            in time and is neither key, target nor event time.
+            in time and is neither key, target nor event time, and every feature of ``feature_groups``.
+        feature_groups: Features of things that change over time, kept in the Feature Store. Default: none.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
             With ``dataset.accumulate`` the first of these days counts as a whole.
         schema_drift: What becomes of files whose columns are not the declared ones; a source may differ.
@@ -288,6 +290,7 @@ class WorkloadFile(Part):
     sources: dict[ColumnName, Source] = Field(min_length=1)
     derived: dict[ColumnName, ColumnType] = Field(default={})
     features: dict[ColumnName, ColumnType] = Field(default={})
+    feature_groups: dict[GroupName, FeatureGroup] = Field(default={})
     window_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     dataset: Dataset = Dataset()
     split: Split = Split()
@@ -356,6 +359,13 @@ class WorkloadFile(Part):
                 raise ValueError(
                     f"features.{column}: is known only after the event; allowed: columns that are known before it"
                 )
+        check_feature_groups(
+            self.feature_groups,
+            sources={name: source.columns for name, source in self.sources.items()},
+            primary=self.primary_columns,
+            known_later=(*self.primary_source.known_later, self.target),
+            features=self.features,
+        )
         return self
 
     def _check_views(self) -> None:
@@ -380,6 +390,7 @@ class WorkloadFile(Part):
             "warehouse": self.warehouse is not None,
             "iceberg": self.iceberg is not None,
             "training.read_from: lustre": self.training.read_from == "lustre",
+            "feature_groups": bool(self.feature_groups),
         }
         for name in (name for name, is_asked in asked.items() if is_asked):
             raise ValueError(
@@ -416,13 +427,28 @@ class WorkloadFile(Part):
             return dict(self.features)
         source = self.primary_source
         out = {self.target, self.event_time, *source.key, *source.known_later}
-        return {name: kind for name, kind in self.primary_columns.items() if name not in out}
+        own = {name: kind for name, kind in self.primary_columns.items() if name not in out}
+        for group in self.feature_groups.values():
+            own.update(group.features)
+        return own
 
     @property
     def sensitive_features(self) -> tuple[str, ...]:
         """The columns of the curated table that carry the name of a sensitive column, of whichever source."""
+        return self.sensitive_among(self.curated_columns())
+
+    def sensitive_among(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Those of the columns that carry the name of a sensitive column, of whichever source."""
         sensitive = {column for source in self.sources.values() for column in source.sensitive}
-        return tuple(column for column in self.curated_columns() if column in sensitive)
+        return tuple(column for column in columns if column in sensitive)
+
+    def key_type(self, group: str) -> str:
+        """The type of the column by which rows find their record of a feature group."""
+        return self.primary_columns[self.feature_groups[group].row_key]
+
+    def history_columns(self, group: str) -> dict[str, str]:
+        """The columns of the history of a feature group: name → Hive type."""
+        return self.feature_groups[group].history_columns(self.key_type(group))
 
     def validated_columns(self, source: str) -> dict[str, str]:
         """The columns of the validated table of a source: name → Hive type."""
@@ -451,9 +477,11 @@ class WorkloadFile(Part):
         )
         accumulation = {"dataset": self.dataset.model_dump(mode="json")} if self.dataset.accumulate else {}
         sources = {name: source.contract(self.schema_drift) for name, source in self.sources.items()}
+        groups = [group.contract(name, self.key_type(name)) for name, group in self.feature_groups.items()]
         return {
             **content,
             **accumulation,
+            **({"feature_groups": groups} if groups else {}),
             "primary": self.primary_name,
             "sources": sources,
             "derived": _listed(self.derived),
@@ -528,7 +556,7 @@ def _own_finding(path: str, text: str) -> str:
     """Joins the path of a model and the message of its check, which may start with the key that it is about."""
     if path == "the file":
         return text
-    names_a_key = re.match(r"[a-z_.]+: ", text)
+    names_a_key = re.match(r"[a-z0-9_.]+: ", text)
     return f"{path}.{text}" if names_a_key else f"{path}: {text}"
 
 

@@ -78,6 +78,32 @@ class Source:
 
 
 @dataclass(frozen=True)
+class FeatureGroup:
+    """Features of things as they change over time; attributes are those of ``feature_groups`` in ``workload.yaml``.
+
+    Attributes:
+        source: Whose valid rows are the records; None when ``features.py`` makes them.
+        joined_on: The primary source's column that holds the key.
+        fallback: ``missing``, ``default`` or ``refuse``.
+    """
+
+    name: str
+    source: str | None
+    key: Column
+    event_time: str
+    joined_on: str
+    features: tuple[Column, ...]
+    max_age_minutes: int | None
+    fallback: str
+    defaults: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a record, in order."""
+        return (self.key, Column(self.event_time, "timestamp"), *self.features)
+
+
+@dataclass(frozen=True)
 class Contract:
     """What the data job must know of a workload.
 
@@ -101,6 +127,7 @@ class Contract:
     accumulates: bool
     repeats_within_days: int
     digest: str
+    feature_groups: tuple[FeatureGroup, ...] = ()
 
     @property
     def primary_source(self) -> Source:
@@ -125,6 +152,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         accumulates=dataset["accumulate"],
         repeats_within_days=dataset["repeats_within_days"],
         digest=contract_digest(content),
+        feature_groups=tuple(_feature_group(group) for group in content.get("feature_groups", ())),
     )
 
 
@@ -146,6 +174,11 @@ def _source(name: str, contract: Mapping[str, Any]) -> Source:
         settle=settle,
         never_null=frozenset(needed & {column.name for column in columns}),
     )
+
+
+def _feature_group(content: Mapping[str, Any]) -> FeatureGroup:
+    key = Column(content["key"]["name"], content["key"]["type"])
+    return FeatureGroup(**{**content, "key": key, "features": _columns(content["features"])})
 
 
 def _columns(content: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:

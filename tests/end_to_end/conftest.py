@@ -17,7 +17,7 @@ from local.settings import Settings
 from local.steps import platform
 from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
-from tests.end_to_end.second_project import EVERYTHING, deployed_project, make_project
+from tests.end_to_end.second_project import deployed_project, make_project, of_workload
 from tests.everything.platform import LOCAL_STAGE
 from tests.http_source import HttpSource, serving
 
@@ -90,11 +90,27 @@ def orders_api() -> Iterator[HttpSource]:
 
 @pytest.fixture(scope="session")
 def everything(tmp_path_factory: pytest.TempPathFactory, orders_api: HttpSource) -> Iterator[Live]:
-    """The workload ``orders`` with every option, deployed."""
+    """A project whose workloads have every option between them, deployed; seen from the workload ``orders``."""
     folder = tmp_path_factory.mktemp("second")
-    text = (EVERYTHING / "workload.yaml").read_text()
-    text = text.replace("https://orders.example.com/v1/orders", f"{orders_api.url}/cursor")
-    with deployed_project(
-        make_project(folder / "project", stage=LOCAL_STAGE, workload_yaml=text), folder / "state"
-    ) as live:
+    replaced = {"https://orders.example.com/v1/orders": f"{orders_api.url}/cursor"}
+    project = make_project(folder / "project", stage=LOCAL_STAGE, replaced=replaced)
+    with deployed_project(project, folder / "state") as live:
         yield live
+
+
+@pytest.fixture(scope="session")
+def daily(everything: Live) -> Live:
+    """The workload whose datasets accumulate."""
+    return of_workload(everything, "daily_orders")
+
+
+@pytest.fixture(scope="session")
+def kept(everything: Live) -> Live:
+    """The workload whose datasets are retired."""
+    return of_workload(everything, "kept_orders")
+
+
+@pytest.fixture(scope="session")
+def pulled(everything: Live) -> Live:
+    """The workload whose sources come in by themselves."""
+    return of_workload(everything, "pulled_orders")

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -39,20 +39,21 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(everything: Live) -> Made:
+def made(kept: Live) -> Made:
     """The unused one comes last and is the oldest by as_of."""
     manifests = []
     for day, folder in ((1, "march"), (11, "later")):
-        chain = everything.chain_of(land(everything, order_batch(dt.date(2024, 3, day), 10), folder))
+        chain = kept.chain_of(land(kept, order_batch(dt.date(2024, 3, day), 10), folder))
         data = chain.of("data")
         assert data is not None and data.output is not None, chain
         manifests.append(data.output["dataset"])
-    given = batch_in(everything, "february", order_batch(dt.date(2024, 2, 1), 10))
-    return Made(manifests[0], manifests[1], run_data(everything, given), given)
+    given = batch_in(kept, "february", order_batch(dt.date(2024, 2, 1), 10))
+    return Made(manifests[0], manifests[1], run_data(kept, given), given)
 
 
 def batch_in(live: Live, folder: str, batch: Any) -> dict[str, Any]:
     """Put a batch where it sets nothing off; returns an input of the data machine for it."""
+    batch = replace(batch, workload=live.workload)
     place = f"{live.zone('landing')}{folder}/"
     for key, body in batch.files.items():
         live.write(place + key, body)
@@ -75,68 +76,68 @@ def published(live: Live, version: str) -> bool:
 # --- list, show, diff -------------------------------------------------------------------------------------------------
 
 
-def test_lists_every_dataset_with_who_uses_it(everything: Live, made: Made) -> None:
-    lines = everything.command("datasets").splitlines()[1:]
+def test_lists_every_dataset_with_who_uses_it(kept: Live, made: Made) -> None:
+    lines = kept.command("datasets").splitlines()[1:]
     assert [line.split()[0] for line in lines] == [version[:12] for version in made.versions]
     assert "published" in lines[0] and lines[0].split()[-2:] == ["-", "0"]
     assert "1 Approved" in lines[1] and lines[1].split()[-1] == "1"
 
 
-def test_shows_what_a_dataset_is_made_of(everything: Live, made: Made) -> None:
-    page = everything.command("datasets", "show", made.first["version"][:8])
+def test_shows_what_a_dataset_is_made_of(kept: Live, made: Made) -> None:
+    page = kept.command("datasets", "show", made.first["version"][:8])
     for told in (made.first["version"], made.first["bundle"], made.first["engine"]):
         assert told in page
     for split in made.first["splits"].values():
         assert split["digest"] in page
 
 
-def test_tells_two_datasets_apart(everything: Live, made: Made) -> None:
-    told = everything.command("datasets", "diff", made.first["version"], made.second["version"])
+def test_tells_two_datasets_apart(kept: Live, made: Made) -> None:
+    told = kept.command("datasets", "diff", made.first["version"], made.second["version"])
     assert "2024-03-11T00:00:00Z" in told and "2024-03-21T00:00:00Z" in told
     assert "orders.csv.gz" in told
     assert "train digest" in told
     assert "customers.csv.gz" not in told and "bundle" not in told
 
 
-def test_athena_lists_the_same(everything: Live, made: Made) -> None:
-    text = "SELECT version, manifest_uri FROM every_curated.orders_datasets ORDER BY as_of"
-    root = everything.zone("datasets")
-    assert query(everything, text) == [[version, f"{root}{version}/manifest.json"] for version in made.versions]
+def test_athena_lists_the_same(kept: Live, made: Made) -> None:
+    text = "SELECT version, manifest_uri FROM every_curated.kept_orders_datasets ORDER BY as_of"
+    root = kept.zone("datasets")
+    assert query(kept, text) == [[version, f"{root}{version}/manifest.json"] for version in made.versions]
 
 
 # --- replay -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_replay_gives_the_same_rows_and_publishes_nothing(everything: Live, made: Made) -> None:
-    before = everything.read_json(f"{everything.zone('datasets')}{made.first['version']}/manifest.json")
-    told = everything.command("datasets", "replay", made.first["version"][:10])
+def test_a_replay_gives_the_same_rows_and_publishes_nothing(kept: Live, made: Made) -> None:
+    before = kept.read_json(f"{kept.zone('datasets')}{made.first['version']}/manifest.json")
+    told = kept.command("datasets", "replay", made.first["version"][:10])
     for name in SPLITS:
         assert f"{name}: {before['splits'][name]['rows']:,} rows, the same digest" in told
-    assert everything.read_json(f"{everything.zone('datasets')}{made.first['version']}/manifest.json") == before
-    attempts = {uri.split("/")[5] for uri in everything.uris(f"{everything.zone('datasets')}{made.first['version']}/a")}
+    assert kept.read_json(f"{kept.zone('datasets')}{made.first['version']}/manifest.json") == before
+    attempts = {uri.split("/")[5] for uri in kept.uris(f"{kept.zone('datasets')}{made.first['version']}/a")}
     assert len(attempts) == 2
-    assert len(everything.uris(f"{everything.zone('datasets')}index/")) == len(made.versions)
+    assert len(kept.uris(f"{kept.zone('datasets')}index/")) == len(made.versions)
     (run,) = re.findall(r"as attempt (\S+)-0-0;", told)
-    assert everything.record(f"data#{run}")["status"] == "replayed"
+    assert kept.record(f"data#{run}")["status"] == "replayed"
 
 
-def test_a_replay_with_other_rows_fails_with_the_figures(everything: Live, made: Made) -> None:
-    uri = f"{everything.zone('datasets')}{made.first['version']}/manifest.json"
-    content = everything.read(uri)
+def test_a_replay_with_other_rows_fails_with_the_figures(kept: Live, made: Made) -> None:
+    uri = f"{kept.zone('datasets')}{made.first['version']}/manifest.json"
+    content = kept.read(uri)
     other = json.loads(content)
     other["splits"]["test"] |= {"rows": 1, "digest": "f" * 64}
-    everything.write(uri, json.dumps(other).encode())
+    kept.write(uri, json.dumps(other).encode())
     try:
-        done = type_command(everything.settings, "datasets", "replay", made.first["version"], root=everything.root)
+        done = type_command(kept.settings, "datasets", "replay", made.first["version"], root=kept.root)
     finally:
-        everything.write(uri, content)
+        kept.write(uri, content)
     assert done.returncode == 1
     assert "ReplayDiffers" in done.stderr and f"test: published were 1 rows of digest {'f' * 64}" in done.stderr
     assert "train: " not in done.stderr
 
 
-def test_what_is_no_version_is_refused_with_what_there_is(everything: Live, made: Made) -> None:
-    done = type_command(everything.settings, "datasets", "replay", "nothing", root=everything.root)
+def test_what_is_no_version_is_refused_with_what_there_is(kept: Live, made: Made) -> None:
+    done = type_command(kept.settings, "datasets", "replay", "nothing", root=kept.root)
     assert done.returncode == 2
     assert "version 'nothing' is no dataset" in done.stderr and made.versions[0][:12] in done.stderr
 
@@ -144,11 +145,11 @@ def test_what_is_no_version_is_refused_with_what_there_is(everything: Live, made
 # --- pins and retirement ----------------------------------------------------------------------------------------------
 
 
-def test_a_training_run_pins_its_dataset(everything: Live, made: Made) -> None:
-    pins = everything.uris(f"{everything.zone('datasets')}pins/")
+def test_a_training_run_pins_its_dataset(kept: Live, made: Made) -> None:
+    pins = kept.uris(f"{kept.zone('datasets')}pins/")
     assert {uri.split("/")[-2] for uri in pins} == {made.first["version"], made.second["version"]}
-    pin = everything.read_json(pins[0])
-    assert everything.record(f"model#{pin['run_id']}")["dataset_version"] == pin["version"]
+    pin = kept.read_json(pins[0])
+    assert kept.record(f"model#{pin['run_id']}")["dataset_version"] == pin["version"]
 
 
 def retire(live: Live, *, days: int) -> str:
@@ -183,27 +184,27 @@ def forget(live: Live, uri: str) -> None:
     live.client("s3").delete_object(Bucket=bucket, Key=key)
 
 
-def test_a_retired_dataset_is_not_trained_on_and_the_same_batch_makes_it_again(everything: Live, made: Made) -> None:
+def test_a_retired_dataset_is_not_trained_on_and_the_same_batch_makes_it_again(kept: Live, made: Made) -> None:
     version = made.unused["version"]
-    done = json.loads(retire(everything, days=11))
+    done = json.loads(retire(kept, days=11))
     assert (done["retired"], done["lost"]) == ([version], [])
-    assert not published(everything, version)
-    rows = marked(everything, version)
+    assert not published(kept, version)
+    rows = marked(kept, version)
     assert any(key.endswith(".parquet") for key in rows)
     assert not any(key.endswith(("report.json", "profile.json", "/manifest.json")) for key in rows)
-    assert all(published(everything, each["version"]) for each in (made.first, made.second))
-    assert version[:12] in everything.command("datasets") and "retired" in everything.command("datasets", "list")
+    assert all(published(kept, each["version"]) for each in (made.first, made.second))
+    assert version[:12] in kept.command("datasets") and "retired" in kept.command("datasets", "list")
 
-    given = {"as_of": made.unused["as_of"], "bundle": everything.bundle, "dataset": made.unused}
-    refused = everything.run("model", {**given, "workload": everything.workload})
+    given = {"as_of": made.unused["as_of"], "bundle": kept.bundle, "dataset": made.unused}
+    refused = kept.run("model", {**given, "workload": kept.workload})
     assert "DatasetRetired" in str(refused.cause)
 
-    again = run_data(everything, made.unused_input)
-    assert (again["version"], published(everything, version)) == (version, True)
+    again = run_data(kept, made.unused_input)
+    assert (again["version"], published(kept, version)) == (version, True)
     assert again["attempt"] != made.unused["attempt"]
     digests = [[each["splits"][name]["digest"] for name in SPLITS] for each in (again, made.unused)]
     assert digests[0] == digests[1]
-    forget(everything, next(iter(everything.uris(f"{everything.zone('datasets')}pins/{version}/"))))
+    forget(kept, next(iter(kept.uris(f"{kept.zone('datasets')}pins/{version}/"))))
 
 
 # --- grants of the function -------------------------------------------------------------------------------------------
@@ -239,29 +240,29 @@ UNSEEN = {
 
 
 @pytest.fixture(scope="module")
-def roles(everything: Live, made: Made) -> Roles:
-    return Roles(everything)
+def roles(kept: Live, made: Made) -> Roles:
+    return Roles(kept)
 
 
 @pytest.fixture(scope="module")
-def said(everything: Live, made: Made, roles: Roles) -> dict[tuple[str, str, str], str]:
+def said(kept: Live, made: Made, roles: Roles) -> dict[tuple[str, str, str], str]:
     """What the function said without each of its grants."""
     version, found = made.unused["version"], {}
     for action, on, about in NEEDED:
         if about.startswith("leftovers"):
             zone = about.split()[1]
             key = f"orders/version={version}/attempt=killed-0-0/part-0.parquet"
-            everything.write(f"{everything.zone(zone)}{key}", b"rows")
-        if about == "restore" and published(everything, version):
-            retire(everything, days=11)
-        pin = wish_back(everything, version) if about == "restore" else None
+            kept.write(f"{kept.zone(zone)}{key}", b"rows")
+        if about == "restore" and published(kept, version):
+            retire(kept, days=11)
+        pin = wish_back(kept, version) if about == "restore" else None
         days = 31 if about.startswith("leftovers") else 11
         with roles.without(ROLE, [action], on):
-            found[action, on, about] = retire(everything, days=days)
+            found[action, on, about] = retire(kept, days=days)
         if pin is not None:
-            forget(everything, pin)
-        if about == "retire" and not published(everything, version):
-            run_data(everything, made.unused_input)
+            forget(kept, pin)
+        if about == "retire" and not published(kept, version):
+            run_data(kept, made.unused_input)
     return found
 
 

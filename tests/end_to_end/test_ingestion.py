@@ -60,8 +60,8 @@ class Paths:
 
 
 @pytest.fixture(scope="session")
-def paths(everything: Live) -> Paths:
-    return Paths.of(everything, "every-OrdersWorkload")
+def paths(pulled: Live) -> Paths:
+    return Paths.of(pulled, "every-PulledOrdersWorkload")
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +78,7 @@ def test_a_flaky_api_and_a_dropped_file_become_a_batch_that_ends_in_a_served_mod
 ) -> None:
     live = paths.live
     secret = json.dumps({"token": orders_api.token})
-    live.client("secretsmanager").create_secret(Name="every-orders-orders-api", SecretString=secret)
+    live.client("secretsmanager").create_secret(Name="every-pulled-orders-orders-api", SecretString=secret)
     orders_api.rows = as_json(order_rows(dt.date(2024, 3, 1), 10))
     orders_api.stumbles = [too_many("0"), failing(503), hanging_up]
     customers = csv_gz(CUSTOMERS, customer_rows())

@@ -1,4 +1,4 @@
-"""The platform with every option switched on: one stage, one workload."""
+"""The platform with every option switched on: one stage, and workloads that have the options between them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ STAGE: dict[str, Any] = {
 """All settings of the stage."""
 
 ONLY_ON_AWS: dict[str, Any] = {
-    "name": "orders_stores",
-    "dataset": {"accumulate": False},
+    "name": "stored_orders",
     "training": {"read_from": "lustre"},
     "warehouse": {
-        "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.orders_stores_features GROUP BY region"}
+        "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.stored_orders_features GROUP BY region"}
     },
     "iceberg": {
         "views": {
@@ -49,9 +48,10 @@ def everything_config() -> PlatformConfig:
 
 
 def everything_workloads() -> tuple[WorkloadFile, ...]:
-    """The workload ``orders``, and another one with what there is only on AWS."""
+    """The workloads of the folder, and another one with what there is only on AWS."""
     local = read_workloads(FOLDER)
-    return (*local, *(WorkloadFile.parse(merged(_content(each), ONLY_ON_AWS)) for each in local))
+    orders = next(workload for workload in local if workload.name == "orders")
+    return (*local, WorkloadFile.parse(merged(_content(orders), ONLY_ON_AWS)))
 
 
 def everything_rules() -> RulesOfWorkloads:

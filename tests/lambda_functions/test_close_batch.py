@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from check_batch.handler import folder_of, read_inputs
 from close_batch import handler as closer
 from close_batch.compose import Plan, sort_incoming
+from constructs_lib.names.batch import batch_folder, read_files
 from constructs_lib.names.landing import LandingFolders, batch_item
 from gapless_lambda import clients
-from gapless_lambda.s3 import Address
 
 LANDING, TABLE = "landing", "runs"
 SERVICES = ("s3", "dynamodb")
@@ -93,12 +92,12 @@ class World:
 
     def contents(self, batch: dict[str, Any]) -> list[tuple[str, str]]:
         """Source and content of every file of a batch, found as the pipelines find it."""
-        folder = folder_of(batch, Address(LANDING, "orders/batches/00000001/_batch.json"))
+        folder = batch_folder(batch, "orders/batches/00000001/_batch.json")
         found = []
-        for file in read_inputs(batch, {"name": "orders", "sources": PLAN["sources"]}):
-            body = self.s3.get_object(Bucket=LANDING, Key=folder + file["key"])["Body"].read()
-            assert (len(body), hashlib.sha256(body).hexdigest()) == (file["bytes"], file["sha256"])
-            found.append((file["source"], body.decode()))
+        for file in read_files(batch, workload="orders", sources=PLAN["sources"]):
+            body = self.s3.get_object(Bucket=LANDING, Key=folder + file.key)["Body"].read()
+            assert (len(body), hashlib.sha256(body).hexdigest()) == (file.bytes, file.sha256)
+            found.append((file.source, body.decode()))
         return sorted(found)
 
 

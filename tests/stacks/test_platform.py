@@ -57,6 +57,14 @@ def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Pat
         build_platform(App(outdir=str(tmp_path / "cdk.out")), config, read_workloads(tmp_path))
 
 
+def test_refuses_a_workload_whose_name_begins_with_that_of_another(tmp_path: Path) -> None:
+    for name in ("delays", "delays_late", "delayed"):
+        any_workload(tmp_path, name)
+    config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
+    with pytest.raises(ConfigurationError, match="workloads/delays_late: its name begins with the name of workload"):
+        build_platform(App(), config, read_workloads(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
@@ -72,8 +80,7 @@ def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Pat
 )
 def test_refuses_a_workload_that_uses_a_store_its_stage_does_not_have(asked: dict[str, Any], message: str) -> None:
     orders = next(workload for workload in read_workloads(FOLDER) if workload.name == "orders")
-    alone = {"dataset": {"accumulate": False}}
-    content = merged(orders.model_dump(mode="json", exclude_unset=True), {**alone, **asked})
+    content = merged(orders.model_dump(mode="json", exclude_unset=True), asked)
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         build_platform(App(), config, [WorkloadFile.parse(content)])
