@@ -151,8 +151,8 @@ def _check_names(names: Iterable[str]) -> None:
         longer = [other for other in ordered if other.startswith(f"{name}_")]
         if longer:
             raise ConfigurationError(
-                f"workloads/{longer[0]}: its name begins with the name of workload {name!r}, which may do what it likes "
-                f"with everything that is named {name}_…; choose another name"
+                f"workloads/{longer[0]}: its name begins with the name of workload {name!r}, whose permissions cover "
+                f"everything that is named {name}_…; choose another name"
             )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from local.chain import Chain
 from local.executions import Execution
+from tests.end_to_end.habits import Habits
 from tests.end_to_end.lake import query, scanned_bytes
 from tests.end_to_end.live import Live
 from tests.end_to_end.second_project import data_input, land
