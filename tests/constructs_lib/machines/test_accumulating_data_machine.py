@@ -25,6 +25,7 @@ VALIDATION = {
     "quarantined_share": 0,
     "sources": {"flights": {"validated": 1}},
     "rules": [],
+    "drift": {"count": 0, "alarming": 0, "entries": []},
 }
 DAYS = [{"day": f"2013-04-{day:02}", "location": f"s3://curated/{day}/"} for day in (1, 2)]
 

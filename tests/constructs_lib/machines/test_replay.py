@@ -31,7 +31,9 @@ def any_answers(**changed: Any) -> dict[str, Any]:
         "FindOriginal": result({"KeyCount": 1}),
         "ReadOriginal": body(ORIGINAL),
         "ReadOriginalReport": body({"batch_uri": BATCH_URI}),
-        "CheckOriginal": result({"Payload": {"version": VERSION, "as_of": ORIGINAL["as_of"], "inputs": []}}),
+        "CheckOriginal": result(
+            {"Payload": {"version": VERSION, "as_of": ORIGINAL["as_of"], "inputs": [], "parent": "none"}}
+        ),
         "ReplayDataset": result({"JobRunState": "SUCCEEDED"}),
         "ReadReplayed": body({"phases": {"splitting": SPLITS}}),
         "RecordReplay": result({}),
@@ -137,7 +139,7 @@ def test_says_what_is_another_one_now(
 
 
 def test_says_when_the_landed_files_are_others_now(definition: dict[str, Any], walk: Any) -> None:
-    checked = result({"Payload": {"version": "e" * 32}})
+    checked = result({"Payload": {"version": "e" * 32, "parent": "none"}})
     done = walk(definition, GIVEN, any_answers(CheckOriginal=checked), name=RUN_ID)
     assert (done.status, done.error) == ("FAILED", "NotReplayable")
     assert done.cause == f"the batch at {BATCH_URI} now makes version {'e' * 32}, it made {VERSION}"
