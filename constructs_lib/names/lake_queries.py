@@ -76,6 +76,13 @@ def lake_queries(stage: str, workload: WorkloadFile) -> tuple[LakeQuery, ...]:
             curated,
             _missing_values(stage, workload),
         ),
+        LakeQuery(
+            "datasets",
+            "Every published dataset, the newest first, and where its manifest is",
+            curated,
+            f"SELECT version, as_of, manifest_uri\nFROM {_table(stage, 'curated', workload, 'datasets')}\n"
+            "ORDER BY as_of DESC",
+        ),
     )
 
 

@@ -85,13 +85,14 @@ def test_a_data_engineer_runs_every_saved_query(live: Live, demo: Demo, engineer
         "target-balance",
         "target-by-day",
         "missing-values",
+        "datasets",
     }
     versions = {entry["version"] for entry in index(live)}
     firsts = {
         name: engineer.ask(query["Database"], counted(name, query["QueryString"])) for name, query in saved.items()
     }
     assert int(firsts["quarantine-by-reason"]) >= 0
-    for name in ("target-balance", "newest-features", "missing-values"):
+    for name in ("target-balance", "newest-features", "missing-values", "datasets"):
         assert firsts[name] in versions, name
     assert firsts["rows-per-version"] == "curated"
     assert firsts["target-by-day"].startswith("2013-")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from constructs_lib.names.lake_queries import lake_queries
-from constructs_lib.names.naming import database_name, table_name
+from constructs_lib.names.naming import INDEX_COLUMNS, database_name, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from tests.local.glue.test_athena_queries import Workspace
 
@@ -49,6 +49,7 @@ class Stage(Workspace):
             columns = WORKLOAD.quarantine_columns(source)
             self._table("quarantine", source, columns, {"old": range(1), "new": range(2)}, {"_reasons": reasons})
         self._table("curated", "features", WORKLOAD.curated_columns(), {"old": range(4), "new": range(2, 8)})
+        self._table("curated", "datasets", dict.fromkeys(INDEX_COLUMNS, "string"), {"old": range(1), "new": range(2)})
 
     def _table(
         self,
