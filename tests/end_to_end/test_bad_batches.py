@@ -177,7 +177,7 @@ FAULTS = (
         "absent-source",
         lambda batch: Delivery.of(replace(batch, files=batch.files[:-1])),
         "BadBatch",
-        ("no file of source airlines; a batch holds every source of its workload",),
+        ("no file of source airlines; this batch has to hold ",),
     ),
     Fault(
         "key-leaves-the-folder",

@@ -104,7 +104,13 @@ _BATCH = {"version": NOTHING, "as_of": "2014-01-01T00:00:00Z"}
 _CRAWL = part("data", "StartCrawler", {}, branch=0)
 _PREPARE = part("data", "PrepareDataset", _BATCH, lambda scene: scene.data_input, branch=1)
 _PUBLISH = part("data", "PublishDataset", {"version": NOTHING, "candidate": {}})
-_FIGURES = {"rows_in": 1, "rows_validated": 1, "rows_quarantined": 0, "quarantined_share": 0}
+_FIGURES = {
+    "rows_in": 1,
+    "rows_validated": 1,
+    "rows_quarantined": 0,
+    "quarantined_share": 0,
+    "drift": {"alarming": 0},
+}
 
 DATA = [
     Needed("DataMachine", ("lambda:InvokeFunction",), _PUBLISHED),
