@@ -53,6 +53,7 @@ from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.drift import find_drift, handling_of
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.landing import stage
+from gapless_glue.no_code import Handover, hand_over, take_over, write_handover, write_returned
 from gapless_glue.profile import profile
 from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
@@ -89,6 +90,8 @@ class Options:
         as_of: The instant that stands for now, ISO 8601 with an offset.
         engine: Names the code and engine that make the dataset; part of the version.
         parent: The version of the dataset that the batch is added to, or ``none``.
+        returned_uri: Where the features are that a recipe or flow made of what an earlier run of the attempt handed
+            over. Default: this is the first run.
     """
 
     batch_uri: str
@@ -103,6 +106,7 @@ class Options:
     curated_uri: str
     datasets_uri: str
     parent: str = NO_PARENT
+    returned_uri: str = ""
 
     @property
     def run(self) -> str:
@@ -192,11 +196,16 @@ def run(spark: SparkSession, options: Options) -> None:
             rules = parse_rules(bundle.rules, contract)
             parent = load_parent(options.datasets_uri, options.parent)
         job = Job(spark, options, contract, bundle, batch, rules, clock, parent)
+        if options.returned_uri:
+            go_on(job)
+            return
         validation = validate(job)
-        if validation.accepted(contract.max_quarantined_share):
-            prepare(job, validation)
+        if not validation.accepted(contract.max_quarantined_share):
+            write_report(job, report_of(validation), no_phases())
+        elif contract.features_by is not None:
+            make_way(job, report_of(validation))
         else:
-            write_report(job, validation, no_phases())
+            prepare(job, report_of(validation))
 
 
 def configure(spark: SparkSession) -> None:
@@ -281,15 +290,37 @@ def data_files(folder_uri: str) -> list[str]:
     return [uri.removeprefix(folder_uri) for uri in uris if uri.endswith(".parquet")]
 
 
-def prepare(job: Job, validation: Validation) -> None:
-    """Writes curated features, the three splits, profile, report and candidate manifest."""
+def make_way(job: Job, validation: Mapping[str, Any]) -> None:
+    """Ends the first of two runs: hands rows over to the recipe or flow that makes the features."""
+    with job.clock.phase("handover"):
+        folder, as_of = job.options.zone("curated", "handover"), parse_instant(job.options.as_of)
+        dropped = hand_over(job.contract, job.bundle, validated_tables(job), as_of, f"{folder}in/")
+    write_handover(job.options.dataset_uri, Handover(validation, dropped, job.clock.seconds))
+
+
+def go_on(job: Job) -> None:
+    """Begins the second of two runs: takes over where the first one ended, and goes on as a single run does."""
+    handover = take_over(job.options.dataset_uri)
+    job.clock.seconds = {**handover.seconds, **{f"{name}_again": took for name, took in job.clock.seconds.items()}}
+    prepare(job, handover.validation, handover.dropped)
+    folder = job.options.zone("curated", "handover")
+    store.store_of(folder).remove(folder)
+
+
+def prepare(job: Job, validation: Mapping[str, Any], handed: Mapping[str | None, int] | None = None) -> None:
+    """Writes curated features, the three splits, profile, report and candidate manifest.
+
+    Args:
+        validation: The validation's part of the report.
+        handed: Rows per reason for dropping them, as an earlier run handed them over. Default: there was none.
+    """
     more: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     if job.contract.accumulates:
         dropped, curated, splits, more, figures = add_to_parent(job)
     else:
         with job.clock.phase("cleaning"):
-            dropped = write_curated(job)
+            dropped = write_curated(job) if handed is None else write_back(job, handed)
             curated = read_dataset(job, job.options.zone("curated", "features"))
         with job.clock.phase("splitting"):
             plans = plan_curated(job, curated, dropped)
@@ -300,7 +331,7 @@ def prepare(job: Job, validation: Validation) -> None:
         write_json(f"{job.options.dataset_uri}profile.json", {"version": job.options.version, **described})
     phases = {
         "exploration": exploration(job, described),
-        "cleaning": cleaning(validation.sources[job.contract.primary].validated, dropped),
+        "cleaning": cleaning(validated_rows(job, validation), dropped),
         "splitting": {split.plan.name: split_report(split) for split in splits},
         **figures,
     }
@@ -314,14 +345,26 @@ def write_curated(job: Job) -> dict[str | None, int]:
     return write_features(job.contract, job.bundle, validated_tables(job), parse_instant(job.options.as_of), folder)
 
 
-def check_kept(job: Job, validation: Validation, dropped: Mapping[str | None, int]) -> None:
+def write_back(job: Job, handed: Mapping[str | None, int]) -> Mapping[str | None, int]:
+    """Writes the features that came back; returns rows per reason for dropping them."""
+    options = job.options
+    handed_uri, folder = f"{options.zone('curated', 'handover')}in/", options.zone("curated", "features")
+    write_returned(job.spark, job.contract, handed_uri, options.returned_uri, handed.get(None, 0), folder)
+    return handed
+
+
+def validated_rows(job: Job, validation: Mapping[str, Any]) -> int:
+    """How many rows of the primary source are valid."""
+    return int(validation["sources"][job.contract.primary]["validated"])
+
+
+def check_kept(job: Job, validation: Mapping[str, Any], dropped: Mapping[str | None, int]) -> None:
     """Holds what became of the primary source's rows against how many there were.
 
     Raises:
         RowsLost: They did not all come through.
     """
-    primary = job.contract.primary
-    validated = validation.sources[primary].validated
+    primary, validated = job.contract.primary, validated_rows(job, validation)
     if sum(dropped.values()) != validated:
         raise RowsLost(f"{validated} rows of {primary} were validated, derive gave {sum(dropped.values())}")
 
@@ -444,7 +487,7 @@ def no_phases() -> dict[str, Any]:
     }
 
 
-def write_report(job: Job, validation: Validation, phases: Mapping[str, Any]) -> None:
+def write_report(job: Job, validation: Mapping[str, Any], phases: Mapping[str, Any]) -> None:
     """Writes ``report.json``."""
     report = {
         "version": job.options.version,
@@ -452,7 +495,7 @@ def write_report(job: Job, validation: Validation, phases: Mapping[str, Any]) ->
         "as_of": canonical_instant(job.options.as_of),
         "batch_uri": job.options.batch_uri,
         "seconds": job.clock.seconds,
-        "phases": {"validation": report_of(validation), **phases},
+        "phases": {"validation": validation, **phases},
     }
     write_json(f"{job.options.dataset_uri}report.json", report)
 

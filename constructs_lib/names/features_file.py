@@ -200,7 +200,9 @@ def _source_name(node: Mapping[str, Any]) -> str:
     definition = _definition(node)
     place = definition.get("s3ExecutionContext")
     if definition.get("datasetSourceType") != "S3" or not isinstance(place, dict):
-        raise ValueError(f"node {node['node_id']}: a source must be S3, was {shown(definition.get('datasetSourceType'))}")
+        raise ValueError(
+            f"node {node['node_id']}: a source must be S3, was {shown(definition.get('datasetSourceType'))}"
+        )
     kind = place.get("s3ContentType")
     if not isinstance(kind, str) or kind.lower() != "parquet":
         raise ValueError(f"node {node['node_id']}: a source must be of content type parquet, was {shown(kind)}")

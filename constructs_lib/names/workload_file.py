@@ -396,8 +396,8 @@ class WorkloadFile(Part):
             )
         if self.preparation.features is not None:
             raise ValueError(
-                f"dataset.accumulate: does not go together with preparation.features: {self.preparation.features.kind}, "
-                "for rows of earlier batches may have to be made anew"
+                "dataset.accumulate: does not go together with preparation.features: "
+                f"{self.preparation.features.kind}, for rows of earlier batches may have to be made anew"
             )
 
     def _check_role(self, field: str, wanted: str) -> None:

@@ -87,6 +87,8 @@ class Contract:
         accumulates: Whether a batch holds only what is new, and a dataset what earlier batches brought as well.
         repeats_within_days: How many days the events of two rows with one key may lie apart for the later batch's row
             to take the place of the other.
+        features_by: What makes the features in place of ``features.py``: ``databrew_recipe``, ``data_wrangler_flow`` or
+            None.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Contract:
     accumulates: bool
     repeats_within_days: int
     digest: str
+    features_by: str | None = None
 
     @property
     def primary_source(self) -> Source:
@@ -132,6 +135,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         accumulates=dataset["accumulate"],
         repeats_within_days=dataset["repeats_within_days"],
         digest=contract_digest(content),
+        features_by=content["features_by"]["kind"] if "features_by" in content else None,
     )
 
 
