@@ -43,12 +43,14 @@ from constructs_lib.machines.common import (
     run_record,
     text,
 )
+from constructs_lib.machines.no_code import FeatureRun, make_features
 from constructs_lib.names import metrics
 from constructs_lib.names.naming import table_name
 
 FINAL_ERRORS = (
     "BadBatch",
     "BadBundle",
+    "BadFeatures",
     "BadParent",
     "BadRules",
     "BadSchema",
@@ -82,6 +84,7 @@ class DataParts:
         accumulates: Whether a batch is added to the dataset before it. Default: it stands alone.
         warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
         views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
+        features: What makes the features between two runs of the job. Default: the job does, in one run.
     """
 
     check_batch_arn: str
@@ -96,6 +99,7 @@ class DataParts:
     accumulates: bool = False
     warehouse_machine_arn: str | None = None
     views_job_name: str | None = None
+    features: FeatureRun | None = None
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:
@@ -219,32 +223,78 @@ def crawl_deadline() -> str:
 
 def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
     """Runs the job that reads, validates, cleans, joins and splits, and writes a candidate under its own attempt."""
-    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
     return {
-        "PrepareDataset": task(
-            "glue:startJobRun.sync",
-            {
-                "JobName": p.job_name,
-                "Timeout": p.job_minutes,
-                "Arguments": {
-                    "--batch_uri": jsonata("$states.input.batch_uri"),
-                    "--contract_uri": p.contract_uri,
-                    "--bundle_uri": jsonata("$states.input.bundle.uri"),
-                    "--version": jsonata("$version"),
-                    "--attempt": jsonata(attempt()),
-                    "--as_of": jsonata("$as_of"),
-                    "--engine": p.engine,
-                    **({"--parent": jsonata("$parent")} if p.accumulates else {}),
-                    **locations,
-                },
+        "PrepareDataset": job_run(
+            s, p, {"--attempt": jsonata(attempt())}, assign={"prepared_attempt": jsonata(attempt())}
+        ),
+        **features_without_code(s, p),
+        "Prepared": succeed({"attempt": jsonata("$prepared_attempt")}),
+        "PreparationFailed": raise_again("preparation_failure"),
+    }
+
+
+def job_run(
+    s: Surroundings, p: DataParts, more: Mapping[str, str], *, assign: Mapping[str, str] | None = None
+) -> State:
+    """Runs the data job and waits for the end.
+
+    Args:
+        more: Arguments of this run beside those that every run has.
+        assign: Variables to set afterwards. Default: none.
+    """
+    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
+    return task(
+        "glue:startJobRun.sync",
+        {
+            "JobName": p.job_name,
+            "Timeout": p.job_minutes,
+            "Arguments": {
+                "--batch_uri": jsonata("$states.input.batch_uri"),
+                "--contract_uri": p.contract_uri,
+                "--bundle_uri": jsonata("$states.input.bundle.uri"),
+                "--version": jsonata("$version"),
+                "--as_of": jsonata("$as_of"),
+                "--engine": p.engine,
+                **({"--parent": jsonata("$parent")} if p.accumulates else {}),
+                **locations,
+                **more,
             },
-            timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
-            assign={"prepared_attempt": jsonata(attempt())},
+        },
+        timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
+        assign=assign,
+        on_failure="PreparationFailed",
+        failure="preparation_failure",
+    )
+
+
+def features_without_code(s: Surroundings, p: DataParts) -> dict[str, State]:
+    """Lets a recipe or a flow make the features of what the job handed over, and runs the job again with them.
+
+    A batch that the job refuses is not handed over; its report says why.
+    """
+    if p.features is None:
+        return {}
+    making = make_features(s, p.features, following="TakeFeatures", failed="PreparationFailed")
+    return {
+        "FindHandover": task(
+            "aws-sdk:s3:listObjectsV2",
+            {
+                "Bucket": p.buckets["datasets"],
+                "Prefix": jsonata(f"'{s.workload}/' & $version & '/attempt=' & $prepared_attempt & '/handover.json'"),
+                "MaxKeys": 1,
+                "ExpectedBucketOwner": s.account,
+            },
+            timeout=CALL_SECONDS,
+            assign={"handed_over": jsonata("$states.result.KeyCount > 0")},
+            retry_also=UNNAMED_S3,
             on_failure="PreparationFailed",
             failure="preparation_failure",
         ),
-        "Prepared": succeed({"attempt": jsonata("$prepared_attempt")}),
-        "PreparationFailed": raise_again("preparation_failure"),
+        "HandedOver": choice([("$handed_over", next(iter(making)))], default="Prepared"),
+        **making,
+        "TakeFeatures": job_run(
+            s, p, {"--attempt": jsonata("$prepared_attempt"), "--returned_uri": jsonata("$returned_uri")}
+        ),
     }
 
 
