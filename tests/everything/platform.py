@@ -27,6 +27,7 @@ STAGE: dict[str, Any] = {
 ONLY_ON_AWS: dict[str, Any] = {
     "name": "orders_stores",
     "dataset": {"accumulate": False},
+    "preparation": {"features": {"data_wrangler_flow": "orders.flow", "output_node": "33333333-joined"}},
     "training": {"read_from": "lustre"},
     "warehouse": {
         "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.orders_stores_features GROUP BY region"}
@@ -51,7 +52,12 @@ def everything_config() -> PlatformConfig:
 def everything_workloads() -> tuple[WorkloadFile, ...]:
     """The workload ``orders``, and another one with what there is only on AWS."""
     local = read_workloads(FOLDER)
-    return (*local, *(WorkloadFile.parse(merged(_content(each), ONLY_ON_AWS)) for each in local))
+    return (*local, *(with_settings(each, ONLY_ON_AWS) for each in local))
+
+
+def with_settings(workload: WorkloadFile, more: dict[str, Any]) -> WorkloadFile:
+    """A workload with more settings; recipes and flows are those under ``no_code``."""
+    return WorkloadFile.parse(merged(_content(workload), more), folder=FOLDER / "no_code")
 
 
 def merged(content: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
