@@ -117,7 +117,7 @@ class NoCode(Part):
         sources, read = list(sources), self.flow_sources
         for name in read:
             if name not in sources:
-                raise ValueError(f"{self.kind}: {self.file} reads {unknown(name, sources, 'source')}")
+                raise ValueError(f"{self.kind}: {self.file}: what it reads: {unknown(name, sources, 'source')}")
         if primary not in read:
             raise ValueError(f"{self.kind}: {self.file} does not read the primary source {primary!r}")
 

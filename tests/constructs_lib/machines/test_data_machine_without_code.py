@@ -244,5 +244,8 @@ def test_features_that_are_wrong_are_wrong_again_but_a_lost_race_is_not(
 
 
 def test_a_redriven_run_hands_over_anew(recipe: dict[str, Any], walk: Any) -> None:
-    done = walk(recipe, GIVEN, any_answers(), redrives=1)
+    lost = [*failed("States.TaskFailed", "the worker was lost"), *result({})]
+    done = walk(recipe, GIVEN, any_answers(TakeFeatures=lost), redrives=1)
+    assert done.status == "SUCCEEDED"
     assert done.arguments("MakeFeatures")["Name"] == f"dev-flight-delays-features-{RUN_ID}-1-0"
+    assert done.arguments("TakeFeatures")["Arguments"]["--attempt"] == f"{RUN_ID}-1-0"
