@@ -35,6 +35,10 @@ from gapless_glue.dataset import (
 from gapless_glue.errors import BadBundle, BadFeatures, RowsLost, TakenOver, TooFewRows
 
 
+SUCCESS_MARKER = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
+"""Spark's setting of whether a folder gets an empty file ``_SUCCESS``, which not every reader of a folder passes over."""
+
+
 @dataclass(frozen=True)
 class Handover:
     """What the second run must know of the first.
@@ -74,7 +78,7 @@ def hand_over(
         raise TooFewRows(f"no row of the batch can be used: {json.dumps(dropped)}")
     usable = primary.filter(F.col(DROPPED).isNull()).drop(DROPPED)
     for name, rows in (known_in_time(contract, tables) | {contract.primary: usable}).items():
-        rows.write.mode("overwrite").parquet(f"{folder_uri}{name}")
+        rows.write.mode("overwrite").option(SUCCESS_MARKER, "false").parquet(f"{folder_uri}{name}")
     return dropped
 
 
