@@ -34,9 +34,8 @@ from gapless_glue.dataset import (
 )
 from gapless_glue.errors import BadBundle, BadFeatures, RowsLost, TakenOver, TooFewRows
 
-
 SUCCESS_MARKER = "mapreduce.fileoutputcommitter.marksuccessfuljobs"
-"""Spark's setting of whether a folder gets an empty file ``_SUCCESS``, which not every reader of a folder passes over."""
+"""Spark's setting of whether a folder gets an empty file ``_SUCCESS``, which is no Parquet."""
 
 
 @dataclass(frozen=True)
