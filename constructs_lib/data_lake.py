@@ -23,6 +23,9 @@ from constructs_lib.tables import RecordTable
 Zone = Literal["landing", "validated", "quarantine", "curated", "datasets", "artefacts"]
 """Everything that has a bucket; the first four have a catalogue database too."""
 
+RETIRED_TAG = "gapless:retired"
+"""Key of the tag (value ``true``) on rows of datasets that nobody needs any more."""
+
 CatalogueZone = Literal["landing", "validated", "quarantine", "curated"]
 
 _READ_TABLES = (
@@ -54,6 +57,7 @@ class DataLake(Construct):
         stage: What the names of databases, workgroup and security configuration start with.
         log_retention_days: How long access logs are kept, in days. Default: a year.
         removal_policy: What happens to data when the stack goes. Default: it stays.
+        expires_retired: Whether rows of retired datasets, those tagged so, are removed. Default: they stay.
         administrator: ARN of the role that administers Lake Formation, under which IAM alone then opens no table of the
             lake. Default: IAM alone decides.
 
@@ -78,6 +82,7 @@ class DataLake(Construct):
         stage: str,
         log_retention_days: int = 365,
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        expires_retired: bool = False,
         administrator: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -91,7 +96,7 @@ class DataLake(Construct):
         self.validated = self._bucket("Validated")
         self.quarantine = self._bucket("Quarantine")
         self.curated = self._bucket("Curated")
-        self.datasets = self._bucket("Datasets")
+        self.datasets = self._bucket("Datasets", expire_tagged=RETIRED_TAG if expires_retired else None)
         self.artefacts = self._bucket("Artefacts")
         self.query_results = self._bucket("QueryResults", expire_after_days=30, keep_replaced_days=1)
         self.buckets: Mapping[Zone, s3.Bucket] = {
@@ -121,20 +126,25 @@ class DataLake(Construct):
     def grant_read(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody list and read the objects of a zone under a prefix.
 
-        Listing is allowed under the prefix. Asking for an object that does not exist carries no prefix, and S3 says
-        "not found" only to those who may list: hence the condition holds only where there is a prefix.
-
         Raises:
             ValueError: The prefix does not end in ``/``.
         """
         grant(grantee, ["s3:GetObject"], self._objects(zone, prefix))
+        self.grant_list(grantee, zone, prefix)
+        grant(grantee, READ_ACTIONS, self._key_arn)
+
+    def grant_list(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody see which objects of a zone there are under a prefix, which ends in ``/``.
+
+        Asking for an object that does not exist carries no prefix, and S3 says "not found" only to those who may list:
+        hence the condition holds only where there is a prefix.
+        """
         grant(
             grantee,
             ["s3:ListBucket", "s3:GetBucketLocation"],
             self._bucket_arns[zone],
             conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}*", prefix.rstrip("/")]}},
         )
-        grant(grantee, READ_ACTIONS, self._key_arn)
 
     def grant_write(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody write objects of a zone under a prefix; reading and deleting them are other grants.
@@ -159,6 +169,14 @@ class DataLake(Construct):
         """
         grant(grantee, ["s3:DeleteObject"], self._objects(zone, prefix))
 
+    def grant_mark(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets somebody put tags on objects of a zone under a prefix and take them away, by which a lifecycle may go.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        grant(grantee, ["s3:PutObjectTagging", "s3:DeleteObjectTagging"], self._objects(zone, prefix))
+
     def grant_spark(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets a Spark job keep tables of a zone under a prefix: reading, writing and deleting them.
 
@@ -177,6 +195,20 @@ class DataLake(Construct):
         markers = [f"{folder}_$folder$" for folder in folders]
         grant(grantee, ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], *markers)
         grant(grantee, ["s3:ListBucketMultipartUploads"], self._bucket_arns[zone])
+
+    def grant_history(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
+        """Lets the Feature Store write the history of a group under a prefix; it looks at the bucket's ACL first.
+
+        Raises:
+            ValueError: The prefix does not end in ``/``.
+        """
+        self.grant_write(grantee, zone, prefix)
+        grant(grantee, ["s3:PutObjectAcl"], self._objects(zone, prefix))
+        grant(grantee, ["s3:GetBucketAcl"], self._bucket_arns[zone])
+
+    def grant_key(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody read what a service keeps under the lake's key outside its buckets."""
+        grant(grantee, READ_ACTIONS, self._key_arn)
 
     def grant_table(self, grantee: iam.IGrantable, table: dynamodb.Table, *actions: str) -> None:
         """Lets somebody do the given DynamoDB actions on one of the lake's tables.
@@ -216,13 +248,21 @@ class DataLake(Construct):
             raise ValueError(f"prefix must end in '/' and not start with it, got: {prefix!r}")
         return f"{self._bucket_arns[zone]}/{prefix}*"
 
-    def _bucket(self, name: str, *, expire_after_days: int | None = None, keep_replaced_days: int = 90) -> s3.Bucket:
+    def _bucket(
+        self,
+        name: str,
+        *,
+        expire_after_days: int | None = None,
+        expire_tagged: str | None = None,
+        keep_replaced_days: int = 90,
+    ) -> s3.Bucket:
         return ZoneBucket(
             self,
             name,
             key=self.key,
             access_logs=self._access_logs,
             expire_after_days=expire_after_days,
+            expire_tagged=expire_tagged,
             keep_replaced_days=keep_replaced_days,
             removal_policy=self._removal_policy,
         )

@@ -25,13 +25,19 @@ class EventIntake(Construct):
 
     Rules put events on one queue. The function takes them in small batches and says which it could not handle; those
     come again, five times in all, then they lie in the dead-letter queue for 14 days. Events that cannot be put on the
-    queue go there as well.
+    queue go there as well. What lies there is done again by moving it back: ``aws sqs start-message-move-task``.
 
     Args:
         patterns: Rule id to event pattern, on the default bus.
         starter: The function; gets SQS messages whose bodies are the events.
         starter_timeout_seconds: Its time limit; a message is hidden six times as long.
         alarms: Whom to tell when events wait too long or were given up, or why nobody is told.
+        schedules: Rule id to a schedule such as ``rate(1 hour)``, at which an event comes by itself. Default: none.
+        failures: Rule id to a pattern of events that tell of something that failed elsewhere: they lie in the
+            dead-letter queue until somebody moves them. Default: none.
+        batch_size: Events that the function gets at once, at most. Default: ten.
+        waiting_minutes: For how long an event may wait before somebody is told. Default: 15 minutes.
+        lost: What is not done when events are given up, for the alarm.
 
     Attributes:
         queue_url, queue_arn, dead_letter_queue_url, dead_letter_queue_arn: Of the queues.
@@ -47,6 +53,11 @@ class EventIntake(Construct):
         starter: PythonFunction,
         starter_timeout_seconds: int,
         alarms: Alarms,
+        schedules: Mapping[str, str] | None = None,
+        failures: Mapping[str, Mapping[str, Any]] | None = None,
+        batch_size: int = 10,
+        waiting_minutes: int = 15,
+        lost: str = "a batch or an approval was not started",
     ) -> None:
         super().__init__(scope, construct_id)
         dead = sqs.CfnQueue(self, "DeadLetterQueue", message_retention_period=14 * _DAY, sqs_managed_sse_enabled=True)
@@ -62,20 +73,27 @@ class EventIntake(Construct):
         self.queue_arn: str = queue.attr_arn
         self.dead_letter_queue_url: str = dead.ref
         self.dead_letter_queue_arn: str = dead.attr_arn
-        rules = [self._rule(name, pattern) for name, pattern in patterns.items()]
+        rules = [self._rule(name, event_pattern=dict(pattern)) for name, pattern in patterns.items()]
+        rules += [self._rule(name, schedule_expression=each) for name, each in (schedules or {}).items()]
+        rules += [
+            self._rule(name, to=dead.attr_arn, event_pattern=dict(each)) for name, each in (failures or {}).items()
+        ]
         for name, target in (("QueuePolicy", queue), ("DeadLetterQueuePolicy", dead)):
             sqs.CfnQueuePolicy(
-                self, name, queues=[target.ref], policy_document=_policy(target.attr_arn, [r.attr_arn for r in rules])
+                self,
+                name,
+                queues=[target.ref],
+                policy_document=queue_policy(target.attr_arn, [r.attr_arn for r in rules]),
             )
-        self._feed(starter)
+        self._feed(starter, batch_size)
         self.alarms: list[cloudwatch.CfnAlarm] = [
             *watch(
                 self,
                 "GivenUp",
                 alarms=alarms,
                 watched=dead,
-                metric=_metric(dead, "ApproximateNumberOfMessagesVisible"),
-                description="Events were given up: a batch or an approval was not started",
+                metric=queue_metric(dead, "ApproximateNumberOfMessagesVisible"),
+                description=f"Events were given up: {lost}",
                 runbook="Read the dead-letter queue and the starter's log; when mended, move the messages back",
             ),
             *watch(
@@ -83,24 +101,24 @@ class EventIntake(Construct):
                 "Waiting",
                 alarms=alarms,
                 watched=queue,
-                metric=_metric(queue, "ApproximateAgeOfOldestMessage"),
-                threshold=15 * 60,
-                description="An event has waited for more than 15 minutes to be started",
+                metric=queue_metric(queue, "ApproximateAgeOfOldestMessage"),
+                threshold=waiting_minutes * 60,
+                description=f"An event has waited for more than {waiting_minutes} minutes to be started",
                 runbook="Read the starter's log; is it throttled, or is its event source switched off",
             ),
         ]
 
-    def _rule(self, name: str, pattern: Mapping[str, Any]) -> events.CfnRule:
+    def _rule(self, name: str, *, to: str | None = None, **when: Any) -> events.CfnRule:
         rule = events.CfnRule
         return rule(
             self,
             name,
-            event_pattern=dict(pattern),
+            **when,
             state="ENABLED",
             targets=[
                 rule.TargetProperty(
                     id="Queue",
-                    arn=self.queue_arn,
+                    arn=to if to is not None else self.queue_arn,
                     dead_letter_config=rule.DeadLetterConfigProperty(arn=self.dead_letter_queue_arn),
                     retry_policy=rule.RetryPolicyProperty(
                         maximum_event_age_in_seconds=_DAY, maximum_retry_attempts=185
@@ -109,7 +127,7 @@ class EventIntake(Construct):
             ],
         )
 
-    def _feed(self, starter: PythonFunction) -> None:
+    def _feed(self, starter: PythonFunction, batch_size: int) -> None:
         grant(
             starter,
             ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
@@ -120,18 +138,20 @@ class EventIntake(Construct):
             "Mapping",
             event_source_arn=self.queue_arn,
             function_name=starter.function_name,
-            batch_size=10,
+            batch_size=batch_size,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=2),
         )
         starter.role.come_before(mapping)
 
 
-def _metric(queue: sqs.CfnQueue, name: str) -> Metric:
+def queue_metric(queue: sqs.CfnQueue, name: str) -> Metric:
+    """Returns a metric of a queue, the largest value of each minute."""
     return Metric("AWS/SQS", name, {"QueueName": queue.attr_queue_name}, statistic="Maximum", period_seconds=60)
 
 
-def _policy(queue_arn: str, rule_arns: Sequence[str]) -> dict[str, Any]:
+def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> dict[str, Any]:
+    """Returns the policy of a queue to which only these rules send, and only over TLS."""
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -45,7 +45,14 @@ class LakeGovernance(Construct):
         bucket_arns: dict[str, str] = {
             zone: bucket.bucket_arn for zone, bucket in lake.buckets.items() if zone in lake.databases
         }
-        locations = LakeLocations(self, "Locations", bucket_arns=bucket_arns, key=lake.key, workloads=workloads)
+        locations = LakeLocations(
+            self,
+            "Locations",
+            bucket_arns=bucket_arns,
+            datasets_arn=lake.datasets.bucket_arn,
+            key=lake.key,
+            workloads=workloads,
+        )
         tags: list[CfnResource] = []
         for zone in ZONES:
             database, location = lake.database_resources[zone], locations.locations[zone]
@@ -55,10 +62,10 @@ class LakeGovernance(Construct):
             )
             tag.add_resource_dependency(location)
             tags.append(tag)
-            access = grant_location(
-                self, f"{zone.capitalize()}Tables", principal=administrator, location_arn=bucket_arns[zone]
-            )
-            access.add_resource_dependency(location)
+            self._let_define_tables(zone, administrator, bucket_arns[zone], location)
+        indexes = locations.locations["datasets"]
+        indexes.add_resource_dependency(lake.database_resources["curated"])
+        self._let_define_tables("datasets", administrator, lake.datasets.bucket_arn, indexes)
         self.personas = Personas(
             self,
             "Personas",
@@ -68,6 +75,11 @@ class LakeGovernance(Construct):
             workloads=workloads,
         )
         self._grant_personas(stage, workloads, tags)
+
+    def _let_define_tables(self, place: str, administrator: str, location_arn: str, location: CfnResource) -> None:
+        name = f"{place.capitalize()}Tables"
+        access = grant_location(self, name, principal=administrator, location_arn=location_arn)
+        access.add_resource_dependency(location)
 
     def _grant_personas(self, stage: str, workloads: Sequence[str], tags: Sequence[CfnResource]) -> None:
         for persona in PERSONAS:

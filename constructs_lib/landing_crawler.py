@@ -17,6 +17,9 @@ from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.failure_alarm import watch
 from constructs_lib.grants import GLUE_ENCRYPTION, ServiceRole, acknowledge, arn, grant
 
+_NOT_CRAWLED = ["**/_batch.json", "incoming/**", "pulled/**", "failed/**"]
+"""What says which files there are, and files on their way, relative to the location."""
+
 
 @jsii.implements(iam.IGrantable)
 class LandingCrawler(Construct):
@@ -71,9 +74,7 @@ class LandingCrawler(Construct):
             database_name=database,
             table_prefix=table_prefix,
             targets=glue.CfnCrawler.TargetsProperty(
-                s3_targets=[
-                    glue.CfnCrawler.S3TargetProperty(path=location, exclusions=["**/_batch.json"], sample_size=10)
-                ]
+                s3_targets=[glue.CfnCrawler.S3TargetProperty(path=location, exclusions=_NOT_CRAWLED, sample_size=10)]
             ),
             recrawl_policy=glue.CfnCrawler.RecrawlPolicyProperty(recrawl_behavior="CRAWL_NEW_FOLDERS_ONLY"),
             schema_change_policy=glue.CfnCrawler.SchemaChangePolicyProperty(

@@ -51,6 +51,11 @@ class ModelRegistry(Construct):
         """Lets somebody read what is registered about a version."""
         grant(grantee, ["sagemaker:DescribeModelPackage"], self.package_arns)
 
+    def grant_list(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody find all versions and read what is registered about them."""
+        self.grant_describe(grantee)
+        grant(grantee, ["sagemaker:ListModelPackages"], self.group_arn, self.package_arns)
+
     def grant_serve(self, grantee: iam.IGrantable) -> None:
         """Lets somebody make models of versions; SageMaker asks for it on the version as well as on the model."""
         self.grant_describe(grantee)
@@ -67,10 +72,10 @@ class ModelRegistry(Construct):
 
     def grant_register(self, grantee: iam.IGrantable) -> None:
         """Lets somebody list, register and approve versions."""
-        self.grant_describe(grantee)
+        self.grant_list(grantee)
         grant(
             grantee,
-            ["sagemaker:CreateModelPackage", "sagemaker:ListModelPackages", "sagemaker:UpdateModelPackage"],
+            ["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"],
             self.group_arn,
             self.package_arns,
         )

@@ -31,6 +31,7 @@ INTERFACE_ENDPOINTS = (
     "events",
     "sqs",
     "sns",
+    "secretsmanager",
 )
 """Services that get an interface endpoint where they are switched on."""
 

@@ -10,7 +10,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from constructs_lib.grants import acknowledge, arn, grant
-from constructs_lib.names.governance import PERSONAS, READ
+from constructs_lib.names.governance import PERSONAS, READ, people_workgroup
 
 _CATALOGUE = (
     "glue:GetDatabase",
@@ -30,6 +30,7 @@ _QUERIES = (
     "athena:ListQueryExecutions",
     "athena:BatchGetQueryExecution",
     "athena:GetWorkGroup",
+    "athena:BatchGetNamedQuery",
     "athena:GetNamedQuery",
     "athena:ListNamedQueries",
 )
@@ -92,7 +93,7 @@ class Personas(Construct):
             *(arn("glue", f"table/{database}/{workload}_*") for database in databases for workload in workloads),
         ]
         self._stage = stage
-        self.workgroup_name = f"{stage}-people"
+        self.workgroup_name = people_workgroup(stage)
         self._define_workgroup(self.workgroup_name)
         self.role_arns: dict[str, str] = {}
         for persona in PERSONAS:

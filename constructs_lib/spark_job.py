@@ -81,6 +81,7 @@ class SparkJob(Construct):
         alarms: Whom to tell when a run fails, or why nobody is told.
         capacity: The compute one run may take. Default: two G.1X workers for at most one hour, three runs at a time.
         arguments: Job arguments that every run has, without ``--``. Default: none.
+        connection: Name of the Glue connection that says where in a network the job runs. Default: in none.
         glue_arguments: Glue's own arguments, with ``--``, such as ``--datalake-formats``. Default: none.
 
     Attributes:
@@ -107,6 +108,7 @@ class SparkJob(Construct):
         alarms: Alarms,
         capacity: Capacity | None = None,
         arguments: Mapping[str, str] | None = None,
+        connection: str | None = None,
         glue_arguments: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -148,6 +150,7 @@ class SparkJob(Construct):
             worker_type=capacity.worker_type,
             number_of_workers=capacity.workers,
             security_configuration=security_configuration,
+            connections=None if connection is None else glue.CfnJob.ConnectionsListProperty(connections=[connection]),
         )
         self._job = job
         self.role.come_before(job)

@@ -16,7 +16,7 @@ from gate.assembly import templates  # noqa: E402
 from gate.nag import check_nag  # noqa: E402
 from gate.template_rules import check_templates  # noqa: E402
 from stacks.config import PlatformConfig, project_context  # noqa: E402
-from stacks.platform import build_platform, read_workloads  # noqa: E402
+from stacks.platform import build_platform, read_rules, read_workloads  # noqa: E402
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
         app = App(context={**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}, outdir=folder)
         config = PlatformConfig.read(app)
         workloads = read_workloads()
-        build_platform(app, config, workloads)
+        build_platform(app, config, workloads, read_rules(workloads))
         findings = check_nag(app, [stage.name for stage in config.stages], [workload.name for workload in workloads])
         synthesised = templates(Path(folder))
         findings += check_templates(synthesised)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,10 @@ from gapless_glue.accumulation import (
     split_manifest,
     write_lists,
 )
+from gapless_glue.around import judge_around
 from gapless_glue.batch import Batch, parse_batch
 from gapless_glue.bundle import Bundle, load_bundle
-from gapless_glue.contract import Contract, Source, load_contract
+from gapless_glue.contract import Contract, Source, parse_contract
 from gapless_glue.dataset import (
     count_hours,
     dataset_columns,
@@ -51,11 +52,13 @@ from gapless_glue.dataset import (
 )
 from gapless_glue.digest import digest_sums, digest_text
 from gapless_glue.drift import find_drift, handling_of
+from gapless_glue.earlier import read_earlier
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
+from gapless_glue.feature_groups import Records, join_groups, write_records
 from gapless_glue.landing import stage
 from gapless_glue.no_code import Handover, hand_over, take_over, write_handover, write_returned
-from gapless_glue.profile import profile
-from gapless_glue.rules import SourceRule, parse_analyzers, parse_rules
+from gapless_glue.profile import compare_with_last, profile
+from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
 from gapless_glue.validation import (
@@ -74,7 +77,9 @@ SESSION = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.compression.codec": "zstd",
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
+MOST_WARNINGS = 20
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,7 @@ def run(spark: SparkSession, options: Options) -> None:
     clock = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         with clock.phase("loading"):
-            contract = load_contract(options.contract_uri)
+            contract = parse_contract(json.loads(store.read(options.contract_uri)))
             bundle = load_bundle(options.bundle_uri, Path(folder))
             batch = load_batch(options, contract)
             check_version(options, contract, bundle, batch)
@@ -209,7 +214,7 @@ def run(spark: SparkSession, options: Options) -> None:
 
 
 def configure(spark: SparkSession) -> None:
-    """Makes every engine read times as UTC, refuse silent overflow and write plain Parquet."""
+    """Makes every engine read times as UTC, refuse silent overflow and write plain Parquet, and look up no callers."""
     for name, value in SESSION.items():
         spark.conf.set(name, value)
 
@@ -257,17 +262,37 @@ def validate(job: Job) -> Validation:
                 name: find_drift(staged_rows(job.spark, f"{staging}{name}/", source), source, staged[name])
                 for name, source in sources.items()
             }
-            for name, source in sources.items():
+            for source in [sources[name] for name in judging_order(sources, rules)]:
+                name = source.name
                 handling = handling_of(drifts[name], staged[name])
                 judged = judged_source(job.spark, f"{staging}{name}/", source, rules, now, handling)
+                judged = judge_around(judged, source, of_source(rules, name), written_before(job, name))
                 write_zones(judged, source, job.options.zone("validated", name), job.options.zone("quarantine", name))
             refused = count_reasons(read_written(job, "quarantine", dict.fromkeys(sources, f"{REASONS} string")))
-            analyzers = parse_analyzers(job.bundle.rules, job.contract)
-            measured = measure_tables(validated_tables(job), rules, now=now, analyzers=analyzers)
+            earlier = read_earlier(job.options.datasets_uri, before=job.options.as_of, rules=rules)
+            measured = measure_tables(
+                validated_tables(job),
+                rules,
+                now=now,
+                analyzers=parse_analyzers(job.bundle.rules, job.contract),
+                history={name: earlier.of_source(name) for name in sources},
+            )
             rows_in = {name: files.rows for name, files in staged.items()}
-            return conclude(job.contract, rules, rows_in, refused, measured, [*chain.from_iterable(drifts.values())])
+            return conclude(
+                job.contract, rules, rows_in, refused, measured, [*chain.from_iterable(drifts.values())], earlier
+            )
     finally:
         store.store_of(staging).remove(staging)
+
+
+def written_before(job: Job, source: str) -> dict[str, DataFrame]:
+    """What the rules of a source can hold its rows against: the valid rows of the other sources, by their names."""
+    if not any(rule.looks_around for rule in of_source(job.rules, source)):
+        return {}
+    nothing = {
+        name: job.spark.createDataFrame([], validated_schema(other)) for name, other in job.contract.sources.items()
+    }
+    return {**nothing, **validated_tables(job)}
 
 
 def validated_tables(job: Job) -> dict[str, DataFrame]:
@@ -294,25 +319,28 @@ def make_way(job: Job, validation: Mapping[str, Any]) -> None:
     """Ends the first of two runs: hands rows over to the recipe or flow that makes the features."""
     with job.clock.phase("handover"):
         folder, as_of = job.options.zone("curated", "handover"), parse_instant(job.options.as_of)
-        dropped = hand_over(job.contract, job.bundle, validated_tables(job), as_of, f"{folder}in/")
-    write_handover(job.options.dataset_uri, Handover(validation, dropped, job.clock.seconds))
+        tables = validated_tables(job)
+        records = write_groups(job, tables)
+        groups = partial(join_groups, job.contract, records=records)
+        dropped = hand_over(job.contract, job.bundle, tables, as_of, f"{folder}in/", more=groups)
+    write_handover(job.options.dataset_uri, Handover(validation, dropped, told_of(records), job.clock.seconds))
 
 
 def go_on(job: Job) -> None:
     """Begins the second of two runs: takes over where the first one ended, and goes on as a single run does."""
     handover = take_over(job.options.dataset_uri)
     job.clock.seconds = {**handover.seconds, **{f"{name}_again": took for name, took in job.clock.seconds.items()}}
-    prepare(job, handover.validation, handover.dropped)
+    prepare(job, handover.validation, handover)
     folder = job.options.zone("curated", "handover")
     store.store_of(folder).remove(folder)
 
 
-def prepare(job: Job, validation: Mapping[str, Any], handed: Mapping[str | None, int] | None = None) -> None:
+def prepare(job: Job, validation: Mapping[str, Any], handover: Handover | None = None) -> None:
     """Writes curated features, the three splits, profile, report and candidate manifest.
 
     Args:
         validation: The validation's part of the report.
-        handed: Rows per reason for dropping them, as an earlier run handed them over. Default: there was none.
+        handover: What an earlier run handed over. Default: there was none.
     """
     more: dict[str, Any] = {}
     figures: dict[str, Any] = {}
@@ -320,7 +348,14 @@ def prepare(job: Job, validation: Mapping[str, Any], handed: Mapping[str | None,
         dropped, curated, splits, more, figures = add_to_parent(job)
     else:
         with job.clock.phase("cleaning"):
-            dropped = write_curated(job) if handed is None else write_back(job, handed)
+            if handover is None:
+                tables = validated_tables(job)
+                records = write_groups(job, tables)
+                more = figures = told_of(records)
+                dropped = write_curated(job, tables, records)
+            else:
+                more = figures = dict(handover.figures)
+                dropped = write_back(job, handover)
             curated = read_dataset(job, job.options.zone("curated", "features"))
         with job.clock.phase("splitting"):
             plans = plan_curated(job, curated, dropped)
@@ -328,7 +363,9 @@ def prepare(job: Job, validation: Mapping[str, Any], handed: Mapping[str | None,
     check_kept(job, validation, dropped)
     with job.clock.phase("exploration"):
         described = profile(curated, job.contract.features, job.contract.target)
-        write_json(f"{job.options.dataset_uri}profile.json", {"version": job.options.version, **described})
+        comparison = compare_with_last(described, job.options.datasets_uri, job.options.as_of)
+        described = {"version": job.options.version, **described, "comparison": comparison}
+        write_json(f"{job.options.dataset_uri}profile.json", described)
     phases = {
         "exploration": exploration(job, described),
         "cleaning": cleaning(validated_rows(job, validation), dropped),
@@ -339,18 +376,35 @@ def prepare(job: Job, validation: Mapping[str, Any], handed: Mapping[str | None,
     write_json(f"{job.options.dataset_uri}manifest.json", {**manifest(job, splits), **more})
 
 
-def write_curated(job: Job) -> dict[str | None, int]:
+def write_curated(job: Job, tables: Mapping[str, DataFrame], records: Mapping[str, Records]) -> dict[str | None, int]:
     """Writes the features of all usable rows; returns rows per reason for dropping them."""
-    folder = job.options.zone("curated", "features")
-    return write_features(job.contract, job.bundle, validated_tables(job), parse_instant(job.options.as_of), folder)
+    return write_features(
+        job.contract,
+        job.bundle,
+        tables,
+        parse_instant(job.options.as_of),
+        job.options.zone("curated", "features"),
+        more=lambda primary: join_groups(job.contract, primary, records),
+    )
 
 
-def write_back(job: Job, handed: Mapping[str | None, int]) -> Mapping[str | None, int]:
+def write_groups(job: Job, tables: Mapping[str, DataFrame]) -> Mapping[str, Records]:
+    """Writes the records of the feature groups; returns them by group."""
+    as_of = parse_instant(job.options.as_of)
+    return write_records(job.contract, job.bundle, tables, lambda group: job.options.zone("curated", group), as_of)
+
+
+def told_of(records: Mapping[str, Records]) -> dict[str, Any]:
+    """What report and manifest say of the records of feature groups, if there are any."""
+    return {"feature_groups": {name: each.told() for name, each in records.items()}} if records else {}
+
+
+def write_back(job: Job, handover: Handover) -> Mapping[str | None, int]:
     """Writes the features that came back; returns rows per reason for dropping them."""
-    options = job.options
+    options, rows = job.options, handover.dropped.get(None, 0)
     handed_uri, folder = f"{options.zone('curated', 'handover')}in/", options.zone("curated", "features")
-    write_returned(job.spark, job.contract, handed_uri, options.returned_uri, handed.get(None, 0), folder)
-    return handed
+    write_returned(job.spark, job.contract, handed_uri, options.returned_uri, rows, folder)
+    return handover.dropped
 
 
 def validated_rows(job: Job, validation: Mapping[str, Any]) -> int:
@@ -456,12 +510,15 @@ def write_split_manifest(job: Job, split: str) -> str:
 
 
 def exploration(job: Job, described: Mapping[str, Any]) -> dict[str, Any]:
-    """The exploration's part of the report; the profile itself is a file of its own."""
+    """The exploration's part of the report; the profile itself is a file of its own, with every warning."""
+    comparison = described["comparison"] or {"version": None, "warnings": []}
     return {
         "rows": described["rows"],
         "columns": len(described["columns"]),
         "profile_uri": f"{job.options.dataset_uri}profile.json",
-        "warnings": described["warnings"],
+        "warnings": [found["text"] for found in described["warnings"]][:MOST_WARNINGS],
+        "compared_with": comparison["version"],
+        "changes": [found["text"] for found in comparison["warnings"]][:MOST_WARNINGS],
     }
 
 
@@ -481,7 +538,14 @@ def no_phases() -> dict[str, Any]:
     """The phases of a batch that was not accepted: nothing was made of it."""
     nothing = {"rows": 0, "from": None, "to": None, "positives": 0, "digest": None}
     return {
-        "exploration": {"rows": 0, "columns": 0, "profile_uri": None, "warnings": []},
+        "exploration": {
+            "rows": 0,
+            "columns": 0,
+            "profile_uri": None,
+            "warnings": [],
+            "compared_with": None,
+            "changes": [],
+        },
         "cleaning": {"rows_in": 0, "rows_out": 0, "changes": {}},
         "splitting": dict.fromkeys(SPLITS, nothing),
     }

@@ -14,9 +14,12 @@ from rich.console import Console
 from rich.text import Text
 
 from local import status as look
+from local.datasets import commands as datasets
 from local.demo import DemoOptions, run_demo
 from local.errors import Failure, UserError
+from local.execute import run_command
 from local.flights import Months
+from local.ingestion import path_of, read_paths, replay_path, start_path, waiting
 from local.interrupts import leave_on_signals
 from local.landing import last_landed
 from local.logs import log_lines
@@ -45,6 +48,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(datasets.app, name="datasets")
+ingest = typer.Typer(help="The ingestion paths of the workload, by hand.", no_args_is_help=True)
+app.add_typer(ingest, name="ingest")
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -54,6 +60,7 @@ WaitScale = Annotated[float, typer.Option(help="Seconds that a second of waiting
 Engine = Annotated[str, typer.Option(help="What runs Glue jobs: sail or spark.")]
 MonthsOption = Annotated[str, typer.Option(help="Months of 2013: one such as 4, or a span such as 1-4.")]
 Sample = Annotated[int | None, typer.Option(help="Take this many flights, spread evenly. Default: all.")]
+IngestionPath = Annotated[str, typer.Argument(help="batches, or a source of the workload.")]
 Minutes = Annotated[float, typer.Option(help="Give up watching after this many minutes.")]
 
 
@@ -80,6 +87,12 @@ def deploy(context: typer.Context) -> None:
     aws = attach(context.obj)
     templates = step_synth(context.obj, console)
     step_deploy(context.obj, aws, templates.folder, console)
+    step_publish(platform(context.obj), console)
+
+
+@app.command()
+def publish(context: typer.Context) -> None:
+    """Publish the workload's scripts; what is in workload.yaml is deployed instead."""
     step_publish(platform(context.obj), console)
 
 
@@ -175,6 +188,15 @@ def logs(
         console.print(line, markup=False)
 
 
+@app.command(name="exec", context_settings={"allow_interspersed_args": False})
+def exec_command(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(help="What to run, such as: python workloads/…/notebook.py.")],
+) -> None:
+    """Run a command that sees the local AWS and no other: a notebook, a script, the AWS CLI."""
+    raise typer.Exit(run_command(context.obj, command))
+
+
 @app.command()
 def report(
     context: typer.Context,
@@ -213,6 +235,31 @@ def demo(
     """Do all of it: up, deploy, land, run, predict, report, down."""
     options = DemoOptions(LandRequest(Months.parse(months), sample), keep, timeout * 60)
     run_demo(context.obj, options, console)
+
+
+@ingest.command(name="list")
+def ingest_list(context: typer.Context) -> None:
+    """Show each ingestion path, with what waits to be done and what was given up."""
+    aws = attach(context.obj)
+    for path in read_paths(context.obj, aws).values():
+        counts = f"{waiting(aws, path.queue)} waiting, {waiting(aws, path.failed)} given up"
+        console.print(f"{path.name} ({path.kind}): {counts}")
+
+
+@ingest.command(name="start")
+def ingest_start(context: typer.Context, path: IngestionPath) -> None:
+    """Do now what the path's schedule does later."""
+    aws = attach(context.obj)
+    start_path(aws, path_of(context.obj, aws, path), dt.datetime.now(dt.UTC))
+    console.print(f"started {path}")
+
+
+@ingest.command(name="replay")
+def ingest_replay(context: typer.Context, path: IngestionPath) -> None:
+    """Do again what the path has given up."""
+    aws = attach(context.obj)
+    moved = replay_path(aws, path_of(context.obj, aws, path))
+    console.print(f"moved {moved} messages of {path} back to its queue")
 
 
 def parse_instant(text: str | None) -> dt.datetime | None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from local.aws import Aws
+from local.datasets.read import DatasetReader
 from local.executions import execution_arns
 from local.outputs import Outputs
 from local.settings import Settings
@@ -62,18 +63,8 @@ def live_lines(settings: Settings, aws: Aws, outputs: Outputs) -> Iterator[Line]
     live = aws.client("dynamodb").get_item(TableName=outputs.runs_table, Key=key).get("Item", {})
     package = live.get("model_package_arn", {}).get("S", "none")
     yield Line("live model", package.partition(":model-package/")[2] or package)
-    version = newest_dataset(settings, aws, outputs)
-    yield Line("newest dataset", version or "none")
-
-
-def newest_dataset(settings: Settings, aws: Aws, outputs: Outputs) -> str | None:
-    """The version that was published last: only a published one has a manifest right below its version."""
-    pages = aws.client("s3").get_paginator("list_objects_v2")
-    found = pages.paginate(Bucket=outputs.datasets_bucket, Prefix=f"{settings.workload}/")
-    objects = [item for page in found for item in page.get("Contents", [])]
-    manifests = [item for item in objects if item["Key"].count("/") == 2 and item["Key"].endswith("/manifest.json")]
-    newest = max(manifests, key=lambda item: item["LastModified"], default=None)
-    return str(newest["Key"].split("/")[1]) if newest else None
+    datasets = DatasetReader(settings, aws, outputs).all()
+    yield Line("newest dataset", datasets[-1].version if datasets else "none")
 
 
 def queue_lines(aws: Aws, outputs: Outputs) -> Iterator[Line]:

@@ -9,11 +9,15 @@ from constructs import Construct
 
 from constructs_lib.data_lake import DataLake
 from constructs_lib.lake_governance import LakeGovernance
+from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import StageConfig
 
 
 class DataLakeStack(Stack):
     """Stateful.
+
+    Args:
+        workloads: Whose data it holds.
 
     Attributes:
         lake: Zones, catalogue and tables of the stage.
@@ -26,7 +30,7 @@ class DataLakeStack(Stack):
         construct_id: str,
         *,
         stage: StageConfig,
-        workloads: Sequence[str],
+        workloads: Sequence[WorkloadFile],
         administrator: str,
     ) -> None:
         super().__init__(
@@ -42,6 +46,7 @@ class DataLakeStack(Stack):
             stage=stage.name,
             log_retention_days=stage.log_retention_days,
             removal_policy=stage.removal_policy,
+            expires_retired=any(workload.dataset_retention is not None for workload in workloads),
             administrator=administrator,
         )
         governance = LakeGovernance(
@@ -50,7 +55,7 @@ class DataLakeStack(Stack):
             stage=stage.name,
             lake=self.lake,
             administrator=administrator,
-            workloads=workloads,
+            workloads=[workload.name for workload in workloads],
             roles=stage.personas.given,
         )
         self.people: dict[str, str] = governance.personas.role_arns

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from aws_cdk import App, Environment, Fn, Stage, Token
@@ -12,6 +12,7 @@ from constructs_lib.names.governance import tag_values
 from constructs_lib.names.naming import pascal_case
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from constructs_lib.place import REGION
+from constructs_lib.quality_ruleset import CatalogueRules, RulesError, catalogue_rules
 from stacks.account import ADMINISTRATOR_OUTPUT, AccountStack
 from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
@@ -21,6 +22,8 @@ from stacks.stores import DatasetCacheStack, Stores, WarehouseStack
 from stacks.workload import WorkloadStack
 from stacks.workload_state import WorkloadStateStack
 
+RulesOfWorkloads = Mapping[str, Mapping[str, CatalogueRules]]
+
 
 class PlatformStage(Stage):
     """Defines one copy of the platform, with every workload in it.
@@ -28,6 +31,7 @@ class PlatformStage(Stage):
     Args:
         config: What the stage is like.
         workloads: What runs in it.
+        rules: Workload → source → its rules for the catalogue. Default: no rulesets.
         account_stack: Name of the account stack of the stage's account and region, which must be deployed before.
     """
 
@@ -37,6 +41,7 @@ class PlatformStage(Stage):
         *,
         config: StageConfig,
         workloads: Iterable[WorkloadFile],
+        rules: RulesOfWorkloads | None = None,
         account_stack: str = "Account",
     ) -> None:
         super().__init__(scope, config.name, env=Environment(account=config.account, region=config.region))
@@ -47,7 +52,7 @@ class PlatformStage(Stage):
             self,
             "DataLake",
             stage=config,
-            workloads=[workload.name for workload in workloads],
+            workloads=workloads,
             administrator=_output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
         stores = self._define_stores(config, lake, network, workloads)
@@ -63,6 +68,8 @@ class PlatformStage(Stage):
                 network=network.network,
                 on_call=operations.on_call,
                 model_package_group=state.registry,
+                rules=(rules or {}).get(workload.name, {}),
+                feature_groups=state.feature_groups,
                 history=state.history,
                 stores=stores,
             )
@@ -108,10 +115,20 @@ def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> Non
             )
 
 
-def build_platform(app: App, config: PlatformConfig, workloads: Iterable[WorkloadFile]) -> None:
-    """Defines every stage in the app, and the account stack of each account and region that the stages name."""
+def build_platform(
+    app: App, config: PlatformConfig, workloads: Iterable[WorkloadFile], rules: RulesOfWorkloads | None = None
+) -> None:
+    """Defines every stage in the app, and the account stack of each account and region that the stages name.
+
+    Args:
+        app: The app.
+        config: The stages.
+        workloads: What runs in each of them.
+        rules: Workload → source → its rules for the catalogue. Default: no rulesets.
+    """
     _pass_numbers_of_different_length()
     workloads = tuple(workloads)
+    _check_names(workload.name for workload in workloads)
     names = [workload.name for workload in workloads]
     places: dict[tuple[str | None, str | None], list[StageConfig]] = {}
     for stage in config.stages:
@@ -124,7 +141,19 @@ def build_platform(app: App, config: PlatformConfig, workloads: Iterable[Workloa
         account_stacks[account, region] = AccountStack(app, f"Account{suffix}", env=env, tags=tags).stack_name
     for stage in config.stages:
         account_stack = account_stacks[stage.account, stage.region]
-        PlatformStage(app, config=stage, workloads=workloads, account_stack=account_stack)
+        PlatformStage(app, config=stage, workloads=workloads, rules=rules, account_stack=account_stack)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Refuses workloads of which one is named like the beginning of another: policies grant by that beginning."""
+    ordered = sorted(names)
+    for name in ordered:
+        longer = [other for other in ordered if other.startswith(f"{name}_")]
+        if longer:
+            raise ConfigurationError(
+                f"workloads/{longer[0]}: its name begins with the name of workload {name!r}, whose permissions cover "
+                f"everything that is named {name}_…; choose another name"
+            )
 
 
 def _tags_of_an_account(stages: Iterable[StageConfig], workloads: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -156,6 +185,29 @@ def read_workloads(root: Path = ROOT) -> tuple[WorkloadFile, ...]:
         ConfigurationError: A file is not valid, or its name differs from its folder's.
     """
     return tuple(_read(path) for path in sorted((root / "workloads").glob("*/workload.yaml")))
+
+
+def read_rules(workloads: Iterable[WorkloadFile], root: Path = ROOT) -> dict[str, dict[str, CatalogueRules]]:
+    """Reads ``workloads/<name>/rules.dqdl`` of every workload that has one: workload → source → rules.
+
+    Raises:
+        ConfigurationError: A file is not UTF-8, or holds what the data job would refuse.
+    """
+    found = {}
+    for workload in workloads:
+        path = root / "workloads" / workload.name / "rules.dqdl"
+        if path.exists():
+            found[workload.name] = _read_rules(path, workload)
+    return found
+
+
+def _read_rules(path: Path, workload: WorkloadFile) -> dict[str, CatalogueRules]:
+    try:
+        return catalogue_rules(path.read_text(encoding="utf-8"), workload)
+    except RulesError as error:
+        raise ConfigurationError(f"workloads/{workload.name}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"workloads/{workload.name}: rules.dqdl: must be UTF-8: {error}") from error
 
 
 def _read(path: Path) -> WorkloadFile:

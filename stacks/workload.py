@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric, alarm
-from constructs_lib.catalogue_table import parquet_table
+from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
+from constructs_lib.dataset_retention import DatasetRetirement
+from constructs_lib.feature_group import FeatureGroup
+from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import grant, grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.images import FrameworkImage, Image
+from constructs_lib.ingestion import surroundings as ingestion
+from constructs_lib.ingestion.paths import IngestionPaths
 from constructs_lib.intake import EventIntake
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.machines.common import Surroundings
@@ -25,21 +31,26 @@ from constructs_lib.machines.deployment import (
     Rollout,
     deployment_machine,
 )
+from constructs_lib.machines.feature_ingestion import IngestionParts
 from constructs_lib.machines.jobs import JobLimits, JobPlace, LustrePlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.warehouse import WarehouseParts, warehouse_machine
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.named_queries import NamedQueries
 from constructs_lib.names import metrics
-from constructs_lib.names.governance import governed_tables
-from constructs_lib.names.naming import runtime_name, runtime_prefix, table_name
+from constructs_lib.names.governance import governed_tables, people_workgroup
+from constructs_lib.names.lake_queries import lake_queries
+from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
+from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
 from constructs_lib.spark_job import Capacity, SparkJob
 from constructs_lib.text_asset import TextAsset
@@ -66,6 +77,8 @@ class WorkloadStack(Stack):
         network: Network,
         on_call: OnCallTopic,
         model_package_group: ModelRegistry,
+        rules: Mapping[str, CatalogueRules],
+        feature_groups: Mapping[str, FeatureGroup],
         history: IcebergTable | None,
         stores: Stores,
     ) -> None:
@@ -77,7 +90,8 @@ class WorkloadStack(Stack):
             tags={**stage.tags, "gapless:workload": workload.name},
         )
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
-        self._on_call, self._registry = on_call, model_package_group
+        self._on_call, self._registry, self._rules = on_call, model_package_group, rules
+        self._feature_groups = feature_groups
         self._history, self._stores = history, stores
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
@@ -97,14 +111,19 @@ class WorkloadStack(Stack):
         self._contract = TextAsset(self, "Contract", text=workload.contract_json(), suffix=".json")
         self._processing = self._define_processing()
         self._governance = self._define_tables()
+        self._define_queries()
+        self._feature_ingestion = self._define_feature_ingestion()
         self._data = self._define_data_pipeline()
         self._define_drift_alarm()
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
+        self._online = self._define_online_prediction()
         self._deployment = self._define_deployment_pipeline()
         self._loop = self._define_loop()
         self._starter = self._define_starter()
         self._intake = self._define_intake()
+        self._define_retention()
+        self._ingestion = self._define_ingestion()
         self._define_outputs()
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
@@ -132,6 +151,19 @@ class WorkloadStack(Stack):
             f"Features of {folder}",
             workload.features_partition_keys,
         )
+        made["curated", "datasets"] = json_table(
+            self,
+            "Datasets",
+            database=self._lake.databases["curated"],
+            name=table_name(workload.name, "datasets"),
+            location=f"s3://{self._lake.datasets.bucket_name}/{folder}{INDEX}/",
+            columns=dict.fromkeys(INDEX_COLUMNS, "string"),
+            description=f"Every published dataset of {workload.name}",
+        )
+        for source, rules in self._rules.items():
+            self._define_ruleset(source, rules, made["validated", source])
+        for group, each in self._feature_groups.items():
+            made["curated", group] = each.table
         resources = {(zone, table_name(workload.name, table)): each for (zone, table), each in made.items()}
         if self._history is not None:
             resources["curated", self._history.name] = self._history.resource
@@ -142,6 +174,17 @@ class WorkloadStack(Stack):
             workload=workload.name,
             lake=self._lake,
             tables={table: resources[table.zone, table.name] for table in governed_tables(workload)},
+        )
+
+    def _define_ruleset(self, source: str, rules: CatalogueRules, table: CfnResource) -> None:
+        QualityRuleset(
+            self,
+            f"{source.title().replace('_', '')}Rules",
+            name=f"{self._prefix}rules-{source}",
+            rules=rules,
+            database=self._lake.databases["validated"],
+            table=table_name(self._workload.name, source),
+            made_before=table,
         )
 
     def _table(
@@ -162,6 +205,15 @@ class WorkloadStack(Stack):
             columns=columns,
             description=description,
             partition_keys=partition_keys,
+        )
+
+    def _define_queries(self) -> None:
+        NamedQueries(
+            self,
+            "Queries",
+            prefix=self._prefix,
+            workgroup=people_workgroup(self._stage.name),
+            queries=lake_queries(self._stage.name, self._workload),
         )
 
     def _define_data_pipeline(self) -> PipelineMachine:
@@ -224,7 +276,7 @@ class WorkloadStack(Stack):
         self._contract.grant_read(check)
 
         views, loading = self._define_views(), self._define_warehouse_pipeline()
-        features = self._define_features()
+        features = self._define_no_code()
         machine = self._machine(
             "DataMachine",
             "data",
@@ -236,11 +288,14 @@ class WorkloadStack(Stack):
                     job_minutes=workload.preparation.timeout_minutes,
                     crawler_name=crawler.name,
                     contract_uri=self._contract.uri,
+                    contract_digest=workload.contract_digest(),
+                    bundles_uri=f"s3://{lake.artefacts.bucket_name}/{folder}bundles/",
                     engine=job.engine,
                     buckets={zone: lake.buckets[zone].bucket_name for zone in _WRITTEN},
                     databases={zone: lake.databases[zone] for zone in _CATALOGUED},
                     max_quarantined_share=workload.quality.max_quarantined_share,
                     accumulates=workload.dataset.accumulate,
+                    ingestion=self._ingestion_parts(),
                     warehouse_machine_arn=loading.machine_arn if loading is not None else None,
                     views_job_name=views.name if views is not None else None,
                     features=features.run if features is not None else None,
@@ -256,6 +311,8 @@ class WorkloadStack(Stack):
         grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
+        if self._feature_ingestion is not None:
+            self._feature_ingestion.grant_run(machine)
         crawler.grant_crawl(machine)
         lake.grant_read(machine, "datasets", folder)
         lake.grant_write(machine, "datasets", folder)
@@ -281,7 +338,7 @@ class WorkloadStack(Stack):
             "correct the producer or the columns in workload.yaml",
         )
 
-    def _define_features(self) -> RecipeFeatures | FlowFeatures | None:
+    def _define_no_code(self) -> RecipeFeatures | FlowFeatures | None:
         workload, by = self._workload, self._workload.preparation.features
         if by is None:
             return None
@@ -304,6 +361,45 @@ class WorkloadStack(Stack):
             lake=self._lake,
             network=self._network,
             place=self._job_place(),
+        )
+
+    def _define_feature_ingestion(self) -> FeatureIngestion | None:
+        if not self._feature_groups:
+            return None
+        lake, preparation, folder = self._lake, self._workload.preparation, self._folder
+        ingestion = FeatureIngestion(
+            self,
+            "FeatureIngestion",
+            name=self._name("ingest"),
+            description=f"Puts records of {self._workload.name} into the Feature Store",
+            groups=self._feature_groups,
+            security_configuration=lake.security_configuration_name,
+            key=lake.key,
+            refused=Metric(
+                metrics.NAMESPACE,
+                metrics.FEATURE_RECORDS_REFUSED,
+                metrics.dimensions(self._stage.name, self._workload.name),
+            ),
+            alarms=self._alarms,
+            capacity=Capacity(preparation.worker_type, timeout_minutes=preparation.timeout_minutes),
+        )
+        lake.grant_read(ingestion, "curated", folder)
+        lake.grant_read(ingestion, "datasets", folder)
+        lake.grant_write(ingestion, "datasets", folder)
+        lake.grant_write(ingestion, "quarantine", f"{folder}feature_store/")
+        self._contract.grant_read(ingestion)
+        return ingestion
+
+    def _ingestion_parts(self) -> IngestionParts | None:
+        if self._feature_ingestion is None:
+            return None
+        return IngestionParts(
+            job_name=self._feature_ingestion.name,
+            job_minutes=self._workload.preparation.timeout_minutes,
+            contract_uri=self._contract.uri,
+            groups=self._feature_ingestion.group_names,
+            datasets_bucket=self._lake.datasets.bucket_name,
+            quarantine_bucket=self._lake.quarantine.bucket_name,
         )
 
     def _define_views(self) -> MaterialisedViews | None:
@@ -401,6 +497,7 @@ class WorkloadStack(Stack):
                 self._surroundings,
                 ModelParts(
                     place=self._job_place(),
+                    datasets_bucket=lake.datasets.bucket_name,
                     group_name=self._registry.group_name,
                     judge_model_arn=judge.function_arn,
                     training_role_arn=training.role.role_arn,
@@ -425,6 +522,8 @@ class WorkloadStack(Stack):
             training.grant_read_lustre()
         self._processing.grant_run(machine)
         self._registry.grant_register(machine)
+        lake.grant_write(machine, "datasets", f"{folder}{PINS}/")
+        lake.grant_list(machine, "datasets", folder)
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
         # SageMaker looks at artefact and image with the leave of whoever registers a model.
         lake.grant_read(machine, "artefacts", f"{folder}training/")
@@ -437,6 +536,20 @@ class WorkloadStack(Stack):
         """Datasets that accumulate refer to the features themselves, day by day."""
         if self._workload.dataset.accumulate:
             self._lake.grant_read(jobs, "curated", f"{self._folder}features/")
+
+    def _define_retention(self) -> None:
+        keep = self._workload.dataset_retention
+        if keep is not None:
+            DatasetRetirement(
+                self,
+                "Retirement",
+                workload=self._workload.name,
+                keep=keep,
+                lake=self._lake,
+                registry=self._registry,
+                alarms=self._alarms,
+                log_retention_days=self._stage.log_retention_days,
+            )
 
     def _lustre(self) -> LustrePlace | None:
         cache = self._stores.cache
@@ -462,6 +575,26 @@ class WorkloadStack(Stack):
         self._lake.grant_read(endpoint, "artefacts", f"{folder}training/")
         self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
         return endpoint
+
+    def _define_online_prediction(self) -> PythonFunction | None:
+        if not self._feature_groups:
+            return None
+        function = self._function(
+            "PredictOnline",
+            "predict_online",
+            "Answers requests with features from the online store",
+            timeout_seconds=60,
+            environment={
+                "CONTRACT_URI": self._contract.uri,
+                "GROUP_NAMES": json.dumps({name: group.name for name, group in self._feature_groups.items()}),
+                "ENDPOINT_NAME": self._endpoint.name,
+            },
+        )
+        self._contract.grant_read(function)
+        self._endpoint.grant_invoke(function)
+        for group in self._feature_groups.values():
+            group.grant_read(function)
+        return function
 
     def _define_deployment_pipeline(self) -> PipelineMachine:
         lake, serving, folder = self._lake, self._workload.serving, self._folder
@@ -571,6 +704,16 @@ class WorkloadStack(Stack):
             alarms=self._alarms,
         )
 
+    def _define_ingestion(self) -> IngestionPaths:
+        around = ingestion.Surroundings(
+            stage=self._stage.name,
+            workload=self._workload.name,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        return IngestionPaths(self, "Ingestion", around=around, network=self._network, workload=self._workload)
+
     # --- what all of them share ----------------------------------------------------------------------------------
 
     def _name(self, part: str) -> str:
@@ -649,6 +792,9 @@ class WorkloadStack(Stack):
             "OnCallTopicArn": self._on_call.topic_arn,
             "ContractUri": self._contract.uri,
             "AlarmNames": ",".join(self._endpoint.alarm_names),
+            **self._ingestion.outputs,
         }
+        if self._online is not None:
+            outputs["OnlinePredictionFunctionName"] = self._online.function_name
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

@@ -6,9 +6,10 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from constructs_lib.data_lake import DataLake
+from constructs_lib.feature_group import FeatureGroup
 from constructs_lib.iceberg_table import IcebergTable
 from constructs_lib.model_registry import ModelRegistry
-from constructs_lib.names.naming import history_table, runtime_name
+from constructs_lib.names.naming import history_table, pascal_case, runtime_name, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import StageConfig
 
@@ -18,6 +19,7 @@ class WorkloadStateStack(Stack):
 
     Attributes:
         registry: Every model of the workload that passed its gate.
+        feature_groups: The workload's feature groups, by their names in ``workload.yaml``.
         history: The features of all its datasets in Iceberg's format, where the workload asks for it.
     """
 
@@ -38,6 +40,23 @@ class WorkloadStateStack(Stack):
             description=workload.description,
             removal_policy=stage.removal_policy,
         )
+        self.feature_groups = {
+            name: FeatureGroup(
+                self,
+                f"{pascal_case(name)}Features",
+                name=runtime_name(stage.name, workload.name, name.replace("_", "-")),
+                key=group.key,
+                event_time=group.event_time,
+                definitions=group.definitions(workload.key_type(name)),
+                lake=lake,
+                prefix=f"{workload.name}/feature_store/{name}/",
+                table=table_name(workload.name, name),
+                columns=workload.history_columns(name),
+                keep_days=group.keep_days,
+                removal_policy=stage.removal_policy,
+            )
+            for name, group in workload.feature_groups.items()
+        }
         self.history = self._history(stage, workload, lake) if workload.iceberg is not None else None
 
     def _history(self, stage: StageConfig, workload: WorkloadFile, lake: DataLake) -> IcebergTable:

@@ -24,6 +24,9 @@ from constructs_lib.buckets import AccessLogBucket, ZoneBucket
 from constructs_lib.catalogue_encryption import CatalogueEncryption
 from constructs_lib.data_lake import DataLake
 from constructs_lib.dataset_cache import DatasetCache
+from constructs_lib.dataset_retention import DatasetRetirement
+from constructs_lib.feature_group import FeatureGroup
+from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import ServiceRole
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
@@ -37,13 +40,17 @@ from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.machines.jobs import JobPlace
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.named_queries import NamedQueries
 from constructs_lib.names.features_file import FOLDER, NoCode
+from constructs_lib.names.lake_queries import LakeQuery
+from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.personas import Personas
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
+from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs, SageMakerRole
 from constructs_lib.spark_job import SparkJob
 from constructs_lib.tables import RecordTable
@@ -204,6 +211,19 @@ def flow(scope: Construct, number: int) -> FlowFeatures:
     )
 
 
+def retirement(scope: Construct, number: int) -> DatasetRetirement:
+    return DatasetRetirement(
+        scope,
+        f"Retirement{number}",
+        workload="example",
+        keep=DatasetRetention(),
+        lake=shared_lake,
+        registry=ModelRegistry(scope, f"RetirementRegistry{number}", name=f"kept-{number}", description=""),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
 def warehouse(scope: Construct, number: int) -> Warehouse:
     return Warehouse(
         scope,
@@ -254,21 +274,58 @@ def views(scope: Construct, number: int) -> MaterialisedViews:
     )
 
 
+def feature_group(scope: Construct, number: int) -> FeatureGroup:
+    return FeatureGroup(
+        scope,
+        f"Features{number}",
+        name=f"features-{number}",
+        key="airport",
+        event_time="observed_at",
+        definitions={"airport": "String", "observed_at": "String", "wind": "Fractional"},
+        lake=shared_lake,
+        prefix=f"example/features{number}/",
+        table=f"features_{number}",
+        columns={"airport": "string", "observed_at": "string", "wind": "double"},
+    )
+
+
+def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
+    return FeatureIngestion(
+        scope,
+        f"Ingestion{number}",
+        name=f"ingestion-{number}",
+        description="Puts records",
+        groups={"airports": feature_group(scope, number + 100)},
+        security_configuration="lake",
+        key=key,
+        refused=Metric("Example", "Refused"),
+        alarms=alarms,
+    )
+
+
 MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
     CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
     DatasetCache: dataset_cache,
     DataLake: lambda scope, n: DataLake(scope, f"Lake{n}", stage=f"stage{n}"),
+    DatasetRetirement: retirement,
     EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
     EventIntake: intake,
     FlowFeatures: flow,
+    FeatureGroup: feature_group,
+    FeatureIngestion: feature_ingestion,
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
     GuardedEndpoint: endpoint,
     IcebergTable: iceberg_table,
     JobCode: lambda scope, n: JobCode(scope, f"JobCode{n}"),
     LakeGovernance: governance,
     LakeLocations: lambda scope, n: LakeLocations(
-        scope, f"Locations{n}", bucket_arns={"place": "arn:aws:s3:::place"}, key=key, workloads=["example"]
+        scope,
+        f"Locations{n}",
+        bucket_arns={"place": "arn:aws:s3:::place"},
+        datasets_arn="arn:aws:s3:::datasets",
+        key=key,
+        workloads=["example"],
     ),
     LakeSettings: lambda scope, n: LakeSettings(
         scope, f"Settings{n}", administrator=ADMINISTRATOR, tags={"zone": ["a"]}
@@ -280,12 +337,27 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         scope, f"Network{n}", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key
     ),
     OnCallTopic: lambda scope, n: OnCallTopic(scope, f"OnCall{n}", key=key),
+    NamedQueries: lambda scope, n: NamedQueries(
+        scope,
+        f"Queries{n}",
+        prefix=f"example-{n}-",
+        workgroup="people",
+        queries=[LakeQuery("one-row", "A row", "curated", "SELECT 1")],
+    ),
     Personas: lambda scope, n: Personas(
         scope, f"Personas{n}", stage=f"crew{n}", roles={}, databases=["curated"], workloads=["example"]
     ),
     PipelineMachine: machine,
     PythonFunction: function,
     RecipeFeatures: recipe,
+    QualityRuleset: lambda scope, n: QualityRuleset(
+        scope,
+        f"Rules{n}",
+        name=f"rules-{n}",
+        rules=CatalogueRules("Rules = [ RowCount > 0 ]"),
+        database="validated",
+        table="example_rows",
+    ),
     RecordTable: lambda scope, n: RecordTable(scope, f"Table{n}", key=key, partition_key="id"),
     RegistryImage: lambda scope, n: RegistryImage(
         scope, f"AnyImage{n}", registries={"eu-west-1": "111122223333"}, repository="example", tag="1"

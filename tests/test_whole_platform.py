@@ -28,8 +28,8 @@ from gate.nag import check_nag  # noqa: E402
 from gate.template_rules import check_templates  # noqa: E402
 from gate.wildcards import as_list, as_text, unexplained  # noqa: E402
 from stacks.config import ROOT, PlatformConfig, project_context  # noqa: E402
-from stacks.platform import build_platform, read_workloads  # noqa: E402
-from tests.everything.platform import everything_config, everything_workloads  # noqa: E402
+from stacks.platform import build_platform, read_rules, read_workloads  # noqa: E402
+from tests.everything.platform import everything_config, everything_rules, everything_workloads  # noqa: E402
 
 ISOLATION = Path(__file__).parent / "whole_platform"
 WORKLOADS = read_workloads()
@@ -47,6 +47,7 @@ STATEFUL = (
     "AWS::KMS::Key",
     "AWS::DynamoDB::Table",
     "AWS::Glue::Database",
+    "AWS::SageMaker::FeatureGroup",
     "AWS::SageMaker::ModelPackageGroup",
     "AWS::RedshiftServerless::Namespace",
 )
@@ -57,6 +58,7 @@ WATCHED = (
     "AWS::StepFunctions::StateMachine",
     "AWS::SageMaker::Endpoint",
     "AWS::SQS::Queue",
+    "AWS::KinesisFirehose::DeliveryStream",
 )
 NAME_PROPERTIES = ("Name", "StateMachineName", "EndpointName", "FunctionName", "QueueName")
 
@@ -121,7 +123,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Everything:
     context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
     app = App(context=context, outdir=str(folder))
     config = everything_config()
-    build_platform(app, config, EVERYTHING)
+    build_platform(app, config, EVERYTHING, everything_rules())
     findings = check_nag(app, [stage.name for stage in config.stages], [workload.name for workload in EVERYTHING])
     stacks = [stack for stack in templates(folder) if stack.stack != "Account"]
     return Everything(stacks, [str(finding) for finding in findings])
@@ -306,7 +308,7 @@ def test_no_image_is_built_while_synthesising(assemblies: tuple[Path, Path]) -> 
 def nag_findings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
     app = App(context=context, outdir=str(tmp_path_factory.mktemp("nag")))
-    build_platform(app, PlatformConfig.read(app), WORKLOADS)
+    build_platform(app, PlatformConfig.read(app), WORKLOADS, read_rules(WORKLOADS))
     return [str(finding) for finding in check_nag(app, STAGE_NAMES, WORKLOAD_NAMES)]
 
 

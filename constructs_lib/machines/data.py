@@ -1,6 +1,6 @@
 """The data machine: turns a landed batch into a published dataset.
 
-Input: ``{"run_id", "workload", "batch_uri", "as_of", "bundle": {"bundle", "uri", "commit"}}``.
+Input: ``{"run_id", "workload", "batch_uri", "as_of", "bundle": {"bundle", "uri", "commit"}}``, or that of a replay.
 Output: ``{"dataset": <the published manifest>, "phases": <each phase's figures, empty when it was published before>}``.
 """
 
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from constructs_lib.asl import (
+    FAILURE_STATE,
+    JSON,
     UNNAMED_S3,
     Catch,
     State,
@@ -30,6 +32,7 @@ from constructs_lib.asl import (
     task,
     wait,
 )
+from constructs_lib.machines import replay
 from constructs_lib.machines.accumulation import parent_changed, register_days, still_newest
 from constructs_lib.machines.common import (
     CALL_SECONDS,
@@ -43,6 +46,7 @@ from constructs_lib.machines.common import (
     run_record,
     text,
 )
+from constructs_lib.machines.feature_ingestion import IngestionParts, ingestion_states
 from constructs_lib.machines.no_code import FeatureRun, make_features
 from constructs_lib.names import metrics
 from constructs_lib.names.naming import table_name
@@ -52,6 +56,7 @@ FINAL_ERRORS = (
     "BadBundle",
     "BadFeatures",
     "BadParent",
+    "BadRecords",
     "BadRules",
     "BadSchema",
     "BadVersion",
@@ -60,6 +65,7 @@ FINAL_ERRORS = (
     "RuleFailed",
     "SourceEmpty",
     "TooFewRows",
+    *replay.FINAL_ERRORS,
 )
 """Errors that lie in the batch: trying again would meet them again."""
 
@@ -77,11 +83,14 @@ class DataParts:
         job_minutes: The job's own time limit.
         crawler_name: The crawler of the landing zone.
         contract_uri: The workload's contract, ``s3://…``.
+        contract_digest: SHA-256 of the contract, as manifests have it.
+        bundles_uri: The folder of the workload's bundles, ``s3://…/``.
         engine: Names the job's code and engine; part of a dataset's version.
         buckets: Zone (``validated``, ``quarantine``, ``curated``, ``datasets``) to bucket.
         databases: Zone (``validated``, ``quarantine``, ``curated``) to catalogue database.
         max_quarantined_share: The largest share of rows that may be quarantined, between 0 and 1.
         accumulates: Whether a batch is added to the dataset before it. Default: it stands alone.
+        ingestion: How the records of feature groups are put into the Feature Store. Default: there are no groups.
         warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
         views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
         features: What makes the features between two runs of the job. Default: the job does, in one run.
@@ -92,11 +101,14 @@ class DataParts:
     job_minutes: int
     crawler_name: str
     contract_uri: str
+    contract_digest: str
+    bundles_uri: str
     engine: str
     buckets: Mapping[str, str]
     databases: Mapping[str, str]
     max_quarantined_share: float
     accumulates: bool = False
+    ingestion: IngestionParts | None = None
     warehouse_machine_arn: str | None = None
     views_job_name: str | None = None
     features: FeatureRun | None = None
@@ -107,6 +119,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
     return machine(
         f"Turns a landed batch of {s.workload} into a published dataset",
         {
+            "Begin": choice([(replay.WANTED, "FindOriginal")], default="CheckBatch"),
             "CheckBatch": check_batch(p),
             "FindDataset": find_dataset(s, p),
             "AlreadyPublished": choice([("$published", "ReadPublished")], default="Ingest"),
@@ -127,6 +140,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "PublishDataset": publish_dataset(s, p),
             "ReadPublished": read_published(s, p),
             "IndexDataset": index_dataset(s, p),
+            **(ingestion_states(s, p.ingestion) if p.ingestion is not None else {}),
             "RegisterPartitions": register_partitions(p),
             **(_register_days(s, p) if p.accumulates else {}),
             "RecordRun": record_run(s),
@@ -139,7 +153,8 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "RowsLost": rows_lost(),
             "PublishedMeanwhile": published_meanwhile(),
             **({"ParentChanged": parent_changed()} if p.accumulates else {}),
-            **failure_states(s, "data", final=FINAL_ERRORS, resume_at="CheckBatch"),
+            **(replay_states(s, p) if p.features is None else {"FindOriginal": not_replayed()}),
+            **failure_states(s, "data", final=FINAL_ERRORS, resume_at="Begin"),
         },
         timeout=12 * HOUR,
     )
@@ -147,16 +162,30 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
 
 def check_batch(p: DataParts) -> State:
     """Refuses a batch whose files are not there or not what ``_batch.json`` says; names the dataset it makes."""
-    return task(
-        "lambda:invoke",
-        {"FunctionName": p.check_batch_arn, "Payload": jsonata("$states.input")},
-        timeout=15 * MINUTE,
-        assign={
+    return invoke_check(
+        p,
+        "$states.input",
+        {
             "version": jsonata("$states.result.Payload.version"),
             "as_of": jsonata("$states.result.Payload.as_of"),
             **({"parent": jsonata("$states.result.Payload.parent")} if p.accumulates else {}),
             "phases": {},
         },
+    )
+
+
+def invoke_check(p: DataParts, payload: str, assign: Mapping[str, JSON]) -> State:
+    """Calls the function that checks a batch.
+
+    Args:
+        payload: The JSONata of what it takes.
+        assign: Variables to set from what it gives.
+    """
+    return task(
+        "lambda:invoke",
+        {"FunctionName": p.check_batch_arn, "Payload": jsonata(payload)},
+        timeout=15 * MINUTE,
+        assign=assign,
     )
 
 
@@ -223,54 +252,35 @@ def crawl_deadline() -> str:
 
 def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
     """Runs the job that reads, validates, cleans, joins and splits, and writes a candidate under its own attempt."""
+    arguments = {
+        "--batch_uri": jsonata("$states.input.batch_uri"),
+        "--bundle_uri": jsonata("$states.input.bundle.uri"),
+        "--version": jsonata("$version"),
+        "--as_of": jsonata("$as_of"),
+        **({"--parent": jsonata("$parent")} if p.accumulates else {}),
+    }
     return {
-        "PrepareDataset": job_run(
-            s, p, {"--attempt": jsonata(attempt())}, assign={"prepared_attempt": jsonata(attempt())}
+        "PrepareDataset": run_job(
+            s,
+            p,
+            arguments,
+            assign={"prepared_attempt": jsonata(attempt())},
+            on_failure="PreparationFailed",
+            failure="preparation_failure",
         ),
-        **features_without_code(s, p),
+        **features_without_code(s, p, arguments),
         "Prepared": succeed({"attempt": jsonata("$prepared_attempt")}),
         "PreparationFailed": raise_again("preparation_failure"),
     }
 
 
-def job_run(
-    s: Surroundings, p: DataParts, more: Mapping[str, str], *, assign: Mapping[str, str] | None = None
-) -> State:
-    """Runs the data job and waits for the end.
-
-    Args:
-        more: Arguments of this run beside those that every run has.
-        assign: Variables to set afterwards. Default: none.
-    """
-    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
-    return task(
-        "glue:startJobRun.sync",
-        {
-            "JobName": p.job_name,
-            "Timeout": p.job_minutes,
-            "Arguments": {
-                "--batch_uri": jsonata("$states.input.batch_uri"),
-                "--contract_uri": p.contract_uri,
-                "--bundle_uri": jsonata("$states.input.bundle.uri"),
-                "--version": jsonata("$version"),
-                "--as_of": jsonata("$as_of"),
-                "--engine": p.engine,
-                **({"--parent": jsonata("$parent")} if p.accumulates else {}),
-                **locations,
-                **more,
-            },
-        },
-        timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
-        assign=assign,
-        on_failure="PreparationFailed",
-        failure="preparation_failure",
-    )
-
-
-def features_without_code(s: Surroundings, p: DataParts) -> dict[str, State]:
+def features_without_code(s: Surroundings, p: DataParts, arguments: Mapping[str, JSON]) -> dict[str, State]:
     """Lets a recipe or a flow make the features of what the job handed over, and runs the job again with them.
 
     A batch that the job refuses is not handed over; its report says why.
+
+    Args:
+        arguments: What the dataset is made of.
     """
     if p.features is None:
         return {}
@@ -292,10 +302,86 @@ def features_without_code(s: Surroundings, p: DataParts) -> dict[str, State]:
         ),
         "HandedOver": choice([("$handed_over", next(iter(making)))], default="Prepared"),
         **making,
-        "TakeFeatures": job_run(
-            s, p, {"--attempt": jsonata("$prepared_attempt"), "--returned_uri": jsonata("$returned_uri")}
+        "TakeFeatures": run_job(
+            s,
+            p,
+            {**arguments, "--returned_uri": jsonata("$returned_uri")},
+            of_attempt="$prepared_attempt",
+            on_failure="PreparationFailed",
+            failure="preparation_failure",
         ),
     }
+
+
+def run_job(
+    s: Surroundings,
+    p: DataParts,
+    arguments: Mapping[str, JSON],
+    *,
+    assign: Mapping[str, JSON] | None = None,
+    of_attempt: str | None = None,
+    on_failure: str = FAILURE_STATE,
+    failure: str = "failure",
+) -> State:
+    """Runs the Glue job and waits for its end.
+
+    Args:
+        arguments: What the dataset is made of: batch, bundle, version and ``as_of``.
+        of_attempt: The JSONata of the attempt that the run goes on with. Default: it has one of its own.
+        assign, on_failure, failure: As in ``task``.
+    """
+    locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
+    return task(
+        "glue:startJobRun.sync",
+        {
+            "JobName": p.job_name,
+            "Timeout": p.job_minutes,
+            "Arguments": {
+                **arguments,
+                "--contract_uri": p.contract_uri,
+                "--attempt": jsonata(of_attempt if of_attempt is not None else attempt()),
+                "--engine": p.engine,
+                **locations,
+            },
+        },
+        timeout=p.job_minutes * MINUTE + _QUEUE_SECONDS,
+        assign=assign,
+        on_failure=on_failure,
+        failure=failure,
+    )
+
+
+def not_replayed() -> State:
+    """Says that features without code are not made again: nobody can hold the services' engines at a version."""
+    return own_failure(
+        "NotReplayable", "'the features are made by a service whose engine cannot be the one of then for certain'"
+    )
+
+
+def replay_states(s: Surroundings, p: DataParts) -> dict[str, State]:
+    """Makes a published dataset again, by the same check and the same job, and compares."""
+    arguments = {
+        "--batch_uri": jsonata(replay.BATCH_URI),
+        "--bundle_uri": jsonata(replay.bundle_uri(p.bundles_uri)),
+        "--version": jsonata("$replayed_version"),
+        "--as_of": jsonata(replay.AS_OF),
+        **({"--parent": jsonata("$replayed_parent")} if p.accumulates else {}),
+    }
+    return replay.replay_states(
+        s,
+        bucket=p.buckets["datasets"],
+        engine=p.engine,
+        contract_digest=p.contract_digest,
+        check=invoke_check(
+            p,
+            replay.check_input(),
+            {
+                "replayed_version": jsonata("$states.result.Payload.version"),
+                "replayed_parent": jsonata("$states.result.Payload.parent"),
+            },
+        ),
+        prepare=run_job(s, p, arguments, assign={"replayed_attempt": jsonata(attempt())}),
+    )
 
 
 def read_report(s: Surroundings, p: DataParts) -> State:
@@ -425,8 +511,11 @@ def index_dataset(s: Surroundings, p: DataParts) -> State:
 def register_partitions(p: DataParts) -> State:
     """Points the catalogue at the published files; until now no query sees them."""
     zones = ", ".join(f"{text(zone)}: {text(name)}" for zone, name in p.databases.items())
+    tables = "$map($manifest.tables, function($t) { $merge([{'values': [$version]}, $t]) })[]"
+    if p.ingestion is not None:
+        tables = f"$append({tables}, $history)"
     return for_each(
-        f"$map($manifest.tables, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
+        f"$map({tables}, function($t) {{ $merge([$t, {{'database': $lookup({{{zones}}}, $t.zone)}}]) }})[]",
         {
             "DescribeTable": task(
                 "aws-sdk:glue:getTable",
@@ -451,7 +540,7 @@ def register_partitions(p: DataParts) -> State:
                     "aws-sdk:glue:updatePartition",
                     {
                         **partition(),
-                        "PartitionValueList": [jsonata("$version")],
+                        "PartitionValueList": jsonata("$states.input.values[]"),
                         "PartitionInput": partition_input(),
                     },
                     timeout=CALL_SECONDS,
@@ -475,7 +564,7 @@ def partition() -> dict[str, str]:
 
 def partition_input() -> dict[str, object]:
     return {
-        "Values": [jsonata("$version")],
+        "Values": jsonata("$states.input.values[]"),
         "StorageDescriptor": jsonata("$merge([$storage, {'Location': $states.input.location}])"),
     }
 

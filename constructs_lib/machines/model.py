@@ -50,6 +50,7 @@ from constructs_lib.machines.jobs import (
     result_uri,
     training_job,
 )
+from constructs_lib.machines.pins import pin_states
 from constructs_lib.names import metrics
 
 FINAL_ERRORS = ("BadGate", "BadTestSplit", "UnsafeArtefact")
@@ -72,6 +73,7 @@ class ModelParts:
 
     Args:
         place: Where jobs run.
+        datasets_bucket: Where datasets are, and the pins of those who read them.
         group_name: The model package group.
         judge_model_arn: The function that judges.
         training_role_arn, processing_role_arn: Roles of the jobs.
@@ -85,6 +87,7 @@ class ModelParts:
     """
 
     place: JobPlace
+    datasets_bucket: str
     group_name: str
     judge_model_arn: str
     training_role_arn: str
@@ -106,6 +109,7 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
             "Begin": remember({"model_uri": "none", "champion_uri": "none", "champion_arn": "none"}),
             "FindEarlierRun": find_earlier_run(s),
             "AlreadyDone": already_done(),
+            **pin_states(s, bucket=p.datasets_bucket, following="FindChampion"),
             "FindChampion": find_champion(p),
             "HasChampion": has_champion(),
             "LookFurther": go_to("HasChampion", find_champion(p, {"NextToken": jsonata("$more_packages")})),
@@ -149,7 +153,7 @@ def find_earlier_run(s: Surroundings) -> State:
 def already_done() -> State:
     """Goes on behind what an earlier try has done."""
     return choice(
-        [("$earlier = 'registered'", "CountRegistered"), ("$earlier = 'rejected'", "Rejected")], default="FindChampion"
+        [("$earlier = 'registered'", "CountRegistered"), ("$earlier = 'rejected'", "Rejected")], default="PinDataset"
     )
 
 

@@ -38,7 +38,7 @@ the tables besides. What they may do with a table, they may do with every column
 | Glue job | reads landing; reads, writes and deletes in the zones after it | `DESCRIBE`, `SELECT`, `INSERT` |
 | crawler | reads landing | of the landing database: `CREATE_TABLE`, `DESCRIBE`, `ALTER`, `INSERT` |
 | data machine | reads and writes datasets | `DESCRIBE`, `ALTER`, `INSERT`: partitions, no rows |
-| everything else | its own prefixes of datasets and artefacts | none |
+| everything else | its own prefixes of datasets and artefacts; jobs: of features, where datasets accumulate | none |
 """
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -79,6 +79,23 @@ def _file(entry: Any, sources: Collection[str]) -> BatchFile:
     if not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
         raise BadBatch(f"sha256 of {key!r} must be 64 lower-case hex digits, was {digest!r}")
     return BatchFile(source=source, sha256=digest, key=key, bytes=size)
+
+
+def batch_folder(content: Mapping[str, Any], key: str) -> str:
+    """Returns the prefix that the keys of a batch are relative to: the folder of ``_batch.json``, or one above it.
+
+    Args:
+        content: What ``_batch.json`` says; ``above`` is the number of folders, 0 where it is absent.
+        key: The key of ``_batch.json`` in its bucket.
+
+    Raises:
+        BadBatch: ``above`` is no number of folders, or leads out of the workload's own.
+    """
+    steps = key.split("/")[:-1]
+    above, most = content.get("above", 0), max(len(steps) - 1, 0)
+    if not isinstance(above, int) or isinstance(above, bool) or not 0 <= above <= most:
+        raise BadBatch(f"above must be a number of folders from 0 to {most}, was {above!r}")
+    return "".join(f"{step}/" for step in steps[: len(steps) - above])
 
 
 def is_safe_key(key: str) -> bool:

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Final
 
 SUFFIXES: Final = (".py", ".dqdl", ".json")
+NOTEBOOK: Final = "notebook.py"
+"""For people to look at data with; no part of a bundle, so that an edit of it makes no new dataset."""
+
 ARCHIVE: Final = "sourcedir.tar.gz"
 LARGEST_BLOCK: Final = 65535
 GZIP_HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -66,7 +69,8 @@ def _scripts(folder: Path) -> list[Path]:
 
 
 def _is_aside(path: Path) -> bool:
-    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
+    return hidden or path == Path(NOTEBOOK)
 
 
 def _content(path: Path) -> bytes:

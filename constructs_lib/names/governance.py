@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from constructs_lib.names.naming import ZONES, check_stage, history_table, runtime_prefix, table_name
+from constructs_lib.names.naming import INDEX_COLUMNS, ZONES, check_stage, history_table, runtime_prefix, table_name
 from constructs_lib.names.workload_file import REASONS_COLUMN, WorkloadFile
 
 Sensitivity = Literal["internal", "restricted"]
@@ -52,6 +52,11 @@ PERSONAS: Final[tuple[Persona, ...]] = (
 )
 """Who works with the lake. Raw files and sensitive columns are for those who mend them; an auditor sees what there is
 and who may read it, never a row."""
+
+
+def people_workgroup(stage: str) -> str:
+    """Returns the Athena workgroup in which a stage's people query, such as ``dev-people``."""
+    return f"{check_stage(stage)}-people"
 
 
 def domain(stage: str, workload: str) -> str:
@@ -130,10 +135,20 @@ def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     curated = tuple(workload.curated_columns())
     sensitive = tuple(column for column in curated if column in workload.sensitive_features)
     tables.append(GovernedTable("curated", table_name(workload.name, "features"), curated, sensitive))
+    tables.append(GovernedTable("curated", table_name(workload.name, "datasets"), tuple(INDEX_COLUMNS), ()))
+    tables.extend(_group_history(workload, group) for group in workload.feature_groups)
     if workload.iceberg is not None:
         history = history_table(workload.name, workload.curated_columns())
         tables.append(GovernedTable("curated", history, curated, sensitive))
     return tuple(tables)
+
+
+def _group_history(workload: WorkloadFile, group: str) -> GovernedTable:
+    """The history of a feature group; its key is sensitive when the column is that rows are joined on."""
+    columns, definition = tuple(workload.history_columns(group)), workload.feature_groups[group]
+    joined = (definition.key,) if workload.sensitive_among([definition.row_key]) else ()
+    sensitive = tuple(column for column in columns if column in (*workload.sensitive_among(columns), *joined))
+    return GovernedTable("curated", table_name(workload.name, group), columns, sensitive)
 
 
 def database_expression(persona: Persona, stage: str) -> Expression:

@@ -17,6 +17,10 @@ SCHEMA_DRIFT = "SchemaDrift"
 BATCH_ACCEPTED = "BatchAccepted"
 CRAWL_FAILED = "CrawlFailed"
 
+# Feature Store. Counts of records of one run.
+FEATURE_RECORDS_WRITTEN = "FeatureRecordsWritten"
+FEATURE_RECORDS_REFUSED = "FeatureRecordsRefused"
+
 # Model pipeline. Counts are 1 per event; the AUC is between 0 and 1.
 MODEL_AUC = "ModelAuc"
 MODEL_REGISTERED = "ModelRegistered"

@@ -19,6 +19,12 @@ MAX_LENGTH = 63
 ZONES = ("landing", "validated", "quarantine", "curated")
 """Lake zones that have a catalogue database, in the order in which data passes through them."""
 
+INDEX = "index"
+"""Folder of the index of published datasets, in a workload's folder of datasets."""
+
+INDEX_COLUMNS = ("version", "as_of", "manifest_uri", "report_uri", "profile_uri")
+"""What an entry of the index says of a dataset, each a text."""
+
 
 def check_stage(stage: str) -> str:
     """Returns the stage's name unchanged.

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
@@ -30,9 +30,12 @@ from pydantic_core import ErrorDetails
 
 from constructs_lib.names.dataset_file import Dataset
 from constructs_lib.names.drift_file import SchemaDrift, Settle
+from constructs_lib.names.feature_groups_file import FeatureGroup, GroupName, check_feature_groups
 from constructs_lib.names.features_file import FOLDER, SCRIPT, NoCode, script_is_none
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
+from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
+from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
 
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
@@ -268,11 +271,14 @@ class WorkloadFile(Part):
         sources: The kinds of file that every batch holds.
         derived: Columns that ``features.py`` adds to the primary source by its function ``derive``.
         features: The columns a model sees, name → type. Default: every column of the primary source that is known
-            in time and is neither key, target nor event time.
+            in time and is neither key, target nor event time, and every feature of ``feature_groups``.
+        feature_groups: Features of things that change over time, kept in the Feature Store. Default: none.
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
             With ``dataset.accumulate`` the first of these days counts as a whole.
         schema_drift: What becomes of files whose columns are not the declared ones; a source may differ.
         approval: Whether a model that passed the gate is approved at once or by a person.
+        dataset_retention: Which datasets are kept. Default: all, and nothing is cleaned up.
+        ingestion: How the files of the sources get into the landing zone. Default: somebody else lands batches.
         warehouse: Loads the features of each dataset into the stage's warehouse. Default: it does not.
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
     """
@@ -287,16 +293,19 @@ class WorkloadFile(Part):
     sources: dict[ColumnName, Source] = Field(min_length=1)
     derived: dict[ColumnName, ColumnType] = Field(default={})
     features: dict[ColumnName, ColumnType] = Field(default={})
+    feature_groups: dict[GroupName, FeatureGroup] = Field(default={})
     window_days: Annotated[int, Field(ge=1, le=3660)] | None = None
     dataset: Dataset = Dataset()
     split: Split = Split()
     quality: Quality = Quality()
     schema_drift: SchemaDrift = SchemaDrift()
     preparation: Preparation = Preparation()
+    dataset_retention: DatasetRetention | None = None
     training: Training = Training()
     gate: Gate = Gate()
     approval: Literal["automatic", "manual"] = "manual"
     serving: Serving = Serving()
+    ingestion: Ingestion | None = None
     warehouse: WarehouseUse | None = None
     iceberg: Iceberg | None = None
 
@@ -343,6 +352,8 @@ class WorkloadFile(Part):
             raise ValueError(
                 f"sources.{self.primary_name}.key: the primary source needs a key, so that rows have names"
             )
+        if self.ingestion is not None:
+            check_ingestion(self.ingestion, self.sources)
         self._check_derived()
         if self.dataset.accumulate:
             self._check_accumulation()
@@ -357,6 +368,13 @@ class WorkloadFile(Part):
                 raise ValueError(
                     f"features.{column}: is known only after the event; allowed: columns that are known before it"
                 )
+        check_feature_groups(
+            self.feature_groups,
+            sources={name: source.columns for name, source in self.sources.items()},
+            primary=self.primary_columns,
+            known_later=(*self.primary_source.known_later, self.target),
+            features=self.features,
+        )
         return self
 
     def _check_views(self) -> None:
@@ -388,6 +406,7 @@ class WorkloadFile(Part):
             "warehouse": self.warehouse is not None,
             "iceberg": self.iceberg is not None,
             "training.read_from: lustre": self.training.read_from == "lustre",
+            "feature_groups": bool(self.feature_groups),
         }
         for name in (name for name, is_asked in asked.items() if is_asked):
             raise ValueError(
@@ -429,13 +448,28 @@ class WorkloadFile(Part):
             return dict(self.features)
         source = self.primary_source
         out = {self.target, self.event_time, *source.key, *source.known_later}
-        return {name: kind for name, kind in self.primary_columns.items() if name not in out}
+        own = {name: kind for name, kind in self.primary_columns.items() if name not in out}
+        for group in self.feature_groups.values():
+            own.update(group.features)
+        return own
 
     @property
     def sensitive_features(self) -> tuple[str, ...]:
         """The columns of the curated table that carry the name of a sensitive column, of whichever source."""
+        return self.sensitive_among(self.curated_columns())
+
+    def sensitive_among(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Those of the columns that carry the name of a sensitive column, of whichever source."""
         sensitive = {column for source in self.sources.values() for column in source.sensitive}
-        return tuple(column for column in self.curated_columns() if column in sensitive)
+        return tuple(column for column in columns if column in sensitive)
+
+    def key_type(self, group: str) -> str:
+        """The type of the column by which rows find their record of a feature group."""
+        return self.primary_columns[self.feature_groups[group].row_key]
+
+    def history_columns(self, group: str) -> dict[str, str]:
+        """The columns of the history of a feature group: name → Hive type."""
+        return self.feature_groups[group].history_columns(self.key_type(group))
 
     def validated_columns(self, source: str) -> dict[str, str]:
         """The columns of the validated table of a source: name → Hive type."""
@@ -466,9 +500,11 @@ class WorkloadFile(Part):
         no_code = self.preparation.features
         slot = {"features_by": no_code.contract()} if no_code is not None else {}
         sources = {name: source.contract(self.schema_drift) for name, source in self.sources.items()}
+        groups = [group.contract(name, self.key_type(name)) for name, group in self.feature_groups.items()]
         return {
             **content,
             **accumulation,
+            **({"feature_groups": groups} if groups else {}),
             **slot,
             "primary": self.primary_name,
             "sources": sources,
@@ -546,7 +582,7 @@ def _own_finding(path: str, text: str) -> str:
     """Joins the path of a model and the message of its check, which may start with the key that it is about."""
     if path == "the file":
         return text
-    names_a_key = re.match(r"[a-z_.]+: ", text)
+    names_a_key = re.match(r"[a-z0-9_.]+: ", text)
     return f"{path}.{text}" if names_a_key else f"{path}: {text}"
 
 

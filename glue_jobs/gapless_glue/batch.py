@@ -6,14 +6,17 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from constructs_lib.names.batch import BatchFile, check_sources, read_files
+from constructs_lib.names.batch import BatchFile, batch_folder, check_sources, read_files
 from gapless_glue.contract import Contract
 from gapless_glue.errors import BadBatch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The files of a batch in canonical order: by source, then by content."""
+    """The files of a batch in canonical order: by source, then by content.
+
+    The keys are relative to the folder, which is that of ``_batch.json`` or, by its ``above``, one further up.
+    """
 
     folder_uri: str
     files: tuple[BatchFile, ...]
@@ -38,4 +41,6 @@ def parse_batch(text: bytes, uri: str, contract: Contract, *, needed: Collection
         raise BadBatch(f"_batch.json is not JSON: {error}") from error
     files = read_files(content, workload=contract.name, sources=contract.sources)
     check_sources(files, needed)
-    return Batch(uri.rsplit("/", 1)[0] + "/", files)
+    scheme, _, path = uri.partition("://")
+    bucket, _, key = path.partition("/")
+    return Batch(f"{scheme}://{bucket}/{batch_folder(content, key)}", files)

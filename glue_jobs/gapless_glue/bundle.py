@@ -9,7 +9,7 @@ import io
 import sys
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
@@ -28,6 +28,7 @@ class Bundle:
 
     Attributes:
         features_digest: SHA-256 of ``features.py`` and of the scripts beside it that it imports: of what makes rows.
+        records: Feature group → the function ``<group>_records`` of ``features.py``.
     """
 
     digest: str
@@ -35,6 +36,7 @@ class Bundle:
     derive: Derive | None
     features: Features | None
     features_digest: str = ""
+    records: Mapping[str, Features] = field(default_factory=dict)
 
 
 def load_bundle(uri: str, folder: Path) -> Bundle:
@@ -61,6 +63,7 @@ def load_bundle(uri: str, folder: Path) -> Bundle:
         derive=getattr(module, "derive", None),
         features=getattr(module, "features", None),
         features_digest=features_digest(folder),
+        records=_records(module),
     )
 
 
@@ -88,6 +91,11 @@ def imported_names(script: bytes) -> list[str]:
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return names
+
+
+def _records(module: ModuleType | None) -> dict[str, Features]:
+    suffix, found = "_records", {} if module is None else vars(module)
+    return {name.removesuffix(suffix): each for name, each in found.items() if name.endswith(suffix)}
 
 
 def _unpack(content: bytes, folder: Path) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from constructs_lib.names.batch import contract_digest
-from gapless_glue import store
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,32 @@ class Source:
 
 
 @dataclass(frozen=True)
+class FeatureGroup:
+    """Features of things as they change over time; attributes are those of ``feature_groups`` in ``workload.yaml``.
+
+    Attributes:
+        source: Whose valid rows are the records; None when ``features.py`` makes them.
+        joined_on: The primary source's column that holds the key.
+        fallback: ``missing``, ``default`` or ``refuse``.
+    """
+
+    name: str
+    source: str | None
+    key: Column
+    event_time: str
+    joined_on: str
+    features: tuple[Column, ...]
+    max_age_minutes: int | None
+    fallback: str
+    defaults: Mapping[str, Any]
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of a record, in order."""
+        return (self.key, Column(self.event_time, "timestamp"), *self.features)
+
+
+@dataclass(frozen=True)
 class Contract:
     """What the data job must know of a workload.
 
@@ -105,16 +129,12 @@ class Contract:
     accumulates: bool
     repeats_within_days: int
     digest: str
+    feature_groups: tuple[FeatureGroup, ...] = ()
     features_by: str | None = None
 
     @property
     def primary_source(self) -> Source:
         return self.sources[self.primary]
-
-
-def load_contract(uri: str) -> Contract:
-    """Reads the contract's JSON file."""
-    return parse_contract(json.loads(store.read(uri)))
 
 
 def parse_contract(content: Mapping[str, Any]) -> Contract:
@@ -135,6 +155,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         accumulates=dataset["accumulate"],
         repeats_within_days=dataset["repeats_within_days"],
         digest=contract_digest(content),
+        feature_groups=tuple(_feature_group(group) for group in content.get("feature_groups", ())),
         features_by=content["features_by"]["kind"] if "features_by" in content else None,
     )
 
@@ -157,6 +178,11 @@ def _source(name: str, contract: Mapping[str, Any]) -> Source:
         settle=settle,
         never_null=frozenset(needed & {column.name for column in columns}),
     )
+
+
+def _feature_group(content: Mapping[str, Any]) -> FeatureGroup:
+    key = Column(content["key"]["name"], content["key"]["type"])
+    return FeatureGroup(**{**content, "key": key, "features": _columns(content["features"])})
 
 
 def _columns(content: Iterable[Mapping[str, str]]) -> tuple[Column, ...]:

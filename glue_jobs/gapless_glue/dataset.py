@@ -50,8 +50,8 @@ def _derived(contract: Contract, bundle: Bundle, primary: DataFrame) -> DataFram
         return primary
     if bundle.derive is None:
         raise BadBundle("features.py has no function derive, and workload.yaml has derived columns")
-    derived = _called("derive", lambda derive: derive(primary), bundle.derive)
-    _check_columns("derive", derived, [column.name for column in contract.derived])
+    derived = called("derive", lambda derive: derive(primary), bundle.derive)
+    check_columns("derive", derived, [column.name for column in contract.derived])
     return derived
 
 
@@ -89,8 +89,8 @@ def feature_rows(contract: Contract, bundle: Bundle, tables: Mapping[str, DataFr
     """
     rows = tables[contract.primary]
     if bundle.features is not None:
-        rows = _called("features", lambda features: features(tables), bundle.features)
-    _check_columns(
+        rows = called("features", lambda features: features(tables), bundle.features)
+    check_columns(
         "features", rows, [*[column.name for column in contract.features], EVENT_TIME, ROW_ID, TARGET, DROPPED]
     )
     features = [F.col(column.name).cast(column.type).alias(column.name) for column in contract.features]
@@ -100,12 +100,18 @@ def feature_rows(contract: Contract, bundle: Bundle, tables: Mapping[str, DataFr
 
 
 def write_features(
-    contract: Contract, bundle: Bundle, tables: Mapping[str, DataFrame], as_of: datetime, folder_uri: str
+    contract: Contract,
+    bundle: Bundle,
+    tables: Mapping[str, DataFrame],
+    as_of: datetime,
+    folder_uri: str,
+    more: Callable[[DataFrame], DataFrame] = lambda primary: primary,
 ) -> dict[str | None, int]:
     """Writes the features of all usable rows to a new folder.
 
     Args:
         tables: Source → validated rows.
+        more: Adds columns to the primary source's rows before ``features.py`` sees them. Default: none.
 
     Returns:
         Rows of the primary source per reason for dropping them; None stands for the rows that were written.
@@ -113,7 +119,7 @@ def write_features(
     Raises:
         BadBundle: ``features.py`` does not do what the contract says.
     """
-    primary = primary_rows(contract, bundle, tables[contract.primary], as_of)
+    primary = more(primary_rows(contract, bundle, tables[contract.primary], as_of))
     dropped = count_dropped(primary)
     rows = feature_rows(contract, bundle, known_in_time(contract, tables) | {contract.primary: primary})
     rows.coalesce(files_for(dropped.get(None, 0))).write.mode("overwrite").parquet(folder_uri)
@@ -179,7 +185,7 @@ def instant_column(moment: datetime) -> Column:
     return F.expr(f"timestamp_micros({round(moment.timestamp() * 1_000_000)})")
 
 
-def _called(
+def called(
     name: str, call: Callable[[Callable[..., DataFrame]], DataFrame], function: Callable[..., DataFrame]
 ) -> DataFrame:
     """Calls a function of ``features.py`` and looks at its columns, so that a mistake is reported as the bundle's."""
@@ -191,7 +197,7 @@ def _called(
     return result
 
 
-def _check_columns(name: str, rows: DataFrame, wanted: Sequence[str]) -> None:
+def check_columns(name: str, rows: DataFrame, wanted: Sequence[str]) -> None:
     absent = [column for column in wanted if column not in rows.columns]
     if absent:
         raise BadBundle(f"features.py: the result of {name} has no column {', '.join(absent)}")

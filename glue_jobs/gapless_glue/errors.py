@@ -29,6 +29,10 @@ class BadRules(JobError):
     """``rules.dqdl`` cannot be parsed, or names a rule, source or column that is not known."""
 
 
+class BadRecords(JobError):
+    """A feature group's records are not what the contract says, or a thing has two of them at one time."""
+
+
 class BadVersion(JobError):
     """The version that the job was started for is not the version of its inputs."""
 

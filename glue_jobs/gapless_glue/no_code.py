@@ -8,7 +8,7 @@ curated zone under ``handover/``, below the attempt's own path.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,22 +45,30 @@ class Handover:
     Attributes:
         validation: The validation's part of the report.
         dropped: Rows of the primary source per reason for dropping them; None stands for those that were handed over.
+        figures: What report and manifest say besides.
         seconds: Seconds per phase of the first run.
     """
 
     validation: Mapping[str, Any]
     dropped: Mapping[str | None, int]
+    figures: Mapping[str, Any]
     seconds: Mapping[str, float]
 
 
 def hand_over(
-    contract: Contract, bundle: Bundle, tables: Mapping[str, DataFrame], as_of: datetime, folder_uri: str
+    contract: Contract,
+    bundle: Bundle,
+    tables: Mapping[str, DataFrame],
+    as_of: datetime,
+    folder_uri: str,
+    more: Callable[[DataFrame], DataFrame] = lambda primary: primary,
 ) -> dict[str | None, int]:
     """Writes what features may be made of, one folder per source: of the primary source the usable rows.
 
     Args:
         tables: Source → validated rows.
         folder_uri: Where the folders go.
+        more: Adds columns to the primary source's rows. Default: none.
 
     Returns:
         Rows of the primary source per reason for dropping them; None stands for those that were handed over.
@@ -71,7 +79,7 @@ def hand_over(
     """
     if bundle.features is not None:
         raise BadBundle(f"features.py has a function features, and workload.yaml gives its place to {_maker(contract)}")
-    primary = primary_rows(contract, bundle, tables[contract.primary], as_of)
+    primary = more(primary_rows(contract, bundle, tables[contract.primary], as_of))
     dropped = count_dropped(primary)
     if not dropped.get(None):
         raise TooFewRows(f"no row of the batch can be used: {json.dumps(dropped)}")
@@ -86,6 +94,7 @@ def write_handover(dataset_uri: str, handover: Handover) -> None:
     content = {
         "validation": handover.validation,
         "dropped": [{"reason": reason, "rows": rows} for reason, rows in handover.dropped.items()],
+        "figures": handover.figures,
         "seconds": handover.seconds,
     }
     store.store_of(dataset_uri).write(f"{dataset_uri}handover.json", canonical_json(content))
@@ -107,6 +116,7 @@ def take_over(dataset_uri: str) -> Handover:
     return Handover(
         validation=content["validation"],
         dropped={each["reason"]: each["rows"] for each in content["dropped"]},
+        figures=content["figures"],
         seconds=content["seconds"],
     )
 

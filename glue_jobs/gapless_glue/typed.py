@@ -17,7 +17,6 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from gapless_glue.contract import Settle, Source
-from gapless_glue.dqdl.history import NoHistoryError
 from gapless_glue.dqdl.language import AnyRule, Rule, leaves
 from gapless_glue.dqdl.rows import Table, chosen, refusal
 from gapless_glue.errors import BadRules
@@ -79,12 +78,12 @@ def judge(
 
     Of rows with the same key the first valid one in the batch's canonical order stays, or, where the source settles
     them, the newest; of rows with the same values of unique columns the first one. A line that did not fit the table,
-    and a row of a refused file, has that one reason. A rule that needs earlier results refuses no row.
+    and a row of a refused file, has that one reason.
 
     Args:
         staged: Rows as ``staged_schema`` has them.
         source: What they are.
-        rules: Rules of this source; those that are not about rows are left to others.
+        rules: Rules of this source; those about the table and those that look around are left to others.
         now: The instant that stands for now() in rules, and that late rows are late for. Default: the present.
         handling: What is done about drifted files. Default: nothing is refused or emptied.
 
@@ -94,7 +93,7 @@ def judge(
     moment, handled = now or datetime.now(UTC), handling or Handling()
     typed = with_types(staged, source)
     table = Table({column.name: column.type for column in source.columns}, moment, skip_missing=True)
-    row_rules = [rule for rule in rules if rule.is_about_rows]
+    row_rules = [rule for rule in rules if rule.is_about_rows and not rule.looks_around]
     keys = [_unique_key(rule.rule) for rule in row_rules if isinstance(rule.rule, Rule) and rule.rule.type in KEY_TYPES]
     own = [
         *_type_reasons(source, handled.emptied),
@@ -102,7 +101,7 @@ def judge(
         *late_reasons(source, moment),
         *_rule_reasons(row_rules, table),
     ]
-    reasons = F.coalesce(*_file_reasons(handled.refused), F.col(PROBLEM), _joined(own)).alias(REASONS)
+    reasons = F.coalesce(*_file_reasons(handled.refused), F.col(PROBLEM), joined_reasons(own)).alias(REASONS)
     flags = {key.flag: chosen(key.where).alias(key.flag) for key in keys if key.where is not None}
     judged = _with_reasons(typed, source, [reasons, *flags.values()], row_rules)
     if source.key:
@@ -257,13 +256,10 @@ def _broken(rule: AnyRule, table: Table) -> Column | None:
             return None
         parts = [refusal(Rule("IsComplete", (name,), where=rule.where), table) for name in rule.parameters]
         return reduce(lambda left, right: left | right, parts)
-    try:
-        return refusal(rule, table)
-    except NoHistoryError:
-        return None
+    return refusal(rule, table)
 
 
-def _joined(reasons: Sequence[Column]) -> Column:
+def joined_reasons(reasons: Sequence[Column]) -> Column:
     """Joins the reasons that are there; null when there is none."""
     if not reasons:
         return F.lit(None).cast("string")

@@ -13,10 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from gapless_glue.contract import Contract, Source
-from gapless_glue.dqdl.evaluate import Evaluation, Ruling, Settings, Verdict, evaluate
-from gapless_glue.dqdl.history import holds
-from gapless_glue.dqdl.language import Analyzer
+from gapless_glue.dqdl.dynamic import missing_history, series
+from gapless_glue.dqdl.evaluate import Evaluation, Outcome, Ruling, Settings, Verdict, evaluate, share_name
+from gapless_glue.dqdl.history import BadConditionError, NoHistoryError, holds
+from gapless_glue.dqdl.language import Analyzer, Rule, leaves
 from gapless_glue.drift import Drift, report_of_drift
+from gapless_glue.earlier import Earlier, Series
 from gapless_glue.errors import RowsLost
 from gapless_glue.rules import SourceRule, of_source
 from gapless_glue.settling import settled_rows
@@ -31,6 +33,7 @@ from gapless_glue.typed import (
 )
 
 ROWS = "Dataset.*.RowCount"
+OWN_METHOD = "anomalies are found by a method of Gapless, not by that of AWS Glue"
 
 
 @dataclass(frozen=True)
@@ -45,22 +48,35 @@ class SourceCounts:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What one rule found: the share of rows that keep it, or the value of the table; and the rows it refused."""
+    """What one rule found.
+
+    Attributes:
+        rule: The rule.
+        passed: Whether it held.
+        value: The share of rows that keep it, or the value of the table.
+        refused_rows: How many rows break it.
+        blocks: Whether no dataset is made when it did not hold. A rule that has too few earlier results to compare
+            with blocks nothing yet.
+        note: Why it failed, what it lacks, or by which method it was judged.
+    """
 
     rule: SourceRule
     passed: bool
     value: float
     refused_rows: int
+    blocks: bool
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class Validation:
-    """The outcome for a batch."""
+    """The outcome for a batch; ``compared_with`` are the versions whose measures the rules could look at."""
 
     sources: Mapping[str, SourceCounts] = field(default_factory=dict)
     rules: Sequence[RuleResult] = ()
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     drifts: Sequence[Drift] = ()
+    compared_with: Sequence[str] = ()
 
     @property
     def rows_in(self) -> int:
@@ -78,7 +94,7 @@ class Validation:
 
     def accepted(self, max_quarantined_share: float) -> bool:
         """Tells whether a dataset may be made: few rows refused, in every source some left, no blocking rule broken."""
-        blocked = any(not result.passed for result in self.rules if result.rule.blocks)
+        blocked = any(not result.passed for result in self.rules if result.blocks)
         emptied = any(counts.validated == 0 for counts in self.sources.values())
         return not blocked and not emptied and self.quarantined_share <= max_quarantined_share
 
@@ -161,8 +177,9 @@ def conclude(
     refused: Mapping[str, tuple[int, Counter[str]]],
     measured: Mapping[str, Evaluation],
     drifts: Sequence[Drift] = (),
+    earlier: Earlier | None = None,
 ) -> Validation:
-    """Puts the counts together.
+    """Puts the counts together, and judges thresholds by them.
 
     Raises:
         RowsLost: The rows of a source that were read are not those that were validated plus those quarantined.
@@ -176,11 +193,39 @@ def conclude(
                 f"source {name}: {rows_in[name]} rows were read, {validated} validated and {quarantined} quarantined"
             )
         sources[name] = SourceCounts(rows_in[name], validated, quarantined, dict(sorted(reasons.items())))
-    results = [_result(rule, sources[rule.source], _verdict(rule, measured.get(rule.source))) for rule in rules]
-    return Validation(sources, results, {name: dict(found.metrics) for name, found in measured.items()}, drifts)
+    earlier = earlier if earlier is not None else Earlier()
+    histories = {name: earlier.of_source(name) for name in sources}
+    results = []
+    metrics = {name: dict(found.metrics) for name, found in measured.items()}
+    for rule in rules:
+        verdict = _of_rows(rule, sources[rule.source], histories[rule.source])
+        if verdict is None:
+            verdict = _of_table(rule, measured.get(rule.source))
+        elif rule.threshold is not None:
+            metrics.setdefault(rule.source, {}).update(verdict.series)
+        results.append(_result(rule, verdict, histories[rule.source]))
+    return Validation(sources, results, metrics, drifts, earlier.versions)
 
 
-def _verdict(rule: SourceRule, found: Evaluation | None) -> Verdict:
+def _of_rows(rule: SourceRule, counts: SourceCounts, history: Series) -> Verdict | None:
+    """The verdict of a rule about rows by what was quarantined; nothing for other rules."""
+    if not rule.is_about_rows:
+        return None
+    refused = counts.reasons.get(f"rule {rule.text}", 0)
+    share = 1 - refused / counts.rows_in
+    name = share_name(rule.rule)
+    kept_as = series(rule.rule, name) if isinstance(rule.rule, Rule) else name
+    reason = f"{refused} of {counts.rows_in} rows break the rule"
+    try:
+        threshold = rule.threshold
+        passed = refused == 0 if threshold is None else holds(threshold, share, history.get(kept_as, ()))
+    except (BadConditionError, NoHistoryError) as error:
+        passed, reason = False, str(error)
+    outcome: Outcome = "Passed" if passed else "Failed"
+    return Verdict(rule.rule, outcome, {name: share}, None if passed else reason, refused, {kept_as: share})
+
+
+def _of_table(rule: SourceRule, found: Evaluation | None) -> Verdict:
     """What was found about a rule about the table."""
     for verdict in found.verdicts if found else ():
         if verdict.rule == rule.rule:
@@ -188,14 +233,17 @@ def _verdict(rule: SourceRule, found: Evaluation | None) -> Verdict:
     return Verdict(rule.rule, "Failed", reason="no row of the source is valid")
 
 
-def _result(rule: SourceRule, counts: SourceCounts, verdict: Verdict) -> RuleResult:
-    if rule.is_about_rows:
-        refused = counts.reasons.get(f"rule {rule.text}", 0)
-        share = 1 - refused / counts.rows_in
-        passed = refused == 0 if rule.threshold is None else holds(rule.threshold, share)
-        return RuleResult(rule, passed, share, refused)
+def _result(rule: SourceRule, verdict: Verdict, history: Series) -> RuleResult:
+    lacking = missing_history(rule.rule, verdict.series, history)
+    parts = [
+        verdict.reason if verdict.outcome == "Failed" else None,
+        f"blocks nothing yet, {lacking}" if lacking else None,
+        OWN_METHOD if any(leaf.type == "DetectAnomalies" for leaf in leaves(rule.rule)) else None,
+    ]
+    note = "; ".join(part for part in parts if part) or None
     value = next(iter(verdict.metrics.values()), 0.0)
-    return RuleResult(rule, verdict.outcome != "Failed", value, verdict.refused_rows)
+    passed = verdict.outcome != "Failed"
+    return RuleResult(rule, passed, value, verdict.refused_rows, rule.blocks and not lacking, note)
 
 
 def report_of(validation: Validation) -> dict[str, Any]:
@@ -218,13 +266,15 @@ def report_of(validation: Validation) -> dict[str, Any]:
             {
                 "rule": result.rule.text,
                 "source": result.rule.source,
-                "blocking": result.rule.blocks,
+                "blocking": result.blocks,
                 "passed": result.passed,
                 "value": result.value,
                 "refused_rows": result.refused_rows,
+                "note": result.note,
             }
             for result in validation.rules
         ],
         "metrics": {name: dict(found) for name, found in validation.metrics.items()},
         "drift": report_of_drift(validation.drifts),
+        "compared_with": list(validation.compared_with),
     }

@@ -23,6 +23,7 @@ from constructs_lib.names.batch import (
     NO_PARENT,
     BadBatch,
     BatchFile,
+    batch_folder,
     canonical_instant,
     check_sources,
     contract_digest,
@@ -38,7 +39,7 @@ ABSENT = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied", "Forbidden")
 
 
 class Input(TypedDict):
-    """One file of the batch; ``key`` is relative to the folder of ``_batch.json``."""
+    """One file of the batch; ``key`` is relative to the batch's folder."""
 
     source: str
     key: str
@@ -154,17 +155,16 @@ def read_batch(s3: Any, address: Address) -> Any:
         raise BadBatch(str(error)) from error
 
 
-def check_files(s3: Any, batch: Address, files: Iterable[BatchFile]) -> None:
+def check_files(s3: Any, bucket: str, folder: str, files: Iterable[BatchFile]) -> None:
     """Looks at every file that the batch names, without reading it.
 
     Raises:
         BadBatch: A file is absent, empty or has another size than ``_batch.json`` says.
     """
-    folder = batch.key.rpartition("/")[0]
     for file in files:
-        key = f"{folder}/{file.key}" if folder else file.key
+        key = folder + file.key
         try:
-            found = s3.head_object(Bucket=batch.bucket, Key=key)["ContentLength"]
+            found = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
         except ClientError as error:
             if error.response["Error"]["Code"] not in ABSENT:
                 raise
@@ -187,10 +187,22 @@ def read_chain(s3: Any, datasets: str, as_of: str) -> Chain:
 
     def manifests(entries: Iterable[str]) -> list[Mapping[str, Any]]:
         uris = [read_json(s3, Address(bucket, prefix + name))["manifest_uri"] for name in entries]
-        return [read_json(s3, parse_uri(uri)) for uri in uris]
+        found = [read_manifest(s3, parse_uri(uri)) for uri in uris]
+        return [manifest for manifest in found if manifest is not None]
 
     later = [name.partition("_")[2].removesuffix(".json") for name in names if stamp_of(name) > stamp]
     return Chain(manifests(newest), manifests(same), later)
+
+
+def read_manifest(s3: Any, address: Address) -> Mapping[str, Any] | None:
+    """Reads a published manifest; a dataset that was retired keeps its entry in the index and has none."""
+    try:
+        manifest: Mapping[str, Any] = read_json(s3, address)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ABSENT:
+            raise
+        return None
+    return manifest
 
 
 def stamp_of(name: str) -> str:
@@ -214,7 +226,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     parent = NO_PARENT if is_fresh(batch) else choose_parent(chain, bundle, settings.engine)
     check_order(chain, files, as_of)
     check_sources(files, sources if parent == NO_PARENT else [contract["primary"]])
-    check_files(s3, address, files)
+    check_files(s3, address.bucket, batch_folder(batch, address.key), files)
     version = dataset_version(
         files,
         window_days=contract["window_days"],

@@ -30,12 +30,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypedDict
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
+from gapless_lambda.messages import BatchResponse, each_message
 from gapless_lambda.s3 import Address, parse_uri, read_json
 from gapless_lambda.settings import read_settings
 from start_execution.record import BadEvent, Machine, Start, StartRecord
@@ -47,18 +48,6 @@ log = get_logger(__name__)
 
 class MissingBundle(Exception):
     """No bundle of scripts has been published for the workload, or its pointer is not readable."""
-
-
-class ItemFailure(TypedDict):
-    """One message that the queue shall deliver again."""
-
-    itemIdentifier: str
-
-
-class BatchResponse(TypedDict):
-    """What SQS expects: the messages that failed."""
-
-    batchItemFailures: list[ItemFailure]
 
 
 @dataclass(frozen=True)
@@ -261,11 +250,4 @@ def start(event: Mapping[str, Any], settings: Settings) -> None:
 def handler(event: Mapping[str, Any], context: Any) -> BatchResponse:  # noqa: ARG001
     """Start what the messages of one delivery ask for; those that fail come again, and end in the DLQ."""
     settings = read_settings(Settings)
-    failures: list[ItemFailure] = []
-    for message in event["Records"]:
-        try:
-            start(json.loads(message["body"]), settings)
-        except Exception:
-            log.exception("message failed", extra={"message_id": message["messageId"], "body": message["body"]})
-            failures.append({"itemIdentifier": message["messageId"]})
-    return {"batchItemFailures": failures}
+    return each_message(event, lambda body: start(body, settings), log)

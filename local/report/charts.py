@@ -5,9 +5,11 @@ matplotlib draws in stand-in colours, which are replaced by the page's CSS varia
 
 from __future__ import annotations
 
+import datetime as dt
 import io
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ _VARIABLES = {
     SECOND: "var(--second)",
     BAD: "var(--bad)",
 }
+_MOST_DATES = 5
 # What a picture of its own needs and a part of a page must not have: a prologue, rules and ids for the whole document,
 # a fixed size, a font of its own.
 _FOR_A_PAGE = [
@@ -92,16 +95,48 @@ def calibration_chart(predicted: Sequence[float], observed: Sequence[float]) -> 
         return _svg(figure)
 
 
-def bar_chart(names: Sequence[str], values: Sequence[float], label: str) -> str:
-    """Horizontal bars, the first on top."""
+def bar_chart(names: Sequence[str], values: Sequence[float], label: str, *, limit: float | None = None) -> str:
+    """Horizontal bars, the first on top; a limit is a dashed line."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(7.2, 0.6 + 0.3 * len(names)), layout="constrained")
         axes = figure.add_subplot()
         axes.barh(list(names), list(values), color=FIRST, height=0.65)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
+        if limit is not None:
+            axes.axvline(limit, color=MUTED, linestyle="--", linewidth=1)
         axes.set_xlabel(label)
         axes.tick_params(axis="y", length=0)
+        return _svg(figure)
+
+
+def balance_chart(
+    begins: Sequence[dt.datetime], rows: Sequence[int], shares: Sequence[float], marks: Mapping[str, dt.datetime]
+) -> str:
+    """The share of positives over time, above the rows that it is taken from; marks are named vertical lines.
+
+    Args:
+        begins: When each span begins, and when the last one ends: one more than spans.
+        rows: How many rows there are in each span.
+        shares: The share of positives in each span; NaN where there is no row.
+    """
+    places = [begin.timestamp() for begin in begins]
+    width = places[1] - places[0]
+    middles = [place + width / 2 for place in places[:-1]]
+    top = 1.25 * max((share for share in shares if not math.isnan(share)), default=0.0) or 1.0
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
+        upper.plot(middles, shares, color=FIRST, linewidth=2, marker="o", markersize=4)
+        upper.set(ylabel="share positive", ylim=(0, top))
+        lower.bar(middles, rows, width=0.9 * width, color=SECOND)
+        lower.set(ylabel="rows", xlim=(places[0], places[-1]))
+        for name, instant in marks.items():
+            for axes in (upper, lower):
+                axes.axvline(instant.timestamp(), color=MUTED, linestyle="--", linewidth=1)
+            upper.text(instant.timestamp(), top, f" {name}", va="top", fontsize=9, color=MUTED, clip_on=True)
+        steps = range(0, len(begins), max(1, len(begins) // _MOST_DATES))
+        lower.set_xticks([places[step] for step in steps], [f"{begins[step]:%Y-%m-%d}" for step in steps])
         return _svg(figure)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from local.failures import Explanation
 from local.report.content import Content
-from local.report.data import profile, quality
+from local.report.data import quality
+from local.report.exploration import profile
 from local.report.html import Html, details, figure, paragraph, section, table
 from local.report.lineage import build_graph, draw
 from local.report.model import deployment, gate, model

@@ -132,6 +132,7 @@ class Ministack:
                 body=body,
                 query={key: values[-1] if isinstance(values, list) else values for key, values in query.items()},
                 caller=self.caller(headers, query),
+                queries={key: values if isinstance(values, list) else [values] for key, values in query.items()},
             )
             return await asyncio.to_thread(answer, handler, request)
 

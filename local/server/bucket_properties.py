@@ -66,6 +66,7 @@ def _lifecycle_rule(number: int, given: Document) -> Document:
         "Id": lambda value: {"ID": value},
         "Status": lambda value: {"Status": value},
         "Prefix": lambda value: {"Filter": {"Prefix": value}},
+        "TagFilters": lambda value: {"Filter": {"And": {"Prefix": "", "Tags": value}}},
         "ExpirationInDays": lambda value: {"Expiration": {"Days": int(value)}},
         "ExpiredObjectDeleteMarker": lambda value: {"Expiration": {"ExpiredObjectDeleteMarker": _flag(value)}},
         "NoncurrentVersionExpiration": lambda value: {"NoncurrentVersionExpiration": _numbers(value)},

@@ -64,6 +64,15 @@ API_TYPES: Mapping[str, ApiType] = {
         identify=lambda request, _answer: str(request["Name"]),
         remove=lambda name: {"Name": name},
     ),
+    "AWS::Glue::DataQualityRuleset": ApiType(
+        service="glue",
+        create="CreateDataQualityRuleset",
+        delete="DeleteDataQualityRuleset",
+        name_property="Name",
+        request=lambda props: props,
+        identify=lambda request, _answer: str(request["Name"]),
+        remove=lambda name: {"Name": name},
+    ),
     "AWS::Athena::NamedQuery": ApiType(
         service="athena",
         create="CreateNamedQuery",

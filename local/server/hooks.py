@@ -138,6 +138,7 @@ HOOKS: Mapping[str, Hook] = {
         "Athena reads with the rights of the caller", ("access_key_id", "account_id", "session_token")
     ),
     "services.athena:_executions": Hook("Athena's queries are kept"),
+    "services.athena:_named_queries": Hook("calls on saved queries are checked on their workgroup"),
     "services.athena:_workgroups": Hook("Athena's queries keep to their workgroup"),
     "services.glue:_handle_request_sync": Hook("the rest of Glue is answered", _REQUEST),
     "services.glue:_jobs": Hook("Glue jobs run"),
@@ -150,6 +151,18 @@ HOOKS: Mapping[str, Hook] = {
     "services.glue:_create_job": Hook("Glue jobs keep all that they are made with", ("data",)),
     "services.glue:_update_job": Hook("Glue jobs keep all that they are changed to", ("data",)),
     "services.cloudformation.provisioners:_GLUE_JOB_DEFAULTS": Hook("Glue jobs in templates keep all their properties"),
+    # Firehose
+    "services.firehose:_deliver_records_to_s3": Hook(
+        "streams buffer records and deliver them under their role", ("stream", "dest", "records")
+    ),
+    "services.firehose:_metadata_extraction_keys": Hook("streams part records by their values", ("cfg", "data")),
+    "services.firehose:_evaluate_prefix": Hook(
+        "streams put objects under dates and partitions", ("template", "t", "query_keys", "lambda_keys", "error_type")
+    ),
+    "services.firehose:_java_time": Hook("streams name objects by their time", ("pattern", "t")),
+    "services.firehose:_json_documents": Hook("streams read records", ("data",)),
+    "services.firehose:_conversion_error": Hook("streams say why a record is no row", ("kind",)),
+    "services.firehose:_DeliveryError": Hook("records that cannot be delivered are told from those that can"),
     # CloudFormation
     "services.cloudformation.provisioners:_RESOURCE_HANDLERS": Hook("resource types that ministack lacks are made"),
     "services.cloudformation.stacks:_runs_on_worker_thread": Hook(

@@ -66,7 +66,11 @@ class Caller:
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request to a service; header names are in lower case, a query value is the last one given."""
+    """One HTTP request to a service; header names are in lower case, a query value is the last one given.
+
+    Attributes:
+        queries: Every value of each name in the query, in order.
+    """
 
     method: str
     path: str
@@ -74,6 +78,7 @@ class Request:
     body: bytes
     query: Mapping[str, str]
     caller: Caller
+    queries: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def operation(self) -> str:

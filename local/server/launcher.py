@@ -37,6 +37,8 @@ PLUGINS = (
     "local.server.lake_formation",
     "local.server.glue",
     "local.server.athena",
+    "local.server.firehose",
+    "local.server.sqs",
     "local.server.sagemaker",
     "local.server.passing",
 )

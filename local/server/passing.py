@@ -33,7 +33,13 @@ def _of_targets(document: Document) -> Iterable[str]:
     return [target["RoleArn"] for target in document.get("Targets", []) if target.get("RoleArn")]
 
 
-_STATES, _GLUE, _EVENTS, _LAMBDA = (f"{name}.amazonaws.com" for name in ("states", "glue", "events", "lambda"))
+def _of_delivery(document: Document) -> Iterable[str]:
+    return _member("RoleARN")(document.get("ExtendedS3DestinationConfiguration", {}))
+
+
+_STATES, _GLUE, _EVENTS, _LAMBDA, _FIREHOSE = (
+    f"{name}.amazonaws.com" for name in ("states", "glue", "events", "lambda", "firehose")
+)
 
 _PASSED: Mapping[str, Mapping[str, tuple[str, Callable[[Document], Iterable[str]]]]] = {
     "states": {
@@ -46,6 +52,7 @@ _PASSED: Mapping[str, Mapping[str, tuple[str, Callable[[Document], Iterable[str]
         "CreateCrawler": (_GLUE, _member("Role")),
         "UpdateCrawler": (_GLUE, _member("Role")),
     },
+    "firehose": {"CreateDeliveryStream": (_FIREHOSE, _of_delivery)},
     "events": {"PutTargets": (_EVENTS, _of_targets)},
     "lambda": {
         "CreateFunction": (_LAMBDA, _member("Role")),

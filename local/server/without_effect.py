@@ -14,6 +14,8 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     ),
     "AWS::EC2::FlowLog": "no packet crosses the local network, so there is no flow to log",
     "AWS::EC2::EIP": "the local network has no way out that would need an address",
+    "AWS::EC2::SecurityGroupIngress": "no packet crosses the local network, so there is none to let in",
+    "AWS::EC2::SecurityGroupEgress": "no packet crosses the local network, so there is none to let out",
     "AWS::EC2::NatGateway": "the local network has no way out",
 }
 

@@ -74,6 +74,10 @@ def test_zones_refuse_requests_without_tls(stack: Stack, lake: DataLake) -> None
         assert {"Bool": {"aws:SecureTransport": "false"}} in [each["Condition"] for each in denied]
 
 
+def test_tags_remove_nothing_unless_somebody_retires_datasets(stack: Stack, lake: DataLake) -> None:
+    assert "TagFilters" not in str(Template.from_stack(stack).to_json())
+
+
 def test_needs_no_custom_resource(stack: Stack, lake: DataLake) -> None:
     types = {each["Type"] for each in Template.from_stack(stack).to_json()["Resources"].values()}
     assert not {each for each in types if each.startswith(("Custom::", "AWS::Lambda::"))}

@@ -50,7 +50,14 @@ def test_settings_add_an_administrator_before_any_tag_key_is_made(stack: Stack) 
 
 def test_a_location_is_read_with_a_role_that_only_lake_formation_of_this_account_takes(stack: Stack) -> None:
     key = kms.Key(stack, "Key")
-    LakeLocations(stack, "Locations", bucket_arns={"raw": "arn:aws:s3:::raw"}, key=key, workloads=["one", "two"])
+    LakeLocations(
+        stack,
+        "Locations",
+        bucket_arns={"raw": "arn:aws:s3:::raw"},
+        datasets_arn="arn:aws:s3:::datasets",
+        key=key,
+        workloads=["one", "two"],
+    )
     template = Template.from_stack(stack)
     template.has_resource_properties(
         f"{LAKE_FORMATION}Resource",
@@ -76,10 +83,11 @@ def test_a_location_is_read_with_a_role_that_only_lake_formation_of_this_account
         },
     )
     (policy,) = resources(stack, "AWS::IAM::Policy").values()
-    objects = next(
-        each for each in policy["Properties"]["PolicyDocument"]["Statement"] if "s3:PutObject" in each["Action"]
-    )
+    statements = policy["Properties"]["PolicyDocument"]["Statement"]
+    objects = next(each for each in statements if "s3:PutObject" in each["Action"])
     assert objects["Resource"] == ["arn:aws:s3:::raw/one/*", "arn:aws:s3:::raw/two/*"]
+    indexes = next(each for each in statements if each["Action"] == "s3:GetObject")
+    assert indexes["Resource"] == ["arn:aws:s3:::datasets/one/index/*", "arn:aws:s3:::datasets/two/index/*"]
 
 
 def test_tags_go_onto_databases_tables_and_columns(stack: Stack) -> None:
@@ -177,7 +185,7 @@ def test_governance_of_two_lakes_lives_in_one_stack(stack: Stack) -> None:
             stack, f"Governance{stage}", stage=stage, lake=lake, administrator=ADMINISTRATOR, workloads=["one"]
         )
         assert governance.personas.workgroup_name == f"{stage}-people"
-    assert len(resources(stack, f"{LAKE_FORMATION}Resource")) == 8
+    assert len(resources(stack, f"{LAKE_FORMATION}Resource")) == 10
 
 
 def test_pipelines_are_granted_after_the_tags_of_every_table_and_column(stack: Stack) -> None:

@@ -29,7 +29,14 @@ def test_crawls_what_is_new_and_leaves_the_descriptions_of_batches_out(stack: St
         {
             "DatabaseName": "dev_landing",
             "TablePrefix": "flight_delays_",
-            "Targets": {"S3Targets": [{"Path": "s3://landing/flight_delays/", "Exclusions": ["**/_batch.json"]}]},
+            "Targets": {
+                "S3Targets": [
+                    {
+                        "Path": "s3://landing/flight_delays/",
+                        "Exclusions": ["**/_batch.json", "incoming/**", "pulled/**", "failed/**"],
+                    }
+                ]
+            },
             "RecrawlPolicy": {"RecrawlBehavior": "CRAWL_NEW_FOLDERS_ONLY"},
             "SchemaChangePolicy": {"UpdateBehavior": "LOG", "DeleteBehavior": "LOG"},
             "CrawlerSecurityConfiguration": "dev-lake",

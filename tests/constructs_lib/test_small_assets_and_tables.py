@@ -3,7 +3,7 @@ import json
 from aws_cdk import Stack
 from aws_cdk.assertions import Match, Template
 
-from constructs_lib.catalogue_table import parquet_table
+from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.grants import ServiceRole
 from constructs_lib.text_asset import TextAsset
 
@@ -50,3 +50,20 @@ def test_a_table_is_partitioned_by_version_and_reads_parquet(stack: Stack) -> No
             },
         },
     )
+
+
+def test_a_table_over_json_objects_has_no_partitions(stack: Stack) -> None:
+    json_table(
+        stack,
+        "Datasets",
+        database="dev_curated",
+        name="orders_datasets",
+        location="s3://datasets/orders/index/",
+        columns={"version": "string"},
+        description="Datasets",
+    )
+    (table,) = Template.from_stack(stack).find_resources("AWS::Glue::Table").values()
+    made = table["Properties"]["TableInput"]
+    assert "PartitionKeys" not in made
+    assert made["StorageDescriptor"]["Location"] == "s3://datasets/orders/index/"
+    assert made["StorageDescriptor"]["SerdeInfo"]["SerializationLibrary"] == "org.openx.data.jsonserde.JsonSerDe"

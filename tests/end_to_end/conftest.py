@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from local.settings import Settings
 from local.steps import platform
 from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
+from tests.end_to_end.second_project import deployed_project, make_project, of_workload
+from tests.everything.platform import LOCAL_STAGE
+from tests.http_source import HttpSource, serving
 
 FIRST_MONTH, SECOND_MONTH, SAMPLE = 6, 7, 4000
 
@@ -74,3 +78,39 @@ def demo(live: Live) -> Demo:
     first, second = live.chain_of(keys[0]), live.chain_of(keys[1])
     endpoint = live.client("sagemaker").describe_endpoint(EndpointName=live.outputs.endpoint_name)
     return Demo(first, second, batches, (keys[0], keys[1]), watched, endpoint, live.record(f"live#{WORKLOAD}"))
+
+
+@pytest.fixture(scope="session")
+def orders_api() -> Iterator[HttpSource]:
+    """The API that the workload ``orders`` pulls, empty; it wants a token."""
+    source = HttpSource(watermark="ordered_at", page_size=100, token=uuid.uuid4().hex)
+    with serving(source) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory, orders_api: HttpSource) -> Iterator[Live]:
+    """A project whose workloads have every option between them, deployed; seen from the workload ``orders``."""
+    folder = tmp_path_factory.mktemp("second")
+    replaced = {"https://orders.example.com/v1/orders": f"{orders_api.url}/cursor"}
+    project = make_project(folder / "project", stage=LOCAL_STAGE, replaced=replaced)
+    with deployed_project(project, folder / "state") as live:
+        yield live
+
+
+@pytest.fixture(scope="session")
+def daily(everything: Live) -> Live:
+    """The workload whose datasets accumulate."""
+    return of_workload(everything, "daily_orders")
+
+
+@pytest.fixture(scope="session")
+def kept(everything: Live) -> Live:
+    """The workload whose datasets are retired."""
+    return of_workload(everything, "kept_orders")
+
+
+@pytest.fixture(scope="session")
+def pulled(everything: Live) -> Live:
+    """The workload whose sources come in by themselves."""
+    return of_workload(everything, "pulled_orders")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +32,18 @@ COPIED = (
     "local",
 )
 LINKED = (".venv", ".venv-server", "node_modules")
-EVERYTHING = ROOT / "tests" / "everything" / "workloads" / WORKLOAD
+EVERYTHING = ROOT / "tests" / "everything" / "workloads"
+PLAIN = ROOT / "tests" / "everything" / "plain"
 FLIGHTS = ROOT / "workloads" / "flight_delays"
 
 
-def make_project(folder: Path, *, stage: dict[str, Any], workload_yaml: str) -> Path:
-    """Copy the application, with the workload ``orders`` as its only one; training and serving are those of flights.
+def make_project(folder: Path, *, stage: dict[str, Any], replaced: Mapping[str, str]) -> Path:
+    """Copy the application with the workloads of ``tests/everything``; scripts that one lacks are plain, or of flights.
 
     Args:
         folder: Where to; it must not exist.
         stage: Settings of the stage ``every``, as in ``cdk.json``.
-        workload_yaml: The text of its ``workload.yaml``.
+        replaced: Texts of ``workload.yaml`` to what stands in their place.
     """
     folder.mkdir()
     for name in COPIED:
@@ -55,11 +57,21 @@ def make_project(folder: Path, *, stage: dict[str, Any], workload_yaml: str) -> 
     settings = json.loads((folder / "cdk.json").read_text())
     settings["context"]["stages"] = {STAGE: stage}
     (folder / "cdk.json").write_text(json.dumps(settings))
-    shutil.copytree(EVERYTHING, folder / "workloads" / WORKLOAD)
-    for script in ("train.py", "inference.py"):
-        shutil.copy2(FLIGHTS / script, folder / "workloads" / WORKLOAD / script)
-    (folder / "workloads" / WORKLOAD / "workload.yaml").write_text(workload_yaml)
+    shutil.copytree(EVERYTHING, folder / "workloads")
+    for workload in (folder / "workloads").iterdir():
+        _complete(workload, replaced)
     return folder
+
+
+def _complete(workload: Path, replaced: Mapping[str, str]) -> None:
+    for script in (PLAIN / "features.py", PLAIN / "golden.json", FLIGHTS / "train.py", FLIGHTS / "inference.py"):
+        if not (workload / script.name).exists():
+            shutil.copy2(script, workload / script.name)
+    file = workload / "workload.yaml"
+    text = file.read_text()
+    for old, new in replaced.items():
+        text = text.replace(old, new)
+    file.write_text(text)
 
 
 @contextmanager
@@ -76,8 +88,27 @@ def deployed_project(root: Path, state_dir: Path) -> Iterator[Live]:
         stop(settings)
 
 
+def of_workload(live: Live, workload: str) -> Live:
+    """The same platform with another of its workloads, whose scripts are published."""
+    settings = replace(live.settings, workload=workload)
+    published = type_command(settings, "publish", root=live.root)
+    assert published.returncode == 0, published.stdout + published.stderr
+    return replace(live, platform=platform(settings))
+
+
+def data_input(live: Live, batch: OrderBatch, folder: str) -> dict[str, Any]:
+    """Put a batch where it sets nothing off; returns an input of the data machine for it."""
+    batch = replace(batch, workload=live.workload)
+    place = f"{live.zone('landing')}{folder}/"
+    for key, body in batch.files.items():
+        live.write(place + key, body)
+    live.write(f"{place}.batch.json", json.dumps(batch.document()).encode())
+    return {"batch_uri": f"{place}.batch.json", "as_of": batch.as_of, "bundle": live.bundle}
+
+
 def land(live: Live, batch: OrderBatch, folder: str) -> str:
     """Land a batch below the workload's landing prefix; returns its idempotency key."""
+    batch = replace(batch, workload=live.workload)
     place = f"{live.zone('landing')}{folder}/"
     for key, body in batch.files.items():
         live.write(place + key, body)

@@ -148,7 +148,13 @@ _TRAIN = part("model", "Train", {}, lambda scene: scene.model_input)
 _EVALUATE = part("model", "Evaluate", _trained, lambda scene: scene.model_input)
 _READ_EVALUATION = part("model", "ReadEvaluation", _evaluation)
 
+_PIN = part("model", "PinDataset", {}, lambda scene: scene.model_input)
+_STILL_THERE = part("model", "FindDataset", {}, lambda scene: scene.model_input)
+
 MODEL = [
+    Needed("ModelMachine", ("s3:PutObject",), _PIN),
+    Needed("ModelMachine", ("kms:GenerateDataKey",), _PIN, on=LAKE_KEY),
+    Needed("ModelMachine", ("s3:ListBucket",), _STILL_THERE, on="s3:datasets"),
     Needed("ModelMachine", ("dynamodb:GetItem",), _MODEL),
     Needed("ModelMachine", ("sagemaker:ListModelPackages",), _MODEL),
     Needed("ModelMachine", ("sagemaker:DescribeModelPackage",), _MODEL),
@@ -483,15 +489,21 @@ UNSEEN = [
     Unseen(
         "LoopMachine DeploymentMachine", "kms:Decrypt kms:GenerateDataKey", "tables are not encrypted here", on=LAKE_KEY
     ),
-    Unseen("ModelMachine Starter", "kms:GenerateDataKey", "tables are not encrypted here", on=LAKE_KEY),
+    Unseen("Starter", "kms:GenerateDataKey", "tables are not encrypted here", on=LAKE_KEY),
     Unseen("Crawler", "kms:GenerateDataKey", "Glue encrypts the crawler's log; no log is encrypted here"),
     # Objects.
     Unseen("*", "s3:GetBucketLocation", "SDKs ask in which region a bucket is; there is one region here"),
     Unseen("*", _PARTS, "large objects are written in parts, which is only seen when that is interrupted"),
     Unseen(
-        "CheckBatch CheckGolden ModelMachine Starter",
+        "CheckBatch CheckGolden Starter",
         "s3:ListBucket",
         "S3 says of an absent object that it is absent, rather than forbidden, to those who may list",
+    ),
+    Unseen(
+        "ModelMachine",
+        "s3:ListBucket",
+        "S3 says of an absent object that it is absent, rather than forbidden, to those who may list",
+        on="s3:artefacts",
     ),
     Unseen("Prepare", "s3:ListBucket", "Spark lists what it reads; here files have their full names", on="s3:landing"),
     Unseen("Prepare", "s3:ListBucket", "Glue lists what it fetches; here it has its full name", on="s3:artefacts"),

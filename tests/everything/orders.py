@@ -25,6 +25,7 @@ class OrderBatch:
     files: dict[str, bytes]
     sources: dict[str, str]
     as_of: str
+    workload: str = "orders"
 
     def document(self) -> dict[str, Any]:
         """What ``_batch.json`` says."""
@@ -32,7 +33,7 @@ class OrderBatch:
             {"source": self.sources[key], "key": key, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
             for key, body in self.files.items()
         ]
-        return {"workload": "orders", "as_of": self.as_of, "files": files}
+        return {"workload": self.workload, "as_of": self.as_of, "files": files}
 
 
 def order_rows(first_day: dt.date, days: int, *, per_day: int = 40, seed: int = 1) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The platform with every option switched on: one stage, one workload."""
+"""The platform with every option switched on: one stage, and workloads that have the options between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import PlatformConfig
-from stacks.platform import read_workloads
+from stacks.platform import RulesOfWorkloads, read_rules, read_workloads
 
 FOLDER = Path(__file__).parent
 LOCAL_STAGE: dict[str, Any] = {
@@ -25,12 +25,11 @@ STAGE: dict[str, Any] = {
 """All settings of the stage."""
 
 ONLY_ON_AWS: dict[str, Any] = {
-    "name": "orders_stores",
-    "dataset": {"accumulate": False},
+    "name": "stored_orders",
     "preparation": {"features": {"data_wrangler_flow": "orders.flow", "output_node": "33333333-joined"}},
     "training": {"read_from": "lustre"},
     "warehouse": {
-        "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.orders_stores_features GROUP BY region"}
+        "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.stored_orders_features GROUP BY region"}
     },
     "iceberg": {
         "views": {
@@ -50,14 +49,20 @@ def everything_config() -> PlatformConfig:
 
 
 def everything_workloads() -> tuple[WorkloadFile, ...]:
-    """The workload ``orders``, and another one with what there is only on AWS."""
+    """The workloads of the folder, and another one with what there is only on AWS."""
     local = read_workloads(FOLDER)
-    return (*local, *(with_settings(each, ONLY_ON_AWS) for each in local))
+    orders = next(workload for workload in local if workload.name == "orders")
+    return (*local, with_settings(orders, ONLY_ON_AWS))
 
 
 def with_settings(workload: WorkloadFile, more: dict[str, Any]) -> WorkloadFile:
     """A workload with more settings; recipes and flows are those under ``no_code``."""
     return WorkloadFile.parse(merged(_content(workload), more), folder=FOLDER / "no_code")
+
+
+def everything_rules() -> RulesOfWorkloads:
+    """The rules of the workload ``orders``."""
+    return read_rules(read_workloads(FOLDER), FOLDER)
 
 
 def merged(content: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

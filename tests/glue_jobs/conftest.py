@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from constructs_lib.names.batch import NO_PARENT, dataset_version
+from constructs_lib.names.batch import NO_PARENT, dataset_version, index_key
 from constructs_lib.names.bundle import pack
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue.batch import parse_batch
@@ -175,6 +175,18 @@ class Shop:
         )
         run(self.spark, options)
         return options
+
+    def publish(self, report: dict[str, Any]) -> None:
+        """Enters the dataset of a report into the index, as the data machine does; it must have a manifest."""
+        assert (self.dataset(report) / "manifest.json").exists()
+        folder = self.root / "datasets" / "shop"
+        entry = folder / index_key(report["version"], report["as_of"])
+        entry.parent.mkdir(exist_ok=True)
+        uris = {f"{name}_uri": f"file://{self.dataset(report)}/{name}.json" for name in ("report", "profile")}
+        manifest_uri = f"file://{folder}/{report['version']}/manifest.json"
+        entry.write_text(
+            json.dumps({"version": report["version"], "as_of": report["as_of"], "manifest_uri": manifest_uri, **uris})
+        )
 
     def attempt(self, options: Options) -> Path:
         return Path(options.dataset_uri.removeprefix("file://"))

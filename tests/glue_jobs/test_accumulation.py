@@ -14,13 +14,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from constructs_lib.names.batch import NO_PARENT
+from gapless_glue.bundle import features_digest
 from gapless_glue.days import read_days
-from gapless_glue.errors import BadBatch, BadParent, TooFewRows
+from gapless_glue.errors import BadBatch, BadParent, RowsLost, TooFewRows
 
 Shop = Any  # the class of the fixture; conftest.py has it
 
 SPLITS = ("train", "validation", "test")
 CUSTOMERS = b"customer,since,premium\n1,2020-01-01,true\n2,2021-05-05,false\n3,2022-12-31,true\n"
+FEATURES_TWICE = b"""\
+def features(sources):
+    rows = sources["orders"].join(sources["customers"].select("customer", "premium"), "customer", "left")
+    return rows.unionAll(rows)
+"""
 HEADER = "order,customer,placed,amount,country,returned"
 
 
@@ -349,3 +355,27 @@ def test_leaves_nothing_staged_behind(january: Growing) -> None:
 def test_the_profile_describes_the_days_that_the_batch_touched(january: Growing) -> None:
     report = january.add("2024-01-10T00:00:00Z", [*numbered(100, ["2024-01-09"]), order(200, "2024-01-03")])
     assert report["phases"]["exploration"]["rows"] == 9
+
+
+def test_refuses_features_that_multiply_rows(january: Growing) -> None:
+    january.shop.scripts["features.py"] = FEATURES_TWICE
+    with pytest.raises(RowsLost, match="32 rows of orders were kept, features gave 64"):
+        january.add("2024-01-10T00:00:00Z", [order(101, "2024-01-09")])
+
+
+def test_what_makes_rows_is_features_and_every_script_that_it_imports(tmp_path: Path) -> None:
+    scripts = {
+        "features.py": "import near\nfrom package import thing\n",
+        "near.py": "from far import more\n",
+        "far.py": "more = 1\n",
+        "package/__init__.py": "thing = 1\n",
+        "train.py": "seed = 1\n",
+    }
+    for name, text in scripts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    whole = features_digest(tmp_path)
+    for name in scripts:
+        (tmp_path / name).write_text(scripts[name] + "\nother = 2\n")
+        assert (features_digest(tmp_path) == whole) == (name == "train.py"), name
+        (tmp_path / name).write_text(scripts[name])

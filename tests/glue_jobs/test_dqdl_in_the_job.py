@@ -39,7 +39,7 @@ def test_decides_composites_row_by_row(shop: Shop) -> None:
     assert refused(shop, report) == {"0": f"rule {rule}"}
     assert rules[rule] == {
         "rule": rule, "source": "orders", "blocking": False, "passed": False, "value": pytest.approx(47 / 48),
-        "refused_rows": 1,
+        "refused_rows": 1, "note": "1 of 48 rows break the rule",
     }  # fmt: skip
 
 

@@ -309,16 +309,29 @@ HISTORY: Mapping[str, Sequence[float]] = {
         ("RowCount = sum(last(2)) / 2", "Passed"),
         ("RowCount > std(last(5))", "Passed"),
         ("RowCount > last(2)", "Failed"),
-        ('ColumnValues "score" >= avg(last(2)) where "score is not null"', "Skipped"),
-        ('Mean "score" > avg(last(5))', "Skipped"),
-        ('(Mean "score" > avg(last(5))) or (RowCount > 0)', "Passed"),
-        ('(Mean "score" > avg(last(5))) and (RowCount > 0)', "Skipped"),
+        ("RowCount > index(last(7), 5)", "Failed"),
+        # without earlier results last() is 0
+        ('Mean "score" > avg(last(5))', "Passed"),
+        ('Mean "score" < 2 * avg(last(5))', "Failed"),
+        ('Mean "score" > index(last(), 0)', "Passed"),
+        ('ColumnValues "score" >= avg(last(2)) - 4 where "score is not null"', "Passed"),
+        ('ColumnLength "name" > index(last(2), 1)', "Failed"),
+        ('(Mean "score" < avg(last(5))) or (RowCount > 0)', "Passed"),
+        ('(Mean "score" < avg(last(5))) and (RowCount > 0)', "Failed"),
+        ('ColumnValues "score" > 0 with threshold > avg(last(2))', "Passed"),
+        ('CustomSql "select id from primary where score > 0" with threshold < last()', "Failed"),
     ],
 )
 def test_compares_with_earlier_results(judged: Callable[..., Verdict], rule: str, outcome: str) -> None:
     verdict = judged(rule, history=HISTORY)
     assert verdict.outcome == outcome, verdict.reason
     assert (verdict.reason is None) == (outcome == "Passed")
+
+
+def test_a_rule_with_too_few_earlier_results_still_measures(judged: Callable[..., Verdict]) -> None:
+    verdict = judged('ColumnLength "name" > index(last(2), 1)', history={"Column.name.MinimumLength": [1.0]})
+    assert (verdict.outcome, verdict.reason) == ("Failed", "there is no earlier result 1, there are 1")
+    assert verdict.metrics == {"Column.name.MinimumLength": 0, "Column.name.MaximumLength": 3}
 
 
 def test_bounds_of_values_look_at_earlier_minima_and_maxima(table: DataFrame) -> None:

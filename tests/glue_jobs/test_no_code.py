@@ -15,6 +15,7 @@ import pytest
 
 from gapless_glue.errors import BadBundle, BadFeatures, RowsLost, TakenOver, TooFewRows
 from prepare_dataset import Options, run
+from tests.glue_jobs.test_feature_groups import with_group
 
 Shop = Any  # the class of the fixture; conftest.py has it
 Change = Callable[[pa.Table], pa.Table]
@@ -201,6 +202,20 @@ def test_a_script_may_still_derive_the_target(slot: Shop) -> None:
     )
     report = give_back(slot, slot.start())
     assert {row[ROW_ID]: row["kept"] for row in slot.split("train", report)}["0"] is False
+
+
+def test_features_of_a_group_go_in_as_they_were_known_and_come_back(shop: Shop) -> None:
+    by_script = with_group(shop).run()
+    shop.contract, shop.scripts = {**shop.contract, **RECIPE}, {"rules.dqdl": shop.scripts["rules.dqdl"]}
+    by_recipe = give_back(shop, shop.start())
+    assert {row["pages"] for row in shop.split("train", by_recipe)} > {None}
+    digests = [
+        {name: split["digest"] for name, split in report["phases"]["splitting"].items()}
+        for report in (by_recipe, by_script)
+    ]
+    assert digests[0] == digests[1]
+    groups = [shop.manifest(report)["feature_groups"].keys() for report in (by_recipe, by_script)]
+    assert groups == [{"visits_of"}, {"visits_of"}]
 
 
 def test_nothing_is_handed_over_when_no_row_can_be_used(slot: Shop) -> None:

@@ -309,6 +309,7 @@ def test_makes_no_dataset_when_a_table_rule_fails(shop: Shop) -> None:
         "passed": False,
         "value": pytest.approx(1 / 3),
         "refused_rows": 0,
+        "note": "Column.premium.Completeness is 0.333333, which the rule does not allow",
     }
     assert not (shop.dataset(report) / "manifest.json").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,16 @@ def test_reads_rulesets_of_several_sources_with_comments(contract: Contract) -> 
     ]
 
 
+def test_reads_the_example_of_the_documentation() -> None:
+    root = Path(__file__).parents[2]
+    flights = WorkloadFile.load(root / "workloads" / "flight_delays" / "workload.yaml")
+    example = (root / "docs" / "data-quality.md").read_text().split("```")[1]
+    rules = parse_rules(example, parse_contract(flights.contract()))
+    assert [(rule.is_about_rows, rule.blocks) for rule in rules] == [
+        (False, True), (True, False), (True, False), (True, True), (True, True), (True, False), (False, True),
+    ]  # fmt: skip
+
+
 def test_a_workload_may_have_no_rules(contract: Contract) -> None:
     assert parse_rules("", contract) == parse_rules("Rules = [ ]", contract) == []
 
@@ -127,11 +138,19 @@ def test_a_workload_may_have_no_rules(contract: Contract) -> None:
         ('Rules = [ColumnCorrelation "id" "b" > 0.5]', "ColumnCorrelation: source trips has no column 'b'"),
         ('Rules = [DetectAnomalies "Mean" "mile"]', "DetectAnomalies: source trips has no column 'mile'"),
         ('Rules = [(RowCount > 1) or (IsComplete "mile")]', "source trips has no column 'mile'"),
-        ("Rules = [RowCount > 2 * avg(last(5))]", "compares with earlier results, which the data job does not keep"),
-        ('Rules = [DetectAnomalies "Mean" "miles"]', "compares with earlier results"),
+        ("Rules = [RowCount > last(5)]", "RowCount > last(5): 5 earlier results where one number is compared"),
+        ("Rules = [RowCount > index(last(3), 3)]", "there is no earlier result 3, there are 3"),
+        ("Rules = [RowCount > avg(3)]", "avg takes earlier results, avg(last(5)) for example"),
+        ("Rules = [RowCount > avg(last(0))]", "last takes a whole number from 1, got 0"),
+        ("Rules = [RowCount > avg(last(5000))]", "last takes at most 1000, got 5000"),
+        ('Rules = [ColumnValues "miles" > 1 with threshold > last(2)]', "2 earlier results where one number is"),
+        ('Analyzers = [Distribution "miles"]', "analyzer Distribution cannot be evaluated: the profile of every"),
+        ('Rules = [ReferentialIntegrity "city" "cities.town" = 1]', "source cities has no column 'town'"),
+        ('Rules = [ReferentialIntegrity "city,id" "cities.city" = 1]', "2 columns are held against 1"),
+        ('Rules = [ReferentialIntegrity "miles" "cities.city" = 1]', "miles is of type double, city of type string"),
         ('Analyzers = [Mean "mile"]', "Mean: source trips has no column 'mile'"),
         ('Rules towns = [RowCount > 0]', "unknown source 'towns' (allowed: trips, cities)"),
-        ('Rules = [RowCountMatch "towns" = 1]', "RowCountMatch: unknown source 'towns' (allowed: trips, cities)"),
+        ('Rules = [RowCountMatch "towns" = 1]', "unknown source 'towns' (allowed: trips, cities, primary)"),
         ('Rules = [RowCount > 0] Rules = []', "there are two lists of rules"),
         ('Rules = [RowCount > 0] Rules trips = []', "source trips has two lists"),
         ('Rules = [RowCount > 0', "found the end (allowed: ,, ])"),

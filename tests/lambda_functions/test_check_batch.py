@@ -14,9 +14,12 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from check_batch.handler import decide_as_of, handler
-from constructs_lib.names.batch import BadBatch
+from constructs_lib.names.batch import BadBatch, batch_folder
 from constructs_lib.names.workload_file import WorkloadFile
+from gapless_glue import batch as job
+from gapless_glue.contract import parse_contract
 from gapless_lambda.clients import client
+from gapless_lambda.s3 import parse_uri
 
 FLIGHTS = Path(__file__).parents[2] / "workloads" / "flight_delays" / "workload.yaml"
 CONTRACT = WorkloadFile.load(FLIGHTS).contract()
@@ -191,3 +194,34 @@ def test_a_failure_that_is_not_the_batch_s_is_not_called_bad_batch(landing: Land
 def test_refuses_an_instant_that_is_none(text: object) -> None:
     with pytest.raises(BadBatch, match="as_of must"):
         decide_as_of({"as_of": text}, "2013-05-01T00:00:00Z")
+
+
+# --- keys relative to a folder further up
+
+
+def test_finds_files_from_the_folder_that_above_says(landing: Landing) -> None:
+    landing.batch["above"] = 1
+    for file in landing.batch["files"]:
+        file["key"] = f"{FOLDER.rpartition('/')[2]}/{file['key']}"
+    assert len(landing.check()["inputs"]) == len(SOURCES)
+
+
+@pytest.mark.parametrize("above", [-1, 3, True, "1", 1.0, None])
+def test_refuses_to_leave_the_workload_by_above(landing: Landing, above: Any) -> None:
+    landing.batch["above"] = above
+    with pytest.raises(BadBatch, match="above must be a number of folders from 0 to 2"):
+        landing.check()
+
+
+@pytest.mark.parametrize("above", [0, 1, 2])
+def test_check_and_job_read_above_alike(landing: Landing, above: int) -> None:
+    uri, batch = f"s3://landing/{FOLDER}/_batch.json", {**landing.batch, "above": above}
+    read = job.parse_batch(json.dumps(batch).encode(), uri, parse_contract(CONTRACT), needed=SOURCES)
+    assert read.folder_uri == f"s3://landing/{batch_folder(batch, parse_uri(uri).key)}"
+
+
+@pytest.mark.parametrize("above", [-1, 3, True, "1"])
+def test_the_job_refuses_what_the_check_refuses(landing: Landing, above: Any) -> None:
+    uri, batch = f"s3://landing/{FOLDER}/_batch.json", {**landing.batch, "above": above}
+    with pytest.raises(BadBatch, match="above must be a number of folders"):
+        job.parse_batch(json.dumps(batch).encode(), uri, parse_contract(CONTRACT), needed=SOURCES)

@@ -69,6 +69,18 @@ def test_a_mistake_in_a_workload_is_named_without_a_traceback(project: Path) -> 
     assert "Traceback" not in done.stderr
 
 
+def test_a_rule_that_cannot_be_judged_is_named_without_a_traceback(project: Path) -> None:
+    path = project / "workloads" / "flight_delays" / "rules.dqdl"
+    path.write_text("# weather\nRules weather = [\n    FileSize > 5 MB\n]\n")
+    done = run(project, sys.executable, "app.py")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "workloads/flight_delays: rules.dqdl line 3, column 5: rule type FileSize cannot be evaluated: it is about "
+        "files, and the batch's checksums and sizes are already checked before any rule, in: FileSize > 5 MB\n"
+    )
+    assert not list(project.rglob("*.template.json"))
+
+
 def test_the_cdk_cli_shows_the_mistake_and_nothing_of_our_insides(project: Path) -> None:
     change_stages(project, lambda stages: stages["dev"].update(zones=["us-east-1a"]))
     done = run(project, str(project / "node_modules" / ".bin" / "cdk"), "synth", "--quiet")

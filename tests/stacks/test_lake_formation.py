@@ -22,6 +22,9 @@ from stacks.platform import build_platform, read_workloads
 WORKLOADS = read_workloads()
 STAGES = [stage.name for stage in PlatformConfig.parse(project_context()["stages"]).stages]
 LAKE_FORMATION = "AWS::LakeFormation::"
+PLACES = (*ZONES, "datasets")
+"""What Lake Formation hands out data of: the zones, and the index of datasets."""
+
 Node = tuple[str, str]
 
 
@@ -115,7 +118,8 @@ def test_settings_come_before_locations_before_tags_before_grants_before_what_ru
     for stage in STAGES:
         databases = platform.of_type("AWS::Glue::Database", stage=stage)
         locations = set(platform.of_type(f"{LAKE_FORMATION}Resource", stage=stage))
-        assert len(locations) == len(databases) == len(ZONES)
+        assert len(databases) == len(ZONES)
+        assert len(locations) == len(PLACES)
         assert all({settings, *keys} <= platform.ancestors(each) for each in [*databases, *locations])
         tags = set(platform.of_type(f"{LAKE_FORMATION}TagAssociation", stage=stage))
         on_databases = {tag for tag in tags if "Database" in platform.properties(tag)["Resource"]}
@@ -157,7 +161,7 @@ def test_tables_wait_for_the_right_to_point_at_their_location(platform: Platform
         if "DataLocation" in each["Resource"]
         and "Fn::GetStackOutput" in each["Principal"]["DataLakePrincipalIdentifier"]
     }
-    assert len(administrator) == len(ZONES)
+    assert len(administrator) == len(PLACES)
     assert all(
         administrator <= platform.ancestors(table) for table in platform.of_type("AWS::Glue::Table", stage=stage)
     )
@@ -333,5 +337,5 @@ def test_lake_formation_reaches_the_prefixes_of_workloads_only(platform: Platfor
             if "s3:GetObject" in as_list(statement["Action"])
             for resource in as_list(statement["Resource"])
         ]
-        assert len(objects) == len(ZONES) * len(WORKLOADS)
-        assert all(re.search(r"/[a-z_]+/\*$", resource) for resource in objects)
+        assert len(objects) == len(PLACES) * len(WORKLOADS)
+        assert all(re.search(r"/[a-z_]+/(index/)?\*$", resource) for resource in objects)

@@ -23,8 +23,9 @@ FLOW = ONLY_ON_AWS["preparation"]["features"]
 
 
 def workload(features: Any) -> WorkloadFile:
-    more = {"dataset": {"accumulate": False}, "preparation": {"features": features}}
-    return with_settings(read_workloads(FOLDER)[0], more)
+    more = {"preparation": {"features": features}}
+    orders = next(each for each in read_workloads(FOLDER) if each.name == "orders")
+    return with_settings(orders, more)
 
 
 def built(folder: Path, features: Any) -> Recipe:

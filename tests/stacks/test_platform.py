@@ -7,7 +7,7 @@ from aws_cdk import App
 
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import ROOT, ConfigurationError, PlatformConfig
-from stacks.platform import build_platform, read_workloads
+from stacks.platform import build_platform, read_rules, read_workloads
 from tests.everything.platform import FOLDER, merged
 
 
@@ -34,12 +34,35 @@ def test_refuses_a_workload_whose_folder_has_another_name(tmp_path: Path) -> Non
         read_workloads(tmp_path)
 
 
+def test_reads_the_rules_of_every_workload_that_has_some(tmp_path: Path) -> None:
+    for name in ("train_delays", "flight_delays"):
+        any_workload(tmp_path, name)
+    (tmp_path / "workloads" / "train_delays" / "rules.dqdl").write_text("Rules weather = [ RowCount > 0 ]")
+    found = read_rules(read_workloads(tmp_path), tmp_path)
+    assert {name: list(rules) for name, rules in found.items()} == {"train_delays": ["weather"]}
+
+
+def test_refuses_rules_that_are_no_text(tmp_path: Path) -> None:
+    any_workload(tmp_path, "train_delays")
+    (tmp_path / "workloads" / "train_delays" / "rules.dqdl").write_bytes(b"Rules = [ RowCount > 0 ] # \xff")
+    with pytest.raises(ConfigurationError, match=r"workloads/train_delays: rules.dqdl: .*can't decode byte 0xff"):
+        read_rules(read_workloads(tmp_path), tmp_path)
+
+
 def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Path) -> None:
     for number in range(50):
         any_workload(tmp_path, f"delays_{number}")
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
     with pytest.raises(ConfigurationError, match="context stages: an account may hold at most 50 domains"):
         build_platform(App(outdir=str(tmp_path / "cdk.out")), config, read_workloads(tmp_path))
+
+
+def test_refuses_a_workload_whose_name_begins_with_that_of_another(tmp_path: Path) -> None:
+    for name in ("delays", "delays_late", "delayed"):
+        any_workload(tmp_path, name)
+    config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
+    with pytest.raises(ConfigurationError, match="workloads/delays_late: its name begins with the name of workload"):
+        build_platform(App(), config, read_workloads(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -56,9 +79,8 @@ def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Pat
     ],
 )
 def test_refuses_a_workload_that_uses_a_store_its_stage_does_not_have(asked: dict[str, Any], message: str) -> None:
-    (orders,) = read_workloads(FOLDER)
-    alone = {"dataset": {"accumulate": False}}
-    content = merged(orders.model_dump(mode="json", exclude_unset=True), {**alone, **asked})
+    orders = next(workload for workload in read_workloads(FOLDER) if workload.name == "orders")
+    content = merged(orders.model_dump(mode="json", exclude_unset=True), asked)
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
     with pytest.raises(ConfigurationError, match=re.escape(message)):
         build_platform(App(), config, [WorkloadFile.parse(content)])

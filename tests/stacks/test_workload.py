@@ -141,7 +141,8 @@ def test_every_source_has_a_validated_and_a_quarantine_table(template: dict[str,
     expected = {
         (f"dev_{zone}", f"flight_delays_{name}") for zone in ("validated", "quarantine") for name in workload.sources
     }
-    assert tables == expected | {("dev_curated", "flight_delays_features")}
+    curated = {("dev_curated", f"flight_delays_{name}") for name in ("features", "datasets")}
+    assert tables == expected | curated
 
 
 def test_landing_and_approval_and_reruns_start_executions(template: dict[str, Any]) -> None:
@@ -197,7 +198,7 @@ def test_reads_only_the_workloads_own_objects(template: dict[str, Any], role: st
         ("Processing", {"flight_delays/evaluations/*", "flight_delays/golden/*"}),
         ("Endpoint", {"flight_delays/capture/*"}),
         ("DataMachine", {"flight_delays/*"}),
-        ("ModelMachine", set()),
+        ("ModelMachine", {"flight_delays/pins/*"}),
         ("DeploymentMachine", set()),
         ("LoopMachine", set()),
     ],
@@ -274,3 +275,73 @@ def test_a_workload_without_canary_is_watched_at_the_full_threshold(workload: Wo
     assert alarm["Threshold"] == 0.02
     (deploy,) = [definition for name, definition in definitions(template) if name.endswith("-deploy")]
     assert "ALL_AT_ONCE" in deploy and "CANARY" not in deploy
+
+
+def test_retires_datasets_only_where_the_workload_says_so(workload: WorkloadFile, tmp_path: Path) -> None:
+    """With the function, and with the lifecycle that goes by its marks."""
+    content = workload.model_dump(mode="json")
+    for name, keep in (("off", None), ("on", {"keep_newest": 5})):
+        changed = WorkloadFile.parse({**content, "dataset_retention": keep})
+        stage = PlatformStage(
+            App(outdir=str(tmp_path / name)),
+            config=PlatformConfig.parse({"dev": {"zones": ["us-east-1a", "us-east-1b"]}}).stages[0],
+            workloads=[changed],
+        )
+        stacks = {each.node.id: each for each in stage.node.children if isinstance(each, Stack)}
+        functions = resources(
+            dict(Template.from_stack(stacks["FlightDelaysWorkload"]).to_json()), "AWS::Lambda::Function"
+        )
+        assert any("retire_datasets" in each["Handler"] for each in functions.values()) == (keep is not None)
+        buckets = json.dumps(Template.from_stack(stacks["DataLake"]).to_json())
+        assert ("gapless:retired" in buckets) == (keep is not None)
+
+
+@pytest.fixture(scope="module")
+def accumulating(workload: WorkloadFile, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same workload, when batches hold only what is new and workers come as there is work for them."""
+    content = workload.model_dump(mode="json")
+    content["dataset"] = {"accumulate": True}
+    content["preparation"] = {"workers": 12, "auto_scaling": True}
+    return synthesised(tmp_path_factory.mktemp("accumulating"), WorkloadFile.parse(content))
+
+
+def test_jobs_read_features_by_day_only_where_datasets_accumulate(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    for role in ("Training", "Processing"):
+        added = set(allowed(accumulating, role, "s3:GetObject")) - set(allowed(template, role, "s3:GetObject"))
+        assert [place.partition("/")[2] for place in added] == ["flight_delays/features/*"], role
+
+
+def test_the_check_of_a_batch_reads_datasets_only_where_they_accumulate(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    reading = [allowed(each, "CheckBatch", "s3:GetObject") for each in (template, accumulating)]
+    (added,) = (place for place in set(reading[1]) - set(reading[0]) if place.endswith("*"))
+    assert "Datasets" in added and added.endswith("/flight_delays/*")
+
+
+def test_many_partitions_are_made_at_once_only_where_datasets_accumulate(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    assert not allowed(template, "DataMachine", "glue:BatchCreatePartition")
+    places = allowed(accumulating, "DataMachine", "glue:BatchCreatePartition")
+    assert [place for place in places if ":table/" in place] == [
+        place for place in places if place.endswith("dev_curated/flight_delays_*")
+    ]
+
+
+def test_features_that_accumulate_are_told_apart_by_version_and_day(
+    template: dict[str, Any], accumulating: dict[str, Any]
+) -> None:
+    def keys(made: dict[str, Any]) -> dict[str, list[str]]:
+        tables = [each["TableInput"] for each in resources(made, "AWS::Glue::Table").values()]
+        return {table["Name"]: [key["Name"] for key in table.get("PartitionKeys", [])] for table in tables}
+
+    assert keys(accumulating)["flight_delays_features"] == ["version", "event_day"]
+    assert {**keys(accumulating), "flight_delays_features": ["version"]} == keys(template)
+
+
+def test_the_workers_of_the_data_job_come_from_the_workload_file(accumulating: dict[str, Any]) -> None:
+    (job,) = resources(accumulating, "AWS::Glue::Job").values()
+    assert (job["NumberOfWorkers"], job["DefaultArguments"]["--enable-auto-scaling"]) == (12, "true")

@@ -10,7 +10,6 @@ Verdicts are those of AWS Glue's open reference (awslabs/deequ) but for these:
 - Times are compared as instants. The reference cuts ``now() - 3 hours`` down to a day.
 - A column of text is read as numbers or times where a rule compares with these, and ColumnDataType takes whole numbers,
   decimal numbers and dates in plain forms only, so that every engine reads them alike.
-- A rule that needs earlier results and has none is skipped. ``index`` counts earlier results from 0, the newest first.
-- DetectAnomalies is a method of our own, see ``history.expected_range``.
-- Rules about files are refused by name.
+- DetectAnomalies is a method of our own, see ``history.expected_range``; with too few earlier results it is skipped.
+- Rules about files and the analyzer Distribution are refused by name.
 """

@@ -46,6 +46,7 @@ class RuleType:
 
 
 FILES: Final = "it is about files, and the batch's checksums and sizes are already checked before any rule"
+PROFILED: Final = "the profile of every dataset has the distributions of its columns"
 NUMBER: Final = ("number",)
 
 RULE_TYPES: Final[dict[str, RuleType]] = {
@@ -72,6 +73,7 @@ RULE_TYPES: Final[dict[str, RuleType]] = {
     "DataFreshness": RuleType(1, 1, ("duration",), where=True),
     "DatasetMatch": RuleType(2, 3, NUMBER),
     "DetectAnomalies": RuleType(1, None),
+    "Distribution": RuleType(1, 1, analyzer=True, only_analyzer=True, refused=PROFILED),
     "DistinctValuesCount": RuleType(1, 1, NUMBER, where=True, dynamic=True, analyzer=True),
     "Entropy": RuleType(1, 1, NUMBER, where=True, dynamic=True, analyzer=True),
     "FileFreshness": RuleType(0, 1, ("date",), refused=FILES),
@@ -93,10 +95,11 @@ RULE_TYPES: Final[dict[str, RuleType]] = {
     "Variance": RuleType(1, 1, NUMBER, where=True, dynamic=True, analyzer=True),
 }
 
-WATCHED: Final = tuple(
-    name for name, kind in RULE_TYPES.items() if kind.analyzer and not kind.only_analyzer and name != "CustomSql"
-)
-"""The metrics that DetectAnomalies can watch."""
+WATCHED: Final = {
+    **{name: name for name, kind in RULE_TYPES.items() if kind.analyzer and not kind.only_analyzer},
+    "CustomSQL": "CustomSql",
+}
+"""What DetectAnomalies can watch, by the names that it goes by there: name → rule type."""
 
 FUNCTIONS: Final = (
     "last",

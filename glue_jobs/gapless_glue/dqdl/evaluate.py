@@ -1,8 +1,8 @@
 """The verdict of every rule on data frames.
 
-All numbers that the rules of all tables need are collected first and measured by one query (see ``passes``); then each
+All numbers that the rules of all tables need are collected first and measured together (see ``passes``); then each
 rule judges its numbers. Only CustomSql runs its own statement. A rule that does not fit its table fails with the
-reason; a rule that needs earlier results and has none is skipped.
+reason; DetectAnomalies is skipped while there are too few earlier results.
 
 Standard deviation and variance are those of the whole population, entropy is in nats, ``between`` excludes both ends.
 Uniqueness is the share of rows whose value no other row has, rows without a value not counted.
@@ -21,9 +21,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from gapless_glue.dqdl import compare
+from gapless_glue.dqdl.dynamic import series, watched
+from gapless_glue.dqdl.groups import Detail, Groups
 from gapless_glue.dqdl.history import BadConditionError, NoHistoryError, expected_range, holds
 from gapless_glue.dqdl.language import Analyzer, AnyRule, Composite, Condition, Rule, leaves
-from gapless_glue.dqdl.passes import Groups, Passes
+from gapless_glue.dqdl.passes import Passes
 from gapless_glue.dqdl.rows import (
     NUMBERS,
     ROW_TYPES,
@@ -35,12 +37,12 @@ from gapless_glue.dqdl.rows import (
     length,
     metric_of,
     numeric,
-    quoted,
     refusal,
 )
 
 Outcome = Literal["Passed", "Failed", "Skipped"]
 ALL_COLUMNS: Final = "AllColumns"
+OF_TABLES: Final = ("RowCount", "ColumnCount")
 NOTHING: Final = "there is nothing to measure"
 EMPTY_PASSES: Final = ("ColumnDataType", "DataFreshness")
 """Rule types that pass where no row is chosen."""
@@ -55,10 +57,11 @@ class Verdict:
 
     Args:
         rule: The rule.
-        outcome: Skipped means that it needs earlier results and there are none.
-        metrics: Name → what was measured, for the rule and for the history of later runs.
+        outcome: Skipped means that there are too few earlier results to tell an anomaly.
+        metrics: Name → what was measured, by the names that AWS Glue publishes.
         reason: Why it failed or was skipped.
         refused_rows: How many rows break it; zero for a rule that is not about single rows.
+        series: The same by the names under which they are kept for later runs, see ``dynamic.series``.
     """
 
     rule: AnyRule
@@ -66,6 +69,7 @@ class Verdict:
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
     refused_rows: int = 0
+    series: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Evaluation:
 
     Args:
         verdicts: One for each rule, in order.
-        metrics: Everything that rules and analyzers measured: the next entry of the table's history.
+        metrics: Everything that rules and analyzers measured, by series: the next entry of the table's history.
     """
 
     verdicts: Sequence[Verdict]
@@ -88,7 +92,7 @@ class Ruling:
     Args:
         rules: What is judged.
         analyzers: What is measured without being judged.
-        history: Metric → earlier values, the oldest first.
+        history: Series → earlier values, the oldest first.
     """
 
     rules: Sequence[AnyRule] = ()
@@ -137,7 +141,7 @@ def evaluate(
     found = {}
     for name in rulings:
         verdicts = [verdict() for verdict in open_verdicts[name]]
-        measured = [verdict.metrics for verdict in verdicts] + [_known(analysis()) for analysis in analyses[name]]
+        measured = [verdict.series for verdict in verdicts] + [_known(analysis()) for analysis in analyses[name]]
         found[name] = Evaluation(verdicts, {metric: value for one in measured for metric, value in one.items()})
     return found
 
@@ -178,18 +182,19 @@ class _Judge:
     def prepared(self, rule: AnyRule) -> Callable[[], Verdict]:
         """Asks for a rule's numbers; returns what gives the verdict once they are there."""
         try:
-            return self._prepared(rule)
-        except NoHistoryError as error:
-            return _concluded(Verdict(rule, "Skipped", reason=str(error)))
+            verdict = self._prepared(rule)
         except (BadRuleError, BadConditionError, PySparkException) as error:
             return _concluded(Verdict(rule, "Failed", reason=_first_line(error)))
+        return lambda: _in_series(verdict())
 
     def analysed(self, analyzer: Analyzer) -> Measure:
         """Asks for an analyzer's numbers; returns what gives its metrics once they are there."""
         if analyzer.type == "AllStatistics":
             names = self._table.types if analyzer.parameters[0] == ALL_COLUMNS else analyzer.parameters
             return _joined([self._statistics(name) for name in names])
-        return self._measure(Rule(analyzer.type, analyzer.parameters, text=analyzer.text))
+        rule = Rule(analyzer.type, analyzer.parameters, text=analyzer.text)
+        measure = self._measure(rule)
+        return lambda: {series(rule, name): value for name, value in measure().items()}
 
     def _prepared(self, rule: AnyRule) -> Callable[[], Verdict]:
         for leaf in leaves(rule):
@@ -233,8 +238,9 @@ class _Judge:
             )
             outcome = next(one for one in order if one in outcomes)
             metrics = {name: value for part in found for name, value in part.metrics.items()}
+            kept = {name: value for part in found for name, value in part.series.items()}
             reasons = [part.reason for part in found if part.reason and part.outcome == outcome]
-            return Verdict(rule, outcome, metrics, "; ".join(reasons) if outcome != "Passed" else None)
+            return Verdict(rule, outcome, metrics, "; ".join(reasons) if outcome != "Passed" else None, series=kept)
 
         return verdict
 
@@ -243,19 +249,30 @@ class _Judge:
     def _rows_prepared(self, rule: AnyRule) -> Callable[[], Verdict]:
         """Counts the rows that a rule looks at and those that break it."""
         where = rule.where if isinstance(rule, Rule) else None
-        broken = refusal(rule, self._table)
+        extra = _joined([self._row_metrics(leaf) for leaf in leaves(rule)])
+        try:
+            refused = self._refused(rule)
+        except NoHistoryError as error:
+            reason = str(error)
+            return lambda: Verdict(rule, "Failed", _known(extra()), reason)
         looked_at = self._count(where)
-        refused = self._number(("refused", rule.text, str(rule)), lambda: F.count(F.when(broken, F.lit(1))))
-        extra = self._row_metrics(rule) if isinstance(rule, Rule) else _joined([])
 
         def verdict() -> Verdict:
             rows, gone = looked_at() or 0.0, refused() or 0.0
             metrics = _known(extra())
             if rows:
-                metrics[_share_name(rule)] = 1 - gone / rows
-            return _by_share(rule, rows, gone, metrics)
+                metrics[share_name(rule)] = 1 - gone / rows
+            return _by_share(rule, rows, gone, metrics, self._table.history)
 
         return verdict
+
+    def _refused(self, rule: AnyRule) -> Callable[[], float | None]:
+        if isinstance(rule, Rule) and rule.type == "IsComplete":
+            rows = self._count(rule.where)
+            there = self._passes.present(self._name, self._table.column(rule.parameters[0]), rule.where)
+            return lambda: (rows() or 0.0) - (there() or 0.0)
+        broken = refusal(rule, self._table)
+        return self._number(("refused", rule.text, str(rule)), lambda: F.count(F.when(broken, F.lit(1))))
 
     def _row_metrics(self, rule: Rule) -> Measure:
         """The smallest and largest value, where a rule compares with numbers."""
@@ -283,8 +300,8 @@ class _Judge:
         """A statement that selects rows: those that it gives keep the rule."""
         kept = compare.answered(self._tables, self._name, rule.parameters[0])
         rows = self._rows.count()
-        metrics = {"Dataset.*.CustomSQL.Compliance": kept / rows} if rows else {}
-        return _by_share(rule, rows, rows - kept, metrics)
+        metrics = {share_name(rule): kept / rows} if rows else {}
+        return _by_share(rule, rows, rows - kept, metrics, self._table.history)
 
     # rules about the table
 
@@ -300,10 +317,8 @@ class _Judge:
             return Verdict(rule, "Failed", metrics, NOTHING)
         for name, value in metrics.items():
             try:
-                passed = self._passes_by(rule.condition, name, value)
-            except NoHistoryError as error:
-                return Verdict(rule, "Skipped", metrics, str(error))
-            except BadConditionError as error:
+                passed = self._passes_by(rule.condition, series(rule, name), value)
+            except (BadConditionError, NoHistoryError) as error:
                 return Verdict(rule, "Failed", metrics, str(error))
             if not passed:
                 return Verdict(rule, "Failed", metrics, f"{name} is {value:g}, which the rule does not allow")
@@ -316,8 +331,7 @@ class _Judge:
 
     def _anomalies(self, rule: Rule) -> Callable[[], Verdict]:
         """Compares metrics with the range that their own history lets expect."""
-        metric, *parameters = rule.parameters
-        measure = self._measure(Rule(metric, tuple(parameters), text=rule.text))
+        measure = self._measure(watched(rule))
 
         def verdict() -> Verdict:
             metrics = _known(measure())
@@ -325,7 +339,7 @@ class _Judge:
                 return Verdict(rule, "Failed", {}, NOTHING)
             for name, value in metrics.items():
                 try:
-                    low, high = expected_range(self._table.history.get(name, ()))
+                    low, high = expected_range(self._table.history.get(series(rule, name), ()))
                 except NoHistoryError as error:
                     return Verdict(rule, "Skipped", metrics, f"{name}: {error}")
                 if not low <= value <= high:
@@ -347,8 +361,7 @@ class _Judge:
         return column if rule.where is None else F.when(chosen(rule.where), column)
 
     def _count(self, where: str | None) -> Callable[[], float | None]:
-        wanted = F.lit(1) if where is None else F.when(chosen(where), F.lit(1))
-        return self._number(("rows", where), lambda: F.count(wanted))
+        return self._passes.present(self._name, None, where)
 
     def row_count(self, rule: Rule) -> Measure:
         value = self._count(rule.where)
@@ -375,9 +388,7 @@ class _Judge:
     def completeness(self, rule: Rule) -> Measure:
         name = self._table.column(rule.parameters[0])
         rows = self._count(rule.where)
-        there = self._number(
-            ("there", name, rule.where), lambda: F.count(self._where(rule, F.col(quoted(name))))
-        )  # fmt: skip
+        there = self._passes.present(self._name, name, rule.where)
         metric = metric_of(rule, f"Column.{rule.parameters[0]}.Completeness")
         return lambda: {metric: _share(there(), rows())}
 
@@ -410,7 +421,7 @@ class _Judge:
 
     def _groups(self, rule: Rule) -> Callable[[], Groups]:
         columns = [self._table.column(name) for name in rule.parameters]
-        return self._passes.groups(self._name, columns, rule.where, rule.type == "Entropy")
+        return self._passes.groups(self._name, columns, rule.where, _DETAILS.get(rule.type, Detail.ONCE))
 
     def primary_key(self, rule: Rule) -> Measure:
         whole = [self.completeness(replace(rule, parameters=(name,))) for name in rule.parameters]
@@ -448,7 +459,7 @@ class _Judge:
             lambda: compare.referred(self._tables, self._name, columns, reference),
         )
         rows = self._count(None)
-        return lambda: {f"Column.{reference.partition('.')[0]}.ReferentialIntegrity": _share(found(), rows())}
+        return lambda: {share_name(rule): _share(found(), rows())}
 
     def dataset_match(self, rule: Rule) -> Measure:
         alias, keys, *columns = rule.parameters
@@ -472,17 +483,23 @@ class _Judge:
         )
 
     def _statistics(self, name: str) -> Measure:
-        """What AllStatistics measures: rows, completeness, uniqueness, and by type lengths or values."""
-        wanted = ["RowCount", "Completeness", "Uniqueness"]
+        """What AllStatistics measures: rows, columns, completeness, uniqueness, and by type lengths or values."""
+        wanted = ["RowCount", "ColumnCount", "Completeness", "Uniqueness"]
         kind = self._table.type_of(name)
         if kind == "string":
             wanted.append("ColumnLength")
         if kind in NUMBERS:
-            wanted += ["ColumnValues", "Mean", "StandardDeviation"]
-        return _joined([self._measure(Rule(one, () if one == "RowCount" else (name,))) for one in wanted])
+            wanted += ["ColumnValues", "Entropy", "Mean", "StandardDeviation", "Sum"]
+        return _joined([self._measure(Rule(one, () if one in OF_TABLES else (name,))) for one in wanted])
 
 
 _UNIQUE: Final = {"IsUnique": "Uniqueness", "IsPrimaryKey": "Uniqueness"}
+_DETAILS: Final = {
+    "DistinctValuesCount": Detail.VALUES,
+    "IsUnique": Detail.UNIQUE,
+    "IsPrimaryKey": Detail.UNIQUE,
+    "Entropy": Detail.ENTROPY,
+}
 STATISTICS: Final[dict[str, Callable[[Column], Column]]] = {
     "Mean": F.avg,
     "Sum": F.sum,
@@ -530,23 +547,49 @@ def _whose(columns: Sequence[str]) -> str:
     return f"Column.{columns[0]}" if len(columns) == 1 else f"Multicolumn.{','.join(columns)}"
 
 
-def _share_name(rule: AnyRule) -> str:
+def share_name(rule: AnyRule) -> str:
+    """Returns the name of the metric that is the share of rows that keep a rule about rows."""
     if isinstance(rule, Composite):
         return f"Dataset.*.Composite {rule.text}"
+    if rule.type == "CustomSql":
+        return "Dataset.*.CustomSQL.Compliance"
+    if rule.type == "ReferentialIntegrity":
+        return f"Column.{rule.parameters[1].partition('.')[0]}.ReferentialIntegrity"
     name = "Completeness" if rule.type == "IsComplete" else f"{rule.type}.Compliance"
     return metric_of(rule, f"Column.{rule.parameters[0]}.{name}")
 
 
-def _by_share(rule: AnyRule, rows: float, refused: float, metrics: Mapping[str, float]) -> Verdict:
+def _in_series(verdict: Verdict) -> Verdict:
+    """A rule's verdict with the names of its series; a composite has those of its parts."""
+    rule = verdict.rule
+    if verdict.series or not isinstance(rule, Rule):
+        return verdict if verdict.series else replace(verdict, series=verdict.metrics)
+    return replace(verdict, series={series(rule, name): value for name, value in verdict.metrics.items()})
+
+
+def _by_share(
+    rule: AnyRule,
+    rows: float,
+    refused: float,
+    metrics: Mapping[str, float],
+    history: Mapping[str, Sequence[float]],
+) -> Verdict:
     """The verdict of a rule about rows: all rows keep it, or as many as its threshold wants."""
     threshold = rule.threshold if isinstance(rule, Rule) else None
     if not rows:
         passes = isinstance(rule, Rule) and rule.type in EMPTY_PASSES
         return Verdict(rule, "Passed" if passes else "Failed", metrics, None if passes else NOTHING)
-    share = 1 - refused / rows
-    passed = refused == 0 if threshold is None else holds(threshold, share)
+    try:
+        passed = refused == 0 if threshold is None else holds(threshold, 1 - refused / rows, _shares(rule, history))
+    except (BadConditionError, NoHistoryError) as error:
+        return Verdict(rule, "Failed", metrics, str(error), int(refused))
     reason = None if passed else f"{refused:.0f} of {rows:.0f} rows break the rule"
     return Verdict(rule, "Passed" if passed else "Failed", metrics, reason, int(refused))
+
+
+def _shares(rule: AnyRule, history: Mapping[str, Sequence[float]]) -> Sequence[float]:
+    """The earlier shares of rows that kept a rule."""
+    return history.get(series(rule, share_name(rule)), ()) if isinstance(rule, Rule) else ()
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """Numbers that depend on earlier results: dynamic conditions, and what counts as an anomaly.
 
-A history is a list of earlier values of one metric, the oldest first. AWS Glue keeps its own and does not publish how
-it finds anomalies; the method here is ours, see ``expected_range``.
+A history is a list of earlier values of one metric, the oldest first. ``last(k)`` is the k newest of them, all where
+there are fewer, and 0 where there is none (https://docs.aws.amazon.com/glue/latest/dg/dqdl.html#dqdl-dynamic-rules).
+AWS Glue does not publish how it finds anomalies; the method here is ours, see ``expected_range``.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ Value = float | list[float]
 
 
 class NoHistoryError(LookupError):
-    """There are no or too few earlier results to compare with."""
+    """There are too few earlier results to compare with."""
 
 
 class BadConditionError(ValueError):
@@ -46,7 +47,7 @@ def number_of(operand: Operand, history: Sequence[float] = ()) -> float:
     """Returns the number that an operand stands for.
 
     Raises:
-        NoHistoryError: It depends on earlier results and there are none.
+        NoHistoryError: It asks for one of the earlier results and there are too few.
         BadConditionError: It has no value, or is a list.
     """
     if not isinstance(operand, Number | Call | Arithmetic):
@@ -63,7 +64,7 @@ def holds(condition: Condition, value: float, history: Sequence[float] = ()) -> 
     """Tells whether a number is as a condition of kind ``number`` wants it.
 
     Raises:
-        NoHistoryError: The condition depends on earlier results and there are none.
+        NoHistoryError: The condition asks for one of the earlier results and there are too few.
         BadConditionError: An operand has no value.
     """
     numbers = [number_of(operand, history) for operand in condition.operands if not isinstance(operand, Keyword)]
@@ -115,9 +116,7 @@ def _last(call: Call, history: Sequence[float]) -> list[float]:
     wanted = number_of(call.arguments[0], history) if call.arguments else 1.0
     if wanted < 1 or wanted != math.floor(wanted):
         raise BadConditionError(f"last takes a whole number from 1, got {wanted:g}")
-    if not history:
-        raise NoHistoryError("there are no earlier results")
-    return list(history[-int(wanted) :])
+    return list(history[-int(wanted) :]) or [0.0]
 
 
 def _called(call: Call, arguments: Sequence[Value]) -> float:

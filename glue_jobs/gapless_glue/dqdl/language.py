@@ -206,3 +206,12 @@ def is_dynamic(operand: Operand) -> bool:
     if isinstance(operand, Arithmetic):
         return is_dynamic(operand.left) or is_dynamic(operand.right)
     return isinstance(operand, Call)
+
+
+def depends_on_history(rule: AnyRule) -> bool:
+    """Tells whether the verdict of a rule depends on earlier results."""
+    for leaf in leaves(rule):
+        conditions = [condition for condition in (leaf.condition, leaf.threshold) if condition is not None]
+        if leaf.type == "DetectAnomalies" or any(is_dynamic(one) for each in conditions for one in each.operands):
+            return True
+    return False

@@ -359,7 +359,6 @@ class _Parser:
                     what = "has two thresholds" if threshold is not None else "takes no threshold"
                     raise self._error(f"{name.text} {what}", (), tag)
                 threshold = self._condition(("number",))
-                self._refuse_dynamic(threshold, "a threshold", tag)
             else:
                 self._take("=")
                 tags[key] = self._quoted() if self._next.kind == "text" else self._take_kind("number").text
@@ -389,8 +388,8 @@ class _Parser:
     def _check_watched(self, rule: Rule, name: Token) -> None:
         metric, *parameters = rule.parameters
         if metric not in WATCHED:
-            raise self._error(f"DetectAnomalies cannot watch {metric!r}", WATCHED, name)
-        kind = RULE_TYPES[metric]
+            raise self._error(f"DetectAnomalies cannot watch {metric!r}", list(WATCHED), name)
+        kind = RULE_TYPES[WATCHED[metric]]
         if len(parameters) < kind.least or (kind.most is not None and len(parameters) > kind.most):
             raise self._error(f"DetectAnomalies: {metric} takes {kind.parameters}, got {len(parameters)}", (), name)
 
@@ -405,6 +404,8 @@ class _Parser:
         if name.text not in self._types(True):
             raise self._error(f"unknown analyzer {name.text!r}", self._types(True), name)
         kind = self._rule_type()
+        if kind.refused is not None:
+            raise self._error(f"analyzer {name.text} cannot be evaluated: {kind.refused}", (), name)
         parameters = self._parameters(name, kind)
         if self._next.text not in (",", "]"):
             raise self._unexpected(",", "]")

@@ -2,7 +2,8 @@
 
 What is added to the published language is taken away: every source gets a document of its own, without a comma after
 the last rule. A data job for which missing values break IsComplete only (``skip_missing``, see ``rows``) says so to AWS
-Glue by where clauses, so that both give the same verdicts.
+Glue by where clauses, so that both give the same verdicts. A ruleset of the Data Catalog knows neither labels nor
+analyzers nor rules that compare with earlier results; those it has to do without.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from gapless_glue.dqdl.language import (
     Operand,
     Size,
     Text,
+    depends_on_history,
 )
 
 SKIPPING: Final = ("ColumnValues", "ColumnLength", "ColumnDataType", "DataFreshness")
@@ -49,6 +51,16 @@ def document(rules: Sequence[AnyRule], analyzers: Sequence[Analyzer] = (), *, sk
     if analyzers:
         parts.append(_listed("Analyzers", [_called(item.type, item.parameters) for item in analyzers]))
     return "\n".join(parts)
+
+
+def for_catalogue(rules: Sequence[AnyRule]) -> tuple[str, list[AnyRule]]:
+    """Returns the document of a ruleset of the Data Catalog, and the rules that it must do without.
+
+    Args:
+        rules: The rules of one table; missing values break IsComplete only.
+    """
+    kept = [replace(rule, labels={}) for rule in rules if not depends_on_history(rule)]
+    return document(kept, skip_missing=True), [rule for rule in rules if depends_on_history(rule)]
 
 
 def with_missing_skipped(rule: AnyRule) -> AnyRule:

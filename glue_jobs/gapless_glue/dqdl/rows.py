@@ -122,13 +122,18 @@ def refusal(rule: AnyRule, table: Table) -> Column:
     if isinstance(rule, Composite):
         join = operator.or_ if rule.operator == "and" else operator.and_
         return reduce(join, [refusal(part, table) for part in rule.parts])
-    broken = ~F.coalesce(_keeps(rule, table), F.lit(False))
+    broken = ~_true(_keeps(rule, table))
     return broken if rule.where is None else chosen(rule.where) & broken
 
 
 def chosen(where: str) -> Column:
     """Returns a Boolean column that is true for the rows that a where clause chooses, and never null."""
-    return F.coalesce(F.expr(where), F.lit(False))
+    return _true(F.expr(where))
+
+
+def _true(test: Column) -> Column:
+    """Whether a test holds, never null. An engine may work out both operands of ``coalesce`` twice; not here."""
+    return test.eqNullSafe(F.lit(True))
 
 
 def numeric(name: str, table: Table) -> Column:
@@ -233,10 +238,10 @@ def _compared(condition: Condition, value: Column, operands: Sequence[Column]) -
         inside = (value > operands[0]) & (value < operands[1])
         return ~inside if condition.negated else inside
     if condition.operator == "in":
-        among = F.coalesce(reduce(operator.or_, [value == operand for operand in operands]), F.lit(False))
-        return ~among if condition.negated else among
+        among = reduce(operator.or_, [value == operand for operand in operands])
+        return ~_true(among) if condition.negated else among
     if condition.operator == "!=":
-        return ~F.coalesce(value == operands[0], F.lit(False))
+        return ~_true(value == operands[0])
     return COMPARE[condition.operator](value, operands[0])
 
 
@@ -255,8 +260,8 @@ def _compared_texts(rule: Rule, condition: Condition, name: str, table: Table) -
             tests.append(text.isin([value.lower() for value in values] if fold else values))
         others = [operand for operand in others if not isinstance(operand, Text)]
     tests += [_is(operand, text, name, table) for operand in others]
-    found = F.coalesce(reduce(operator.or_, tests), F.lit(False))
-    return ~found if negative else found
+    found = reduce(operator.or_, tests)
+    return ~_true(found) if negative else found
 
 
 def _matched(condition: Condition, text: Column, fold: bool) -> Column:

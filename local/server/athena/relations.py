@@ -115,13 +115,16 @@ class Relation:
         names = ", ".join(_text(str(file)) for file in files)
         if "parquet" in self._serde.lower():
             return f"read_parquet([{names}], union_by_name = true)"
+        if self._serde.endswith("JsonSerDe"):
+            columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in self._columns)
+            return f"read_json([{names}], format = 'newline_delimited', columns = {{{columns}}})"
         parameters = self._storage["SerdeInfo"].get("Parameters") or {}
         if self._serde.endswith("OpenCSVSerde"):
             delimiter, quote = parameters.get("separatorChar", ","), parameters.get("quoteChar", '"')
         elif self._serde.endswith("LazySimpleSerDe"):
             delimiter, quote = parameters.get("field.delim", "\x01"), ""
         else:
-            raise BadData(f"HIVE_UNSUPPORTED_FORMAT: {self._serde or 'no SerDe'}; read here are Parquet and CSV")
+            raise BadData(f"HIVE_UNSUPPORTED_FORMAT: {self._serde or 'no SerDe'}; read here are Parquet, CSV and JSON")
         skip = int((self._table.get("Parameters") or {}).get("skip.header.line.count", 0))
         columns = ", ".join(f"'c{position}': 'VARCHAR'" for position in range(len(self._columns)))
         return (
@@ -131,13 +134,21 @@ class Relation:
         )
 
     def _projection(self, files: Sequence[Path], place: _Place) -> str:
-        parquet = "parquet" in self._serde.lower()
-        columns = self._of_parquet(files) if parquet else self._of_csv()
+        columns = self._stored(files)
         constants = (
             f"CAST({'NULL' if value == _NO_VALUE else _text(value)} AS {to_duckdb(self._keys[key])}) AS {_quoted(key)}"
             for key, value in place.values.items()
         )
         return ", ".join([*columns, *constants])
+
+    def _stored(self, files: Sequence[Path]) -> Iterator[str]:
+        if "parquet" in self._serde.lower():
+            return self._of_parquet(files)
+        return self._of_json() if self._serde.endswith("JsonSerDe") else self._of_csv()
+
+    def _of_json(self) -> Iterator[str]:
+        for name, kind in self._columns.items():
+            yield f"TRY_CAST({_quoted(name)} AS {to_duckdb(kind)}) AS {_quoted(name)}"
 
     def _of_csv(self) -> Iterator[str]:
         for position, (name, kind) in enumerate(self._columns.items()):

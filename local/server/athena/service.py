@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ log = logging.getLogger("gapless.athena")
 Document = dict[str, Any]
 
 _LOST = "the query ended with the server that ran it"
+_IDS = re.compile(rb'"(?:QueryExecution|NamedQuery)Ids?"\s*:\s*("[^"]*"|\[[^\]]*\])')
+_TEXT = re.compile(rb'"([^"]+)"')
 _ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
 
 
@@ -73,6 +75,12 @@ class Service:
         """The record of a query."""
         record: Document | None = hooks.get("services.athena:_executions").get_scoped(*self._scope, query_id)
         return record
+
+    def workgroups_of(self, ids: Iterable[bytes]) -> set[str]:
+        """The workgroups of queries that ran or were saved, as far as there are such queries."""
+        saved = hooks.get("services.athena:_named_queries")
+        found = [self.execution(each.decode()) or saved.get_scoped(*self._scope, each.decode()) for each in ids]
+        return {each["WorkGroup"] for each in found if each is not None}
 
     def end_what_was_running(self) -> None:
         """Close the queries that the last server left open."""
@@ -200,7 +208,7 @@ def _close(execution: Document, state: str, reason: str) -> None:
 
 
 def _check_the_right_workgroup(service: Service) -> None:
-    """A call on a query is checked on the workgroup that it ran in; ministack checks it on nothing in particular."""
+    """A call on a query is checked on its workgroup; ministack checks it on nothing in particular."""
     original = hooks.get("core.iam_actions:extract_resource_arn")
 
     def extract(
@@ -215,10 +223,10 @@ def _check_the_right_workgroup(service: Service) -> None:
     ) -> Any:
         if service_name != "athena":
             return original(service_name, method, path, headers, body, query_params, region, account_id)
-        found = re.search(rb'"QueryExecutionId"\s*:\s*"([^"]+)"', body)
-        execution = service.execution(found[1].decode()) if found is not None else None
+        workgroups = {group for given in _IDS.findall(body) for group in service.workgroups_of(_TEXT.findall(given))}
         name = re.search(rb'"WorkGroup"\s*:\s*"([^"]+)"', body)
-        workgroup = execution["WorkGroup"] if execution is not None else name[1].decode() if name else "primary"
+        # of several ones at once, all would have to be allowed: no policy names them together
+        workgroup = ",".join(sorted(workgroups)) or (name[1].decode() if name else "primary")
         return f"arn:aws:athena:{region}:{account_id}:workgroup/{workgroup}"
 
     hooks.replace("core.iam_actions:extract_resource_arn", extract)

@@ -38,7 +38,7 @@ _OF_TABLES = frozenset(
     ]
 )
 _OF_DATABASES = frozenset(["CreateDatabase", "UpdateDatabase", "DeleteDatabase", "GetDatabase", "GetDatabases"])
-_KINDS = ("Crawler", "Job", "Trigger", "Workflow", "Connection")
+_KINDS = ("Crawler", "Job", "Trigger", "Workflow", "Connection", "DataQualityRuleset")
 
 
 def resources(prefix: str, operation: str, document: dict[str, Any]) -> list[str]:
@@ -81,4 +81,4 @@ def _named(prefix: str, operation: str, document: dict[str, Any]) -> str:
     if kind is None:
         return "*"
     name = document.get("JobName") or document.get("CrawlerName") or document.get("Name") or "*"
-    return f"{prefix}:{kind.lower()}/{name}"
+    return f"{prefix}:{kind[0].lower()}{kind[1:]}/{name}"

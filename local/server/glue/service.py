@@ -16,6 +16,7 @@ from local.server.glue.catalogue import Catalogue
 from local.server.glue.crawls import Crawls
 from local.server.glue.job_runs import JobRuns
 from local.server.glue.records import Records, keep_all_of_a_job
+from local.server.glue.rulesets import Rulesets
 from local.server.host import Denied, Host, Request, Response, ServiceError
 from local.server.lake_formation.guard import Guard
 
@@ -30,7 +31,9 @@ def register(host: Host) -> None:
     keep_all_of_a_job(records)
     _check_the_right_resources(f"arn:aws:glue:{settings.region}:{settings.account}")
     job_runs, crawls = JobRuns(host, records), Crawls(host, records)
-    service = Service(host, records, {**Catalogue(records).operations, **job_runs.operations, **crawls.operations})
+    rulesets = Rulesets(settings.state_dir / "glue_rulesets.json")
+    parts = (Catalogue(records), job_runs, crawls, rulesets)
+    service = Service(host, records, {name: done for part in parts for name, done in part.operations.items()})
     host.add_service("glue", service.handle, iam_namespace="glue", resource=service.main_resource)
     host.on_ready(job_runs.end_what_was_running)
     host.on_shutdown(job_runs.leave)

@@ -4,6 +4,7 @@ child processes, and a model registry; what it remembers is in one sqlite file."
 from __future__ import annotations
 
 from local.server.host import Host
+from local.server.sagemaker.feature_store.resource_type import register_feature_groups
 from local.server.sagemaker.resource_types import register_types
 from local.server.sagemaker.service import SageMaker
 
@@ -20,5 +21,6 @@ def register(host: Host) -> None:
         context=service.conditions,
     )
     register_types(host, service.registry, service.store)
+    register_feature_groups(host)
     host.on_ready(service.recover)
     host.on_shutdown(service.close)

@@ -14,6 +14,7 @@ from local.server.sagemaker.platform import Operation, Platform, timestamp
 from local.server.sagemaker.resources import (
     ENDPOINT,
     ENDPOINT_CONFIG,
+    FEATURE_GROUP,
     MODEL,
     MODEL_PACKAGE,
     MODEL_PACKAGE_GROUP,
@@ -52,6 +53,7 @@ LISTINGS = (
     Listing(ENDPOINT, "Endpoints", "Descending"),
     Listing(MODEL_PACKAGE_GROUP, "ModelPackageGroupSummaryList", "Ascending"),
     Listing(MODEL_PACKAGE, "ModelPackageSummaryList", "Ascending"),
+    Listing(FEATURE_GROUP, "FeatureGroupSummaries", "Ascending"),
 )
 
 
@@ -83,7 +85,7 @@ def _passes(listing: Listing, name: str, wanted: Any, document: Document) -> boo
         return compare(document[member], timestamp(wanted))
     if name == "NameContains":
         return wanted.lower() in _name(kind, document).lower()
-    if name == "StatusEquals":
+    if name in ("StatusEquals", f"{kind.status_member}Equals"):
         return bool(document.get(kind.status_member) == wanted)
     if name == "ModelApprovalStatus":
         return bool(document.get(name) == wanted)

@@ -50,6 +50,7 @@ ENDPOINT_CONFIG = Kind("EndpointConfig", "endpoint-config")
 ENDPOINT = Kind("Endpoint", "endpoint")
 MODEL_PACKAGE_GROUP = Kind("ModelPackageGroup", "model-package-group", lower_case_arn=False)
 MODEL_PACKAGE = Kind("ModelPackage", "model-package", lower_case_arn=False)
+FEATURE_GROUP = Kind("FeatureGroup", "feature-group")
 
 KINDS = (
     TRAINING_JOB,
@@ -60,4 +61,5 @@ KINDS = (
     ENDPOINT,
     MODEL_PACKAGE_GROUP,
     MODEL_PACKAGE,
+    FEATURE_GROUP,
 )

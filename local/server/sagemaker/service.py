@@ -8,6 +8,10 @@ from local.server.host import Host, Request, Response, ServiceError
 from local.server.sagemaker.endpoints.configs import EndpointConfigs
 from local.server.sagemaker.endpoints.control import Endpoints
 from local.server.sagemaker.endpoints.runtime import Runtime, endpoint_of
+from local.server.sagemaker.feature_store.groups import FeatureGroups
+from local.server.sagemaker.feature_store.offline import OfflineStore
+from local.server.sagemaker.feature_store.runtime import FeatureStoreRuntime, is_of_feature_store
+from local.server.sagemaker.feature_store.storage import RecordStorage
 from local.server.sagemaker.jobs.processing import ProcessingJobs
 from local.server.sagemaker.jobs.runner import Jobs
 from local.server.sagemaker.jobs.training import TrainingJobs
@@ -36,12 +40,17 @@ class SageMaker:
         configs = EndpointConfigs(self._platform, models)
         self._endpoints = Endpoints(self._platform, configs, models)
         self._runtime = Runtime(self._platform, self._endpoints)
+        records = RecordStorage(host.settings.state_dir / "feature_store.sqlite")
+        feature_groups = FeatureGroups(self._platform, records)
+        self._feature_store = FeatureStoreRuntime(self._platform, feature_groups, records)
+        self._offline_store = OfflineStore(self._platform, records)
         self._jobs: tuple[Jobs, ...] = (
             TrainingJobs(self._platform),
             ProcessingJobs(self._platform),
             TransformJobs(self._platform, models),
         )
-        parts = (self.registry, models, configs, self._endpoints, Tags(self._platform), *self._jobs)
+        tags = Tags(self._platform)
+        parts = (self.registry, models, configs, self._endpoints, feature_groups, tags, *self._jobs)
         self.operations: Mapping[str, Operation] = {
             **list_operations(self._platform),
             **{name: operation for part in parts for name, operation in part.operations().items()},
@@ -51,6 +60,8 @@ class SageMaker:
         """Serve one request, whose permission has been checked."""
         if endpoint_of(request.path) is not None:
             return self._runtime.invoke(request)
+        if is_of_feature_store(request.path):
+            return self._feature_store.serve(request)
         name = request.operation
         if name not in self.operations:
             raise ServiceError("UnknownOperationException", f"{name or 'this'} is not available on the local server")
@@ -60,7 +71,9 @@ class SageMaker:
         return Response.of_json(shaped(output_shape(name), answer))
 
     def action(self, request: Request) -> str | None:
-        """The name of the IAM action that a request needs."""
+        """The name of the IAM action that a request needs; the Feature Store's runtime asks for itself."""
+        if is_of_feature_store(request.path):
+            return None
         return "InvokeEndpoint" if endpoint_of(request.path) is not None else request.operation
 
     def resource(self, request: Request) -> str:
@@ -82,12 +95,14 @@ class SageMaker:
         for jobs in self._jobs:
             jobs.recover()
         self._endpoints.recover()
+        self._offline_store.start()
 
     def close(self) -> None:
         """Before the end: write what is only in memory, and end what serves."""
         self._platform.stopping.set()
         self._endpoints.close()
         self._runtime.close()
+        self._offline_store.close()
 
     def _resource_of(self, operation: str, params: Document) -> str:
         for member in ("ResourceArn", "ModelPackageArn"):

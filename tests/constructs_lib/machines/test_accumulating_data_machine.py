@@ -25,6 +25,7 @@ VALIDATION = {
     "quarantined_share": 0,
     "sources": {"flights": {"validated": 1}},
     "rules": [],
+    "drift": {"count": 0, "alarming": 0, "entries": []},
 }
 DAYS = [{"day": f"2013-04-{day:02}", "location": f"s3://curated/{day}/"} for day in (1, 2)]
 
@@ -70,7 +71,18 @@ def definition(surroundings: Surroundings) -> dict[str, Any]:
     zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
     databases = {zone: f"dev_{zone}" for zone in ("validated", "quarantine", "curated")}
     parts = DataParts(
-        "check", "prepare", 60, "landing", "s3://a/c.json", "glue-5.1-x", zones, databases, 0.05, accumulates=True
+        check_batch_arn="check",
+        job_name="prepare",
+        job_minutes=60,
+        crawler_name="landing",
+        contract_uri="s3://a/c.json",
+        contract_digest="c0",
+        bundles_uri="s3://artefacts/flight_delays/bundles/",
+        engine="glue-5.1-x",
+        buckets=zones,
+        databases=databases,
+        max_quarantined_share=0.05,
+        accumulates=True,
     )
     return data_machine(surroundings, parts)
 

@@ -89,7 +89,17 @@ def definition(surroundings: Surroundings) -> dict[str, Any]:
     zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
     databases = {zone: f"dev_{zone}" for zone in ("validated", "quarantine", "curated")}
     parts = DataParts(
-        "check", "prepare", 60, "landing", "s3://assets/contract.json", "glue-5.1-x", zones, databases, 0.05
+        check_batch_arn="check",
+        job_name="prepare",
+        job_minutes=60,
+        crawler_name="landing",
+        contract_uri="s3://assets/contract.json",
+        contract_digest="c0",
+        bundles_uri="s3://artefacts/flight_delays/bundles/",
+        engine="glue-5.1-x",
+        buckets=zones,
+        databases=databases,
+        max_quarantined_share=0.05,
     )
     return data_machine(surroundings, parts)
 

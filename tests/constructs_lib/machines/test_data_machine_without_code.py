@@ -77,7 +77,9 @@ def any_answers(**changed: Any) -> dict[str, Any]:
 def definition_of(surroundings: Surroundings, run: RecipeRun | FlowRun) -> dict[str, Any]:
     zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
     databases = {zone: f"dev_{zone}" for zone in ("validated", "quarantine", "curated")}
-    parts = DataParts("check", "prepare", 60, "landing", "s3://c.json", "e", zones, databases, 0.05, features=run)
+    parts = DataParts(
+        "check", "prepare", 60, "landing", "s3://c.json", "c0", "s3://b/", "e", zones, databases, 0.05, features=run
+    )
     return data_machine(surroundings, parts)
 
 
@@ -241,6 +243,12 @@ def test_features_that_are_wrong_are_wrong_again_but_a_lost_race_is_not(
     cause = json.dumps({"ErrorMessage": f"gapless_glue.errors.{error}: told"})
     done = walk(recipe, GIVEN, any_answers(TakeFeatures=failed("States.TaskFailed", cause)))
     assert (done.error == error) is ends
+
+
+def test_features_of_a_service_are_not_made_again_to_compare(recipe: dict[str, Any], walk: Any) -> None:
+    done = walk(recipe, {"run_id": RUN_ID, "workload": "flight_delays", "replay": True, "version": "v1"}, any_answers())
+    assert (done.status, done.error) == ("FAILED", "NotReplayable")
+    assert "PrepareDataset" not in done.path
 
 
 def test_a_redriven_run_hands_over_anew(recipe: dict[str, Any], walk: Any) -> None:

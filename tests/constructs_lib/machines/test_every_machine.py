@@ -31,6 +31,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
     model = {
         approval: ModelParts(
             place,
+            "datasets",
             "group",
             FUNCTION,
             ROLE,
@@ -45,7 +46,9 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         for approval in ("automatic", "manual")
     }
     zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
-    data = DataParts(FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "glue-5.1-x", zones, zones, 0.05)
+    data = DataParts(
+        FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "c0", "s3://a/b/", "glue-5.1-x", zones, zones, 0.05
+    )
     recipe = RecipeRun([{"Action": {"Operation": "UPPER_CASE"}}], ROLE, "key", "curated", "flights", 5, 60)
     flow = FlowRun(place, "image", ROLE, "s3://a/a.flow", "curated", ["flights"], "n.default", limits, 1)
     fleet, rollout = Fleet("ml.m5.large", 2, 100), Rollout("canary", 5, 0.5)

@@ -42,6 +42,8 @@ def any_answers(**changed: Any) -> dict[str, Any]:
     """A first model that passes the gate."""
     return {
         "FindEarlierRun": result({}),
+        "PinDataset": result({"ETag": "e"}),
+        "FindDataset": result({"KeyCount": 1}),
         "FindChampion": result({"ModelPackageSummaryList": []}),
         "DescribeChampion": result(
             {"InferenceSpecification": {"Containers": [{"ModelDataUrl": "s3://artefacts/champion/model.tar.gz"}]}}
@@ -98,6 +100,7 @@ def test_finds_a_champion_that_is_not_on_the_first_page(definition: dict[str, An
 def definition_for(surroundings: Surroundings, place: JobPlace, approval: Any) -> dict[str, Any]:
     parts = ModelParts(
         place=place,
+        datasets_bucket="datasets",
         group_name="dev-flight-delays-models",
         judge_model_arn="judge",
         training_role_arn="training-role",
@@ -115,6 +118,30 @@ def definition_for(surroundings: Surroundings, place: JobPlace, approval: Any) -
 @pytest.fixture
 def definition(surroundings: Surroundings, place: JobPlace) -> dict[str, Any]:
     return definition_for(surroundings, place, "automatic")
+
+
+def test_pins_the_dataset_before_it_looks_whether_it_is_there_and_trains(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(), name=EXECUTION)
+    pinned = done.arguments("PinDataset")
+    assert pinned["Key"] == f"flight_delays/pins/v1/{RUN_ID}.json"
+    assert pinned["Body"] == {"version": "v1", "run_id": RUN_ID, "execution": f"arn:execution:{EXECUTION}"}
+    assert done.arguments("FindDataset")["Prefix"] == "flight_delays/v1/manifest.json"
+    called = [call["state"] for call in done.calls]
+    assert called.index("PinDataset") < called.index("FindDataset") < called.index("Train")
+
+
+def test_does_not_train_on_a_dataset_that_was_retired(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(FindDataset=result({"KeyCount": 0})), name=EXECUTION)
+    assert done.status == "FAILED"
+    assert "DatasetRetired: dataset v1 is no longer published" in str(done.cause)
+    assert "Train" not in done.path
+
+
+def test_a_run_that_waited_for_a_retired_dataset_goes_on_when_it_is_back(definition: dict[str, Any], walk: Any) -> None:
+    found = [{"result": {"KeyCount": 0}}, {"result": {"KeyCount": 1}}]
+    done = walk(definition, GIVEN, any_answers(FindDataset=found), name=EXECUTION, redrives=1)
+    assert done.status == "SUCCEEDED"
+    assert [call["state"] for call in done.calls].count("PinDataset") == 2
 
 
 def test_trains_by_the_bundles_script_on_the_published_splits(definition: dict[str, Any], walk: Any) -> None:

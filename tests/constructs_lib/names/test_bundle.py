@@ -32,6 +32,16 @@ def test_packs_scripts_and_rules_but_not_the_workload_file(tmp_path: Path) -> No
     assert names(build_bundle(scripts(tmp_path / "one")).content) == ["features.py", "rules.dqdl"]
 
 
+def test_a_notebook_is_no_part_of_a_bundle_but_a_script_of_this_name_below_is(tmp_path: Path) -> None:
+    folder = scripts(tmp_path / "one")
+    before = build_bundle(folder)
+    (folder / "notebook.py").write_text("# %%\n")
+    assert build_bundle(folder) == before
+    (folder / "helpers").mkdir()
+    (folder / "helpers" / "notebook.py").write_text("PAGES = 2\n")
+    assert names(build_bundle(folder).content) == ["features.py", "helpers/notebook.py", "rules.dqdl"]
+
+
 def test_the_same_files_give_the_same_bytes_whatever_their_times_and_modes(tmp_path: Path) -> None:
     first, second = scripts(tmp_path / "one"), scripts(tmp_path / "two")
     os.utime(second / "features.py", (1, 1))

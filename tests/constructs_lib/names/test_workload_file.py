@@ -83,6 +83,14 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            lambda c: c.update(dataset_retention={"keep_newest": 0}),
+            "dataset_retention.keep_newest: input should be greater than or equal to 1, was 0",
+        ),
+        (
+            lambda c: c.update(dataset_retention={"keep_day": 3}),
+            "dataset_retention.keep_day: 'keep_day' is not a known key; did you mean 'keep_days'?",
+        ),
         (lambda c: c.update(ownr="me"), "workload.yaml: ownr: 'ownr' is not a known key; did you mean 'owner'?"),
         (
             lambda c: c["serving"].update(instance_cout=1),
@@ -344,3 +352,12 @@ def test_the_job_learns_how_rows_are_settled() -> None:
     contract = WorkloadFile.parse(content).contract()
     assert contract["sources"]["weather"]["settle"] == {"by": "time_hour"}
     assert "settle" not in contract["sources"]["planes"]
+
+
+def test_which_datasets_are_kept_is_no_part_of_the_contract() -> None:
+    before, content = WorkloadFile.load(FLIGHTS), flights()
+    content["dataset_retention"] = {"keep_newest": 3}
+    after = WorkloadFile.parse(content)
+    assert after.dataset_retention is not None and after.dataset_retention.keep_days == 90
+    assert after.contract_digest() == before.contract_digest()
+    assert before.dataset_retention is None

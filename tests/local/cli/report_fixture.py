@@ -92,7 +92,14 @@ def any_report() -> dict[str, Any]:
                         "value": 1.0,
                         "refused_rows": 0,
                     },
-                    {"rule": "RowCount > 100", "source": "flights", "passed": False, "value": 12, "refused_rows": 0},
+                    {
+                        "rule": "RowCount > 100",
+                        "source": "flights",
+                        "passed": False,
+                        "value": 12,
+                        "refused_rows": 0,
+                        "note": "Dataset.*.RowCount is 12, which the rule does not allow",
+                    },
                 ],
                 "drift": {"count": 0, "alarming": 0, "entries": []},
             },
@@ -113,7 +120,7 @@ def any_report() -> dict[str, Any]:
 
 def any_profile() -> dict[str, Any]:
     """``profile.json``."""
-    common = {"missing": 12, "missing_share": 0.0001, "distinct": 40}
+    common = {"missing": 12, "missing_share": 0.0001, "distinct": 40, "identifies": False, "missing_strength": 0.5}
     histogram = {
         "edges": [80 + 250 * step for step in range(21)],
         "rows": [500 * (20 - step) for step in range(20)],
@@ -128,6 +135,8 @@ def any_profile() -> dict[str, Any]:
         "mean": 1031.5,
         "stddev": 720.0,
         "correlation": -0.04,
+        "clock": 0.01,
+        "quantiles": [80.0 + 49 * step for step in range(101)],
         "histogram": histogram,
     }
     carrier = {
@@ -147,13 +156,58 @@ def any_profile() -> dict[str, Any]:
         "mean": None,
         "stddev": None,
         "correlation": None,
+        "clock": None,
+        "quantiles": [],
         "histogram": {"edges": [], "rows": [], "positives": []},
     }
     return {
+        "format": 2,
         "rows": 106_900,
-        "target": {"name": "arrives_late", "positives": 26_700, "share": 0.2498},
+        "sample_rows": 20_013,
+        "target": {
+            "name": "arrives_late",
+            "positives": 26_700,
+            "share": 0.2498,
+            "over_time": {
+                "edges": [f"{dt.date(2013, 1, 1) + dt.timedelta(days=6 * step)}T00:00:00Z" for step in range(21)],
+                "rows": [5345] * 19 + [0],
+                "positives": [1300 + step for step in range(19)] + [0],
+            },
+        },
         "columns": {"distance": distance, "carrier": carrier, "wind_gust": empty},
-        "warnings": ["wind_gust has no value in any row"],
+        "pairs": [{"left": "distance", "right": "carrier", "measure": "cramers_v", "value": 0.3141}],
+        "not_paired": ["wind_gust"],
+        "warnings": [{"kind": "empty", "columns": ["wind_gust"], "text": "wind_gust has no value in any row"}],
+        "comparison": any_comparison(),
+    }
+
+
+def any_comparison() -> dict[str, Any]:
+    """What ``profile.json`` says of the dataset before."""
+    missing = {"missing_share": [0.1, 0.2], "missing_changed": True}
+    return {
+        "version": "beef" + "0" * 28,
+        "as_of": "2013-04-01T04:00:00.000000Z",
+        "unavailable": None,
+        "rows": [80_000, 106_900],
+        "target": {"name": "arrives_late", "share": [0.2, 0.2498]},
+        "added": [],
+        "removed": [],
+        "retyped": {},
+        "columns": {
+            "distance": {**missing, "psi": 0.0123, "psi_limit": 0.25},
+            "carrier": {
+                **missing,
+                "psi": 1.2345,
+                "psi_limit": 0.25,
+                "new_values": ["<b>new</b>", *(f"N{step}" for step in range(9))],
+                "new_share": 0.3,
+                "vanished_values": [],
+                "vanished_share": 0.0,
+            },
+            "wind_gust": {**missing, "psi": None, "psi_limit": None},
+        },
+        "warnings": [{"kind": "moved", "columns": ["carrier"], "text": "carrier has moved (PSI 1.23, …)"}],
     }
 
 

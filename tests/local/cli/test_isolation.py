@@ -59,6 +59,22 @@ def test_commands_reach_the_local_aws_only(
     assert not hostile.process_marker.exists()
 
 
+def test_a_careless_program_that_is_run_by_exec_sees_the_local_aws_only(
+    settings: Settings, stack: str, hostile: Hostile, run_command: Run
+) -> None:
+    told = _CARELESS + "print(boto3.client('sts').get_caller_identity()['Account'])"
+    done = run_command(settings.state_dir, "exec", "--", "python", "-c", told, env=hostile.env)
+    assert (done.returncode, done.stdout) == (0, "000000000000\n"), done.stderr
+    assert hostile.trap.visits == 0
+
+
+def test_exec_ends_as_the_command_does(settings: Settings, stack: str, hostile: Hostile, run_command: Run) -> None:
+    assert run_command(settings.state_dir, "exec", "python", "-c", "raise SystemExit(7)").returncode == 7
+    unknown = run_command(settings.state_dir, "exec", "no-such-command")
+    assert unknown.returncode == 2
+    assert "there is no command 'no-such-command'" in unknown.stderr
+
+
 def test_broken_settings_do_not_stop_a_command(
     settings: Settings, stack: str, hostile: Hostile, run_command: Run
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from local.report.content import Content
 from local.report.lineage import build_graph
 from local.report.page import render_page
 from local.report.pipelines import bars
-from tests.local.cli.report_fixture import any_chain, any_content, execution
+from tests.local.cli.report_fixture import any_chain, any_content, any_profile, execution
 
 _VOID = {"meta", "link", "br", "img", "hr", "input", "rect", "path", "use"}
 
@@ -126,8 +127,63 @@ def test_escapes_what_comes_from_data(html: str, page: _Page) -> None:
 
 def test_shows_rows_reasons_rules_metrics_and_gate(page: _Page) -> None:
     text = " ".join(page.texts)
-    for wanted in ("113,119 rows came in", "duplicate of row 17", "RowCount > 100", "0.7712", "0.7654", "auc at least"):
+    for wanted in (
+        "113,119 rows came in",
+        "duplicate of row 17",
+        "RowCount > 100",
+        "RowCount is 12",
+        "0.7712",
+        "0.7654",
+        "auc at least",
+    ):
         assert wanted in text
+
+
+def test_shows_what_the_profile_warns_of_and_what_has_changed(html: str, page: _Page) -> None:
+    text = " ".join(page.texts)
+    for wanted in (
+        "wind_gust has no value in any row",
+        "Compared with the dataset beef000000 of 2013-04-01: 80,000 rows then and 106,900 now",
+        "carrier has moved",
+        "<b>new</b>, N0, N1, N2, N3 and 5 more",
+        "distance, carrier: 0.314",
+        "Left out: wind_gust.",
+    ):
+        assert wanted in text
+    assert "<b>new</b>" not in html
+
+
+def test_shows_where_splits_begin_in_the_target_over_time(html: str) -> None:
+    caption = html.index("How often arrives_late holds over time")
+    assert " validation</text>" in html[caption - 200 : html.index("</figure>", caption)]
+
+
+@pytest.mark.parametrize(
+    ("comparison", "told"),
+    [
+        (None, "There is no earlier dataset to compare with."),
+        (
+            {"version": "beef", "as_of": "2013-04-01T04:00:00Z", "unavailable": "its profile is gone", "warnings": []},
+            "Not compared with the dataset beef of 2013-04-01: its profile is gone.",
+        ),
+    ],
+)
+def test_says_why_nothing_is_compared(comparison: dict[str, Any] | None, told: str) -> None:
+    profile = {**any_profile(), "comparison": comparison}
+    assert told in _Page(render_page(any_content(profile=profile))).texts
+
+
+def test_a_profile_of_an_earlier_release_is_told_as_such() -> None:
+    page = _Page(render_page(any_content(profile={"rows": 1})))
+    assert "The dataset was profiled by an earlier release." in page.texts
+
+
+def test_a_dataset_of_one_instant_has_a_page() -> None:
+    profile = any_profile()
+    profile["target"]["over_time"] = {"edges": ["2013-01-01T00:00:00Z"] * 2, "rows": [9], "positives": [1]}
+    profile["pairs"] = []
+    page = _Page(render_page(any_content(profile=profile)))
+    assert page.open == []
 
 
 def test_equal_content_gives_an_equal_page(html: str) -> None:

@@ -297,3 +297,41 @@ def test_a_repeated_request_with_one_token_runs_once(versioned: Workspace) -> No
 
     assert first["QueryExecutionId"] == second["QueryExecutionId"]
     assert json.loads(json.dumps(first["Statistics"])) == second["Statistics"]
+
+
+def test_reads_json_objects_of_one_line_each(workspace: Workspace) -> None:
+    """By the names of the columns, whatever else an object says; a table without partitions reads what is there."""
+    workspace.glue.create_table(
+        DatabaseName=workspace.database,
+        TableInput={
+            "Name": "entries",
+            "TableType": "EXTERNAL_TABLE",
+            "StorageDescriptor": {
+                "Columns": [{"Name": "version", "Type": "string"}, {"Name": "rows", "Type": "bigint"}],
+                "Location": f"s3://{workspace.bucket}/entries/",
+                "InputFormat": "org.apache.hadoop.mapred.TextInputFormat",
+                "SerdeInfo": {"SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe"},
+            },
+        },
+    )
+    assert workspace.rows("SELECT * FROM entries") == []
+    workspace.put("entries/1.json", b'{"rows": 3, "version": "a", "more": {"x": 1}}')
+    workspace.put("entries/2.json", b'{"version": "b"}')
+    assert workspace.rows("SELECT version, rows FROM entries ORDER BY version") == [["a", "3"], ["b", None]]
+
+
+def test_a_saved_query_belongs_to_its_workgroup(versioned: Workspace) -> None:
+    ids = []
+    for group in (versioned.group, "primary"):
+        saved = {"Name": "ones", "Database": versioned.database, "QueryString": "SELECT 1", "WorkGroup": group}
+        ids.append(versioned.athena.create_named_query(**saved)["NamedQueryId"])
+    mine, others = ids
+    keys = versioned.server.user(allow("athena:*", f"arn:aws:athena:{REGION}:workgroup/{versioned.group}"))
+    athena = versioned.server.client_as("athena", *keys)
+    assert athena.get_named_query(NamedQueryId=mine)["NamedQuery"]["Name"] == "ones"
+    assert len(athena.batch_get_named_query(NamedQueryIds=[mine])["NamedQueries"]) == 1
+    for asked in ([others], [mine, others]):
+        with pytest.raises(ClientError, match="not authorized to perform: athena:BatchGetNamedQuery"):
+            athena.batch_get_named_query(NamedQueryIds=asked)
+    with pytest.raises(ClientError, match="not authorized to perform: athena:GetNamedQuery"):
+        athena.get_named_query(NamedQueryId=others)

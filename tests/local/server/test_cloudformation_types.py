@@ -88,6 +88,14 @@ def test_bucket_properties_are_applied(stacks: Stacks, local_server: Any) -> Non
     assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
 
 
+def test_a_lifecycle_rule_may_go_by_a_tag(stacks: Stacks, local_server: Any) -> None:
+    rule = {"Status": "Enabled", "ExpirationInDays": 1, "TagFilters": [{"Key": "old", "Value": "true"}]}
+    name = stacks.deploy(bucket(LifecycleConfiguration={"Rules": [rule]}))["Bucket"]
+    (found,) = local_server.client("s3").get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    assert found["Filter"]["And"]["Tags"] == [{"Key": "old", "Value": "true"}]
+    assert found["Expiration"] == {"Days": 1}
+
+
 def test_bucket_properties_are_changed_and_removed(stacks: Stacks, local_server: Any) -> None:
     s3 = local_server.client("s3")
     name = stacks.deploy(bucket(**FULL))["Bucket"]

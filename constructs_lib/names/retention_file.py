@@ -1,0 +1,21 @@
+"""``dataset_retention`` of ``workload.yaml``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from constructs_lib.names.file_parts import Part
+
+
+class DatasetRetention(Part):
+    """Which datasets are kept; the others are retired, unless a model or a training run holds them.
+
+    Attributes:
+        keep_newest: So many datasets are kept whatever their age: the newest by ``as_of``.
+        keep_days: Every dataset is kept for so many days after its batch landed last.
+    """
+
+    keep_newest: Annotated[int, Field(ge=1, le=1000)] = 10
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 90

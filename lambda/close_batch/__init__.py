@@ -1,0 +1,1 @@
+"""Makes batches of the files that have come in."""

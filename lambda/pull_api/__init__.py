@@ -1,0 +1,1 @@
+"""Pulls an HTTP API into the incoming folder of a source."""

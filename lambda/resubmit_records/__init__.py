@@ -1,0 +1,1 @@
+"""Puts records that a stream could not deliver on it once more."""

@@ -1,0 +1,1 @@
+"""Takes datasets that nobody needs any more out of use, and removes what runs that broke off have left behind."""

@@ -1,0 +1,1 @@
+"""Starts the job that pulls a database."""
