@@ -28,6 +28,7 @@ FAILURE_STATE = "ExplainFailure"
 
 _TRANSIENT: Mapping[str, tuple[str, ...]] = {
     "cloudwatch": ("CloudWatch.CloudWatchException", "CloudWatch.InternalServiceException"),
+    "databrew": ("DataBrew.DataBrewException", "DataBrew.ServiceQuotaExceededException"),
     "dynamodb": (
         "DynamoDB.InternalServerErrorException",
         "DynamoDB.ProvisionedThroughputExceededException",
@@ -60,6 +61,7 @@ _TRANSIENT: Mapping[str, tuple[str, ...]] = {
 }
 _PREFIXES = {
     "cloudwatch": "CloudWatch",
+    "databrew": "DataBrew",
     "dynamodb": "DynamoDB",
     "glue": "Glue",
     "lambda": "Lambda",

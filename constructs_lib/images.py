@@ -1,7 +1,8 @@
-"""AWS's own framework images: which account holds them in which region, and what they are called."""
+"""AWS's own images: which account holds them in which region, and what they are called."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_cdk import Aws, CfnMapping
@@ -49,6 +50,37 @@ REGISTRIES = {
     "us-west-2": "246618743249",
 }
 """Region to the account whose registry holds the images of xgboost and scikit-learn there."""
+
+DATA_WRANGLER_REGISTRIES = {
+    "af-south-1": "143210264188",
+    "ap-east-1": "707077482487",
+    "ap-northeast-1": "649008135260",
+    "ap-northeast-2": "131546521161",
+    "ap-northeast-3": "913387583493",
+    "ap-south-1": "089933028263",
+    "ap-southeast-1": "119527597002",
+    "ap-southeast-2": "422173101802",
+    "ca-central-1": "557239378090",
+    "cn-north-1": "245909111842",
+    "cn-northwest-1": "249157047649",
+    "eu-central-1": "024640144536",
+    "eu-north-1": "054986407534",
+    "eu-south-1": "488287956546",
+    "eu-west-1": "245179582081",
+    "eu-west-2": "894491911112",
+    "eu-west-3": "807237891255",
+    "il-central-1": "406833011540",
+    "me-south-1": "376037874950",
+    "sa-east-1": "424196993095",
+    "us-east-1": "663277389841",
+    "us-east-2": "415577184552",
+    "us-west-1": "926135532090",
+    "us-west-2": "174368400705",
+}
+"""Region to the account whose registry holds the image of Data Wrangler there; other regions have none."""
+
+DATA_WRANGLER = ("sagemaker-data-wrangler-container", "3.x")
+"""Repository and tag of Data Wrangler's image; AWS moves the tag within a major version."""
 
 _REPOSITORIES = {"xgboost": "sagemaker-xgboost", "scikit-learn": "sagemaker-scikit-learn"}
 
@@ -98,7 +130,32 @@ class Image:
         return _TAGS[self.framework].format(version=self.version)
 
 
-class FrameworkImage(Construct):
+class RegistryImage(Construct):
+    """Finds one of AWS's own images in the region that the stack is deployed to, whichever that is.
+
+    Args:
+        registries: Region to the account whose registry holds the image there.
+        repository: Name of the repository.
+        tag: The image's tag.
+
+    Attributes:
+        uri: Address of the image.
+        repository_arn: ARN of its repository, for policies.
+    """
+
+    def __init__(
+        self, scope: Construct, construct_id: str, *, registries: Mapping[str, str], repository: str, tag: str
+    ) -> None:
+        super().__init__(scope, construct_id)
+        found = CfnMapping(
+            self, "Registries", mapping={region: {"account": account} for region, account in registries.items()}
+        )
+        account = found.find_in_map(Aws.REGION, "account")
+        self.uri = f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{repository}:{tag}"
+        self.repository_arn = f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:{account}:repository/{repository}"
+
+
+class FrameworkImage(RegistryImage):
     """Finds a framework image in the region that the stack is deployed to, whichever that is.
 
     Args:
@@ -110,10 +167,4 @@ class FrameworkImage(Construct):
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, image: Image) -> None:
-        super().__init__(scope, construct_id)
-        registries = CfnMapping(
-            self, "Registries", mapping={region: {"account": account} for region, account in REGISTRIES.items()}
-        )
-        account = registries.find_in_map(Aws.REGION, "account")
-        self.uri = f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{image.repository}:{image.tag}"
-        self.repository_arn = f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:{account}:repository/{image.repository}"
+        super().__init__(scope, construct_id, registries=REGISTRIES, repository=image.repository, tag=image.tag)

@@ -13,7 +13,7 @@ from constructs import Construct
 
 from constructs_lib.asset_path import asset_path
 from constructs_lib.grants import ServiceRole, acknowledge, arn, grant, grant_metrics, grant_pass_role
-from constructs_lib.images import FrameworkImage
+from constructs_lib.images import RegistryImage
 from constructs_lib.network import Network
 
 SERVICE = "sagemaker.amazonaws.com"
@@ -38,7 +38,7 @@ class SageMakerRole(ServiceRole):
         construct_id: str,
         *,
         description: str,
-        image: FrameworkImage,
+        image: RegistryImage,
         network: Network,
         key: kms.IKey,
         logs: str,
@@ -121,7 +121,7 @@ class SageMakerJobs(Construct):
         kind: Literal["training", "processing"],
         prefix: str,
         role_description: str,
-        image: FrameworkImage,
+        image: RegistryImage,
         network: Network,
         key: kms.IKey,
     ) -> None:

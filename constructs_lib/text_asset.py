@@ -31,8 +31,15 @@ class TextAsset(Construct):
             path.write_text(text, encoding="utf-8")
             asset = assets.Asset(self, "File", path=str(path))
         self.uri = f"s3://{asset.s3_bucket_name}/{asset.s3_object_key}"
-        self._arn = f"arn:{Aws.PARTITION}:s3:::{asset.s3_bucket_name}/{asset.s3_object_key}"
+        self._key = asset.s3_object_key
+        self._bucket_arn = f"arn:{Aws.PARTITION}:s3:::{asset.s3_bucket_name}"
+        self._arn = f"{self._bucket_arn}/{self._key}"
 
     def grant_read(self, grantee: iam.IGrantable) -> None:
         """Lets somebody read exactly this object."""
         grant(grantee, ["s3:GetObject"], self._arn)
+
+    def grant_fetch(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody find and read exactly this object; SageMaker lists what starts like an input first."""
+        self.grant_read(grantee)
+        grant(grantee, ["s3:ListBucket"], self._bucket_arn, conditions={"StringEquals": {"s3:prefix": self._key}})

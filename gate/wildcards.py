@@ -11,6 +11,9 @@ from constructs_lib.names.naming import runtime_prefix
 WITHOUT_RESOURCE = frozenset(
     {
         "cloudwatch:PutMetricData",
+        "databrew:CreateDataset",
+        "databrew:CreateRecipe",
+        "databrew:CreateRecipeJob",
         "ec2:CreateNetworkInterface",
         "ec2:CreateNetworkInterfacePermission",
         "ec2:DeleteNetworkInterface",
@@ -56,6 +59,7 @@ WITHOUT_RESOURCE = frozenset(
 
 NAMED_BY_SERVICES = {
     ":log-group:/aws-glue/": "A log group that Glue names by itself, the same for all jobs and crawlers of an account",
+    ":log-group:/aws-glue-databrew/": "A log group that DataBrew names by itself, the same for all jobs of an account",
     ":log-group:/aws/sagemaker/TrainingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":log-group:/aws/sagemaker/ProcessingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":network-interface/": "Network interfaces are made by EC2 when a job starts; the subnets and groups are named",

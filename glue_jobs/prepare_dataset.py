@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, dataclass, field, fields
-from functools import reduce
+from functools import partial, reduce
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,7 @@ from gapless_glue.earlier import read_earlier
 from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.feature_groups import Records, join_groups, write_records
 from gapless_glue.landing import stage
+from gapless_glue.no_code import Handover, hand_over, take_over, write_handover, write_returned
 from gapless_glue.profile import compare_with_last, profile
 from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
@@ -94,6 +95,8 @@ class Options:
         as_of: The instant that stands for now, ISO 8601 with an offset.
         engine: Names the code and engine that make the dataset; part of the version.
         parent: The version of the dataset that the batch is added to, or ``none``.
+        returned_uri: Where the features are that a recipe or flow made of what an earlier run of the attempt handed
+            over. Default: this is the first run.
     """
 
     batch_uri: str
@@ -108,6 +111,7 @@ class Options:
     curated_uri: str
     datasets_uri: str
     parent: str = NO_PARENT
+    returned_uri: str = ""
 
     @property
     def run(self) -> str:
@@ -197,11 +201,16 @@ def run(spark: SparkSession, options: Options) -> None:
             rules = parse_rules(bundle.rules, contract)
             parent = load_parent(options.datasets_uri, options.parent)
         job = Job(spark, options, contract, bundle, batch, rules, clock, parent)
+        if options.returned_uri:
+            go_on(job)
+            return
         validation = validate(job)
-        if validation.accepted(contract.max_quarantined_share):
-            prepare(job, validation)
+        if not validation.accepted(contract.max_quarantined_share):
+            write_report(job, report_of(validation), no_phases())
+        elif contract.features_by is not None:
+            make_way(job, report_of(validation))
         else:
-            write_report(job, validation, no_phases())
+            prepare(job, report_of(validation))
 
 
 def configure(spark: SparkSession) -> None:
@@ -306,25 +315,47 @@ def data_files(folder_uri: str) -> list[str]:
     return [uri.removeprefix(folder_uri) for uri in uris if uri.endswith(".parquet")]
 
 
-def prepare(job: Job, validation: Validation) -> None:
-    """Writes curated features, the three splits, profile, report and candidate manifest."""
+def make_way(job: Job, validation: Mapping[str, Any]) -> None:
+    """Ends the first of two runs: hands rows over to the recipe or flow that makes the features."""
+    with job.clock.phase("handover"):
+        folder, as_of = job.options.zone("curated", "handover"), parse_instant(job.options.as_of)
+        tables = validated_tables(job)
+        records = write_groups(job, tables)
+        groups = partial(join_groups, job.contract, records=records)
+        dropped = hand_over(job.contract, job.bundle, tables, as_of, f"{folder}in/", more=groups)
+    write_handover(job.options.dataset_uri, Handover(validation, dropped, told_of(records), job.clock.seconds))
+
+
+def go_on(job: Job) -> None:
+    """Begins the second of two runs: takes over where the first one ended, and goes on as a single run does."""
+    handover = take_over(job.options.dataset_uri)
+    job.clock.seconds = {**handover.seconds, **{f"{name}_again": took for name, took in job.clock.seconds.items()}}
+    prepare(job, handover.validation, handover)
+    folder = job.options.zone("curated", "handover")
+    store.store_of(folder).remove(folder)
+
+
+def prepare(job: Job, validation: Mapping[str, Any], handover: Handover | None = None) -> None:
+    """Writes curated features, the three splits, profile, report and candidate manifest.
+
+    Args:
+        validation: The validation's part of the report.
+        handover: What an earlier run handed over. Default: there was none.
+    """
     more: dict[str, Any] = {}
     figures: dict[str, Any] = {}
     if job.contract.accumulates:
         dropped, curated, splits, more, figures = add_to_parent(job)
     else:
         with job.clock.phase("cleaning"):
-            tables = validated_tables(job)
-            records = write_records(
-                job.contract,
-                job.bundle,
-                tables,
-                lambda group: job.options.zone("curated", group),
-                parse_instant(job.options.as_of),
-            )
-            if records:
-                more = figures = {"feature_groups": {name: each.told() for name, each in records.items()}}
-            dropped = write_curated(job, tables, records)
+            if handover is None:
+                tables = validated_tables(job)
+                records = write_groups(job, tables)
+                more = figures = told_of(records)
+                dropped = write_curated(job, tables, records)
+            else:
+                more = figures = dict(handover.figures)
+                dropped = write_back(job, handover)
             curated = read_dataset(job, job.options.zone("curated", "features"))
         with job.clock.phase("splitting"):
             plans = plan_curated(job, curated, dropped)
@@ -337,7 +368,7 @@ def prepare(job: Job, validation: Validation) -> None:
         write_json(f"{job.options.dataset_uri}profile.json", described)
     phases = {
         "exploration": exploration(job, described),
-        "cleaning": cleaning(validation.sources[job.contract.primary].validated, dropped),
+        "cleaning": cleaning(validated_rows(job, validation), dropped),
         "splitting": {split.plan.name: split_report(split) for split in splits},
         **figures,
     }
@@ -357,14 +388,37 @@ def write_curated(job: Job, tables: Mapping[str, DataFrame], records: Mapping[st
     )
 
 
-def check_kept(job: Job, validation: Validation, dropped: Mapping[str | None, int]) -> None:
+def write_groups(job: Job, tables: Mapping[str, DataFrame]) -> Mapping[str, Records]:
+    """Writes the records of the feature groups; returns them by group."""
+    as_of = parse_instant(job.options.as_of)
+    return write_records(job.contract, job.bundle, tables, lambda group: job.options.zone("curated", group), as_of)
+
+
+def told_of(records: Mapping[str, Records]) -> dict[str, Any]:
+    """What report and manifest say of the records of feature groups, if there are any."""
+    return {"feature_groups": {name: each.told() for name, each in records.items()}} if records else {}
+
+
+def write_back(job: Job, handover: Handover) -> Mapping[str | None, int]:
+    """Writes the features that came back; returns rows per reason for dropping them."""
+    options, rows = job.options, handover.dropped.get(None, 0)
+    handed_uri, folder = f"{options.zone('curated', 'handover')}in/", options.zone("curated", "features")
+    write_returned(job.spark, job.contract, handed_uri, options.returned_uri, rows, folder)
+    return handover.dropped
+
+
+def validated_rows(job: Job, validation: Mapping[str, Any]) -> int:
+    """How many rows of the primary source are valid."""
+    return int(validation["sources"][job.contract.primary]["validated"])
+
+
+def check_kept(job: Job, validation: Mapping[str, Any], dropped: Mapping[str | None, int]) -> None:
     """Holds what became of the primary source's rows against how many there were.
 
     Raises:
         RowsLost: They did not all come through.
     """
-    primary = job.contract.primary
-    validated = validation.sources[primary].validated
+    primary, validated = job.contract.primary, validated_rows(job, validation)
     if sum(dropped.values()) != validated:
         raise RowsLost(f"{validated} rows of {primary} were validated, derive gave {sum(dropped.values())}")
 
@@ -497,7 +551,7 @@ def no_phases() -> dict[str, Any]:
     }
 
 
-def write_report(job: Job, validation: Validation, phases: Mapping[str, Any]) -> None:
+def write_report(job: Job, validation: Mapping[str, Any], phases: Mapping[str, Any]) -> None:
     """Writes ``report.json``."""
     report = {
         "version": job.options.version,
@@ -505,7 +559,7 @@ def write_report(job: Job, validation: Validation, phases: Mapping[str, Any]) ->
         "as_of": canonical_instant(job.options.as_of),
         "batch_uri": job.options.batch_uri,
         "seconds": job.clock.seconds,
-        "phases": {"validation": report_of(validation), **phases},
+        "phases": {"validation": validation, **phases},
     }
     write_json(f"{job.options.dataset_uri}report.json", report)
 

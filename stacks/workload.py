@@ -46,6 +46,7 @@ from constructs_lib.names.lake_queries import lake_queries
 from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
+from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.python_function import PythonFunction
@@ -275,6 +276,7 @@ class WorkloadStack(Stack):
         self._contract.grant_read(check)
 
         views, loading = self._define_views(), self._define_warehouse_pipeline()
+        features = self._define_no_code()
         machine = self._machine(
             "DataMachine",
             "data",
@@ -296,6 +298,7 @@ class WorkloadStack(Stack):
                     ingestion=self._ingestion_parts(),
                     warehouse_machine_arn=loading.machine_arn if loading is not None else None,
                     views_job_name=views.name if views is not None else None,
+                    features=features.run if features is not None else None,
                 ),
             ),
         )
@@ -303,6 +306,8 @@ class WorkloadStack(Stack):
             loading.grant_start(machine)
         if views is not None:
             views.grant_run(machine)
+        if features is not None:
+            features.grant_run(machine)
         grant_metrics(machine, metrics.NAMESPACE)
         check.grant_invoke(machine)
         job.grant_run(machine)
@@ -331,6 +336,31 @@ class WorkloadStack(Stack):
             description=f"A file landed for {name} has other columns than its source declares",
             runbook="Read the state SchemaDrift of the data machine's execution: file, column, what was done; then "
             "correct the producer or the columns in workload.yaml",
+        )
+
+    def _define_no_code(self) -> RecipeFeatures | FlowFeatures | None:
+        workload, by = self._workload, self._workload.preparation.features
+        if by is None:
+            return None
+        if by.kind == "databrew_recipe":
+            return RecipeFeatures(
+                self,
+                "Recipe",
+                stage=self._stage.name,
+                workload=workload.name,
+                primary=workload.primary_name,
+                by=by,
+                lake=self._lake,
+            )
+        return FlowFeatures(
+            self,
+            "Flow",
+            stage=self._stage.name,
+            workload=workload.name,
+            by=by,
+            lake=self._lake,
+            network=self._network,
+            place=self._job_place(),
         )
 
     def _define_feature_ingestion(self) -> FeatureIngestion | None:

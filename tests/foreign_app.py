@@ -9,7 +9,9 @@ import inspect
 import json
 import pkgutil
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aws_cdk import App, Stack
@@ -28,19 +30,22 @@ from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import ServiceRole
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
-from constructs_lib.images import FrameworkImage, Image
+from constructs_lib.images import FrameworkImage, Image, RegistryImage
 from constructs_lib.intake import EventIntake
 from constructs_lib.keys import EncryptionKey
 from constructs_lib.lake_governance import LakeGovernance
 from constructs_lib.lake_locations import LakeLocations
 from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
+from constructs_lib.machines.jobs import JobPlace
 from constructs_lib.materialised_views import MaterialisedViews
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.named_queries import NamedQueries
+from constructs_lib.names.features_file import FOLDER, NoCode
 from constructs_lib.names.lake_queries import LakeQuery
 from constructs_lib.names.retention_file import DatasetRetention
 from constructs_lib.network import Network, OwnNetwork
+from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.personas import Personas
 from constructs_lib.pipeline_machine import PipelineMachine
@@ -178,6 +183,34 @@ def governance(scope: Construct, number: int) -> LakeGovernance:
     )
 
 
+def no_code(name: str, content: object, **settings: str) -> NoCode:
+    with tempfile.TemporaryDirectory() as folder:
+        kind = "databrew_recipe" if name == "recipe.json" else "data_wrangler_flow"
+        Path(folder, name).write_text(json.dumps(content))
+        return NoCode.model_validate({kind: name, **settings}, context={FOLDER: folder})
+
+
+def recipe(scope: Construct, number: int) -> RecipeFeatures:
+    by = no_code("recipe.json", [{"Action": {"Operation": "UPPER_CASE", "Parameters": {"sourceColumn": "a"}}}])
+    return RecipeFeatures(
+        scope, f"Recipe{number}", stage=f"shop{number}", workload="example", primary="orders", by=by, lake=shared_lake
+    )
+
+
+def flow(scope: Construct, number: int) -> FlowFeatures:
+    nodes = [{"node_id": "n1", "type": "TRANSFORM"}]
+    return FlowFeatures(
+        scope,
+        f"Flow{number}",
+        stage=f"shop{number}",
+        workload="example",
+        by=no_code("example.flow", {"nodes": nodes}, output_node="n1"),
+        lake=shared_lake,
+        network=network,
+        place=JobPlace("image", ["subnet-1"], "sg-1", "key", "s3://assets/jobs.zip", "artefacts"),
+    )
+
+
 def retirement(scope: Construct, number: int) -> DatasetRetirement:
     return DatasetRetirement(
         scope,
@@ -278,6 +311,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     DatasetRetirement: retirement,
     EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
     EventIntake: intake,
+    FlowFeatures: flow,
     FeatureGroup: feature_group,
     FeatureIngestion: feature_ingestion,
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
@@ -315,6 +349,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ),
     PipelineMachine: machine,
     PythonFunction: function,
+    RecipeFeatures: recipe,
     QualityRuleset: lambda scope, n: QualityRuleset(
         scope,
         f"Rules{n}",
@@ -324,6 +359,9 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         table="example_rows",
     ),
     RecordTable: lambda scope, n: RecordTable(scope, f"Table{n}", key=key, partition_key="id"),
+    RegistryImage: lambda scope, n: RegistryImage(
+        scope, f"AnyImage{n}", registries={"eu-west-1": "111122223333"}, repository="example", tag="1"
+    ),
     SageMakerJobs: sagemaker_jobs,
     SageMakerRole: sagemaker_role,
     ServiceRole: lambda scope, n: ServiceRole(scope, f"Role{n}", service="glue.amazonaws.com", description="Example"),

@@ -47,12 +47,14 @@ from constructs_lib.machines.common import (
     text,
 )
 from constructs_lib.machines.feature_ingestion import IngestionParts, ingestion_states
+from constructs_lib.machines.no_code import FeatureRun, make_features
 from constructs_lib.names import metrics
 from constructs_lib.names.naming import table_name
 
 FINAL_ERRORS = (
     "BadBatch",
     "BadBundle",
+    "BadFeatures",
     "BadParent",
     "BadRecords",
     "BadRules",
@@ -91,6 +93,7 @@ class DataParts:
         ingestion: How the records of feature groups are put into the Feature Store. Default: there are no groups.
         warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
         views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
+        features: What makes the features between two runs of the job. Default: the job does, in one run.
     """
 
     check_batch_arn: str
@@ -108,6 +111,7 @@ class DataParts:
     ingestion: IngestionParts | None = None
     warehouse_machine_arn: str | None = None
     views_job_name: str | None = None
+    features: FeatureRun | None = None
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:
@@ -149,7 +153,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "RowsLost": rows_lost(),
             "PublishedMeanwhile": published_meanwhile(),
             **({"ParentChanged": parent_changed()} if p.accumulates else {}),
-            **replay_states(s, p),
+            **(replay_states(s, p) if p.features is None else {"FindOriginal": not_replayed()}),
             **failure_states(s, "data", final=FINAL_ERRORS, resume_at="Begin"),
         },
         timeout=12 * HOUR,
@@ -253,18 +257,59 @@ def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
         "--bundle_uri": jsonata("$states.input.bundle.uri"),
         "--version": jsonata("$version"),
         "--as_of": jsonata("$as_of"),
+        **({"--parent": jsonata("$parent")} if p.accumulates else {}),
     }
     return {
         "PrepareDataset": run_job(
             s,
             p,
-            {**arguments, **({"--parent": jsonata("$parent")} if p.accumulates else {})},
+            arguments,
             assign={"prepared_attempt": jsonata(attempt())},
             on_failure="PreparationFailed",
             failure="preparation_failure",
         ),
+        **features_without_code(s, p, arguments),
         "Prepared": succeed({"attempt": jsonata("$prepared_attempt")}),
         "PreparationFailed": raise_again("preparation_failure"),
+    }
+
+
+def features_without_code(s: Surroundings, p: DataParts, arguments: Mapping[str, JSON]) -> dict[str, State]:
+    """Lets a recipe or a flow make the features of what the job handed over, and runs the job again with them.
+
+    A batch that the job refuses is not handed over; its report says why.
+
+    Args:
+        arguments: What the dataset is made of.
+    """
+    if p.features is None:
+        return {}
+    making = make_features(s, p.features, following="TakeFeatures", failed="PreparationFailed")
+    return {
+        "FindHandover": task(
+            "aws-sdk:s3:listObjectsV2",
+            {
+                "Bucket": p.buckets["datasets"],
+                "Prefix": jsonata(f"'{s.workload}/' & $version & '/attempt=' & $prepared_attempt & '/handover.json'"),
+                "MaxKeys": 1,
+                "ExpectedBucketOwner": s.account,
+            },
+            timeout=CALL_SECONDS,
+            assign={"handed_over": jsonata("$states.result.KeyCount > 0")},
+            retry_also=UNNAMED_S3,
+            on_failure="PreparationFailed",
+            failure="preparation_failure",
+        ),
+        "HandedOver": choice([("$handed_over", next(iter(making)))], default="Prepared"),
+        **making,
+        "TakeFeatures": run_job(
+            s,
+            p,
+            {**arguments, "--returned_uri": jsonata("$returned_uri")},
+            of_attempt="$prepared_attempt",
+            on_failure="PreparationFailed",
+            failure="preparation_failure",
+        ),
     }
 
 
@@ -273,14 +318,16 @@ def run_job(
     p: DataParts,
     arguments: Mapping[str, JSON],
     *,
-    assign: Mapping[str, JSON],
+    assign: Mapping[str, JSON] | None = None,
+    of_attempt: str | None = None,
     on_failure: str = FAILURE_STATE,
     failure: str = "failure",
 ) -> State:
-    """Runs the Glue job under an attempt of its own and waits for its end.
+    """Runs the Glue job and waits for its end.
 
     Args:
         arguments: What the dataset is made of: batch, bundle, version and ``as_of``.
+        of_attempt: The JSONata of the attempt that the run goes on with. Default: it has one of its own.
         assign, on_failure, failure: As in ``task``.
     """
     locations = {f"--{zone}_uri": f"s3://{bucket}/{s.workload}/" for zone, bucket in p.buckets.items()}
@@ -292,7 +339,7 @@ def run_job(
             "Arguments": {
                 **arguments,
                 "--contract_uri": p.contract_uri,
-                "--attempt": jsonata(attempt()),
+                "--attempt": jsonata(of_attempt if of_attempt is not None else attempt()),
                 "--engine": p.engine,
                 **locations,
             },
@@ -301,6 +348,13 @@ def run_job(
         assign=assign,
         on_failure=on_failure,
         failure=failure,
+    )
+
+
+def not_replayed() -> State:
+    """Says that features without code are not made again: nobody can hold the services' engines at a version."""
+    return own_failure(
+        "NotReplayable", "'the features are made by a service whose engine cannot be the one of then for certain'"
     )
 
 

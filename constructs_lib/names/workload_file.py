@@ -31,6 +31,7 @@ from pydantic_core import ErrorDetails
 from constructs_lib.names.dataset_file import Dataset
 from constructs_lib.names.drift_file import SchemaDrift, Settle
 from constructs_lib.names.feature_groups_file import FeatureGroup, GroupName, check_feature_groups
+from constructs_lib.names.features_file import FOLDER, SCRIPT, NoCode, script_is_none
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
 from constructs_lib.names.frameworks import IMAGES
 from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
@@ -167,12 +168,14 @@ class Preparation(Part):
     Attributes:
         workers: How many workers a run has, the driver included; with ``auto_scaling``, how many it may have.
         auto_scaling: Whether Glue takes only as many of them as there is work for, and is paid for no more.
+        features: Who makes the features: ``script``, the workload's ``features.py``, or a recipe or flow without code.
     """
 
     worker_type: Literal["G.1X", "G.2X", "G.4X", "G.8X"] = "G.1X"
     workers: Annotated[int, Field(ge=2, le=100)] = 2
     auto_scaling: bool = False
     timeout_minutes: Annotated[int, Field(ge=5, le=1440)] = 60
+    features: Annotated[NoCode | None, BeforeValidator(script_is_none)] = None
 
 
 class Training(Part):
@@ -321,17 +324,22 @@ class WorkloadFile(Part):
             raise WorkloadFileError(f"{path.name} is not valid YAML: {error}") from error
         if not isinstance(content, dict):
             raise WorkloadFileError(f"{path.name} must be a mapping of keys to values, was {shown(content)}")
-        return cls.parse(content, path.name)
+        return cls.parse(content, path.name, folder=path.parent)
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any], origin: str = "workload.yaml") -> WorkloadFile:
+    def parse(
+        cls, content: Mapping[str, Any], origin: str = "workload.yaml", *, folder: Path | None = None
+    ) -> WorkloadFile:
         """Checks the content of a workload file; ``origin`` starts each line of an error.
+
+        Args:
+            folder: Where the files lie that it names. Default: it names none.
 
         Raises:
             WorkloadFileError: As ``load``.
         """
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(content, context={FOLDER: folder})
         except ValidationError as error:
             lines = [f"{origin}: {_finding(detail)}" for detail in error.errors(include_url=False)]
             raise WorkloadFileError("\n".join(lines)) from error
@@ -354,6 +362,7 @@ class WorkloadFile(Part):
         if self.event_time in self.primary_source.known_later:
             raise ValueError(f"event_time: column {self.event_time!r} is in known_later; it must be known in time")
         self._check_views()
+        self._check_no_code()
         for column in self.features:
             if column == self.target or column in self.primary_source.known_later:
                 raise ValueError(
@@ -378,6 +387,13 @@ class WorkloadFile(Part):
                     "who may read curated tables"
                 )
 
+    def _check_no_code(self) -> None:
+        if self.preparation.features is not None:
+            try:
+                self.preparation.features.check_sources(self.sources, self.primary_name)
+            except ValueError as error:
+                raise ValueError(f"preparation.features.{error}") from error
+
     def _check_derived(self) -> None:
         for column in self.derived:
             if column in self.primary_source.columns:
@@ -396,6 +412,11 @@ class WorkloadFile(Part):
             raise ValueError(
                 f"dataset.accumulate: does not go together with {name}, which takes a dataset from one folder, and the "
                 "days of one that accumulates lie in many"
+            )
+        if self.preparation.features is not None:
+            raise ValueError(
+                "dataset.accumulate: does not go together with preparation.features: "
+                f"{self.preparation.features.kind}, for rows of earlier batches may have to be made anew"
             )
 
     def _check_role(self, field: str, wanted: str) -> None:
@@ -476,12 +497,15 @@ class WorkloadFile(Part):
             mode="json", include={"name", "problem", "target", "event_time", "window_days", "split", "quality"}
         )
         accumulation = {"dataset": self.dataset.model_dump(mode="json")} if self.dataset.accumulate else {}
+        no_code = self.preparation.features
+        slot = {"features_by": no_code.contract()} if no_code is not None else {}
         sources = {name: source.contract(self.schema_drift) for name, source in self.sources.items()}
         groups = [group.contract(name, self.key_type(name)) for name, group in self.feature_groups.items()]
         return {
             **content,
             **accumulation,
             **({"feature_groups": groups} if groups else {}),
+            **slot,
             "primary": self.primary_name,
             "sources": sources,
             "derived": _listed(self.derived),
@@ -503,6 +527,8 @@ class WorkloadFile(Part):
         serving = schema["$defs"]["Serving"]["properties"]["rollout"]
         serving["anyOf"] = [{"enum": ["all_at_once", "canary"]}, {"oneOf": serving.pop("oneOf")}]
         serving.pop("discriminator")
+        by = schema["$defs"]["Preparation"]["properties"]["features"]
+        by.update(anyOf=[{"const": SCRIPT}, *(each for each in by["anyOf"] if "$ref" in each)], default=SCRIPT)
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "workload.yaml"}
 
 

@@ -111,6 +111,8 @@ class Contract:
         accumulates: Whether a batch holds only what is new, and a dataset what earlier batches brought as well.
         repeats_within_days: How many days the events of two rows with one key may lie apart for the later batch's row
             to take the place of the other.
+        features_by: What makes the features in place of ``features.py``: ``databrew_recipe``, ``data_wrangler_flow`` or
+            None.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Contract:
     repeats_within_days: int
     digest: str
     feature_groups: tuple[FeatureGroup, ...] = ()
+    features_by: str | None = None
 
     @property
     def primary_source(self) -> Source:
@@ -153,6 +156,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
         repeats_within_days=dataset["repeats_within_days"],
         digest=contract_digest(content),
         feature_groups=tuple(_feature_group(group) for group in content.get("feature_groups", ())),
+        features_by=content["features_by"]["kind"] if "features_by" in content else None,
     )
 
 

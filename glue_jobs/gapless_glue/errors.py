@@ -17,6 +17,10 @@ class BadBundle(JobError):
     """The workload's bundle is damaged, or its scripts do not do what the contract says."""
 
 
+class BadFeatures(JobError):
+    """What a recipe or a flow gave back is not what the contract says."""
+
+
 class BadParent(JobError):
     """The earlier dataset that a batch is to be added to cannot be continued."""
 
@@ -35,6 +39,10 @@ class BadVersion(JobError):
 
 class RowsLost(JobError):
     """The numbers of rows before and after a step do not agree."""
+
+
+class TakenOver(JobError):
+    """Another run goes on with the same attempt; nothing is wrong with the batch."""
 
 
 class TooFewRows(JobError):

@@ -21,6 +21,9 @@ class Store(Protocol):
     def write(self, uri: str, content: bytes) -> None:
         """Creates or replaces an object."""
 
+    def create(self, uri: str, content: bytes) -> bool:
+        """Creates an object unless there is one; says whether it did."""
+
     def upload(self, uri: str, source: IO[bytes]) -> None:
         """Creates or replaces an object from a stream, which may be large."""
 
@@ -51,6 +54,16 @@ class S3Store:
         bucket, key = split_s3(uri)
         self._client.put_object(Bucket=bucket, Key=key, Body=content)
 
+    def create(self, uri: str, content: bytes) -> bool:
+        bucket, key = split_s3(uri)
+        try:
+            self._client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict"):
+                return False
+            raise
+        return True
+
     def upload(self, uri: str, source: IO[bytes]) -> None:
         bucket, key = split_s3(uri)
         self._client.upload_fileobj(source, bucket, key)
@@ -74,6 +87,14 @@ class FileStore:
 
     def write(self, uri: str, content: bytes) -> None:
         self._made(uri).write_bytes(content)
+
+    def create(self, uri: str, content: bytes) -> bool:
+        try:
+            with self._made(uri).open("xb") as target:
+                target.write(content)
+        except FileExistsError:
+            return False
+        return True
 
     def upload(self, uri: str, source: IO[bytes]) -> None:
         with self._made(uri).open("wb") as target:

@@ -6,10 +6,10 @@ import pytest
 from aws_cdk import Stack
 from aws_cdk.assertions import Template
 
-from constructs_lib.images import REGISTRIES, FrameworkImage, Image
+from constructs_lib.images import DATA_WRANGLER, DATA_WRANGLER_REGISTRIES, REGISTRIES, FrameworkImage, Image
 from constructs_lib.names.frameworks import VERSIONS
 
-CONFIGS = {"xgboost": "xgboost", "scikit-learn": "sklearn"}
+CONFIGS = {"xgboost": "xgboost", "scikit-learn": "sklearn", "data-wrangler": "data-wrangler"}
 
 
 def sdk_versions(framework: str, scope: str) -> dict[str, Any]:
@@ -34,6 +34,13 @@ def test_the_table_is_the_one_of_the_sagemaker_sdk(framework: str, version: str)
 @pytest.mark.parametrize(("framework", "version"), [each for each in EACH_VERSION if each != ("scikit-learn", "1.4-2")])
 def test_an_image_trains_and_serves(framework: str, version: str) -> None:
     assert sdk_versions(framework, "inference")[version] == sdk_versions(framework, "training")[version]
+
+
+def test_data_wrangler_s_table_is_the_one_of_the_sagemaker_sdk() -> None:
+    repository, tag = DATA_WRANGLER
+    versions = sdk_versions("data-wrangler", "processing")
+    assert versions[tag] == {"registries": DATA_WRANGLER_REGISTRIES, "repository": repository}
+    assert tag == max(versions)
 
 
 def test_tags_are_those_of_the_sdk() -> None:

@@ -26,6 +26,7 @@ STAGE: dict[str, Any] = {
 
 ONLY_ON_AWS: dict[str, Any] = {
     "name": "stored_orders",
+    "preparation": {"features": {"data_wrangler_flow": "orders.flow", "output_node": "33333333-joined"}},
     "training": {"read_from": "lustre"},
     "warehouse": {
         "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.stored_orders_features GROUP BY region"}
@@ -51,7 +52,12 @@ def everything_workloads() -> tuple[WorkloadFile, ...]:
     """The workloads of the folder, and another one with what there is only on AWS."""
     local = read_workloads(FOLDER)
     orders = next(workload for workload in local if workload.name == "orders")
-    return (*local, WorkloadFile.parse(merged(_content(orders), ONLY_ON_AWS)))
+    return (*local, with_settings(orders, ONLY_ON_AWS))
+
+
+def with_settings(workload: WorkloadFile, more: dict[str, Any]) -> WorkloadFile:
+    """A workload with more settings; recipes and flows are those under ``no_code``."""
+    return WorkloadFile.parse(merged(_content(workload), more), folder=FOLDER / "no_code")
 
 
 def everything_rules() -> RulesOfWorkloads:

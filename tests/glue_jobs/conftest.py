@@ -128,6 +128,15 @@ class Shop:
 
     def run(self) -> dict[str, Any]:
         """Runs the data job on what has landed; returns its report."""
+        return self.report(self.start())
+
+    def report(self, options: Options) -> dict[str, Any]:
+        """What a run has reported."""
+        report: dict[str, Any] = json.loads((self.attempt(options) / "report.json").read_text())
+        return report
+
+    def start(self) -> Options:
+        """Runs the data job on what has landed, as far as it goes; returns its arguments."""
         self.landing.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"workload": "shop", "files": self.entries}).encode()
         (self.landing / "_batch.json").write_bytes(text)
@@ -165,8 +174,7 @@ class Shop:
             },
         )
         run(self.spark, options)
-        report: dict[str, Any] = json.loads((self.attempt(options) / "report.json").read_text())
-        return report
+        return options
 
     def publish(self, report: dict[str, Any]) -> None:
         """Enters the dataset of a report into the index, as the data machine does; it must have a manifest."""

@@ -42,6 +42,13 @@ def test_uploads_a_stream(root: str) -> None:
     assert len(store.read(f"{root}a/b")) == 1000
 
 
+def test_creates_an_object_once(root: str) -> None:
+    where = store.store_of(root)
+    assert where.create(f"{root}a/claim", b"first")
+    assert not where.create(f"{root}a/claim", b"second")
+    assert store.read(f"{root}a/claim") == b"first"
+
+
 def test_says_that_an_object_is_absent(root: str) -> None:
     with pytest.raises(FileNotFoundError):
         store.read(f"{root}nothing")

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from constructs_lib.machines.deployment import DeploymentParts, Fleet, Rollout, 
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.no_code import FlowRun, RecipeRun
 from stacks.toolchain import find_node
 
 find_node()
@@ -23,7 +25,7 @@ FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:any"
 ROLE = "arn:aws:iam::000000000000:role/any"
 
 
-@pytest.fixture(params=["data", "model", "model-by-hand", "deployment", "loop"])
+@pytest.fixture(params=["data", "data-recipe", "data-flow", "model", "model-by-hand", "deployment", "loop"])
 def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place: JobPlace) -> State:
     limits = JobLimits("ml.m5.large", 30)
     model = {
@@ -47,12 +49,16 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
     data = DataParts(
         FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "c0", "s3://a/b/", "glue-5.1-x", zones, zones, 0.05
     )
+    recipe = RecipeRun([{"Action": {"Operation": "UPPER_CASE"}}], ROLE, "key", "curated", "flights", 5, 60)
+    flow = FlowRun(place, "image", ROLE, "s3://a/a.flow", "curated", ["flights"], "n.default", limits, 1)
     fleet, rollout = Fleet("ml.m5.large", 2, 100), Rollout("canary", 5, 0.5)
     deployment = DeploymentParts(
         place, FUNCTION, ROLE, "ml.m5.large", ROLE, "live", ["errors", "latency"], fleet, rollout
     )
     definitions = {
         "data": lambda: data_machine(surroundings, data),
+        "data-recipe": lambda: data_machine(surroundings, replace(data, features=recipe)),
+        "data-flow": lambda: data_machine(surroundings, replace(data, features=flow)),
         "model": lambda: model_machine(surroundings, model["automatic"]),
         "model-by-hand": lambda: model_machine(surroundings, model["manual"]),
         "deployment": lambda: deployment_machine(surroundings, deployment),
@@ -87,7 +93,7 @@ def test_a_job_ends_by_its_own_limit_before_its_task_does(definition: State) -> 
     for name, state in all_states(definition):
         if state.get("Resource", "").endswith("Job.sync"):
             assert state["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] < state["TimeoutSeconds"], name
-        if state.get("Resource", "").endswith("startJobRun.sync"):
+        if state.get("Resource", "").endswith("glue:startJobRun.sync"):
             assert state["Arguments"]["Timeout"] * 60 < state["TimeoutSeconds"], name
 
 
