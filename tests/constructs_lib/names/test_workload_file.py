@@ -186,6 +186,20 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
             lambda c: c.update(dataset={"accumulate": True}, warehouse={}),
             "dataset.accumulate: does not go together with warehouse, which takes a dataset from one folder",
         ),
+        (
+            lambda c: c.update(
+                dataset={"accumulate": True},
+                feature_groups={
+                    "sky": {
+                        "source": "weather",
+                        "key": "origin",
+                        "event_time": "time_hour",
+                        "features": {"wind_gust": "double"},
+                    }
+                },
+            ),
+            "dataset.accumulate: does not go together with feature_groups, which takes a dataset from one folder",
+        ),
         (lambda c: c["serving"].update(rollout="blue_green"), "serving.rollout: allowed: 'all_at_once', 'canary'"),
         (
             lambda c: c.update(warehouse={"exports": {"all": "DROP TABLE x"}}),
