@@ -51,7 +51,8 @@ def verdicts(broken: Mapping[str, int]) -> dict[str, int | bool]:
 
 def ours(path: str) -> Judge:
     """The project's evaluator, on the engine that runs jobs on a laptop, set up as the data job sets it up."""
-    sys.path.insert(0, str(Path(__file__).parents[2] / "glue_jobs"))
+    root = Path(__file__).parents[2]
+    sys.path[:0] = [str(root), str(root / "glue_jobs")]
     server = importlib.import_module("pysail.spark").SparkConnectServer(port=0)
     server.start(background=True)
     KEPT.append(server)
