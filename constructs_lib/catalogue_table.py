@@ -32,25 +32,20 @@ def parquet_table(
         partition_keys: What its partitions are told apart by, as texts. Default: one partition per version.
     """
     formats = "org.apache.hadoop.hive.ql.io.parquet"
-    table = glue.CfnTable
-    return table(
+    return _table(
         scope,
         construct_id,
-        catalog_id=ACCOUNT,
-        database_name=database,
-        table_input=table.TableInputProperty(
-            name=name,
-            description=description,
-            table_type="EXTERNAL_TABLE",
-            parameters={"classification": "parquet"},
-            partition_keys=[table.ColumnProperty(name=key, type="string") for key in partition_keys] or None,
-            storage_descriptor=table.StorageDescriptorProperty(
-                location=location,
-                columns=[table.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],
-                input_format=f"{formats}.MapredParquetInputFormat",
-                output_format=f"{formats}.MapredParquetOutputFormat",
-                serde_info=table.SerdeInfoProperty(serialization_library=f"{formats}.serde.ParquetHiveSerDe"),
-            ),
+        database,
+        name,
+        description,
+        classification="parquet",
+        partition_keys=partition_keys,
+        storage=_storage(
+            location,
+            columns,
+            reads=f"{formats}.MapredParquetInputFormat",
+            writes=f"{formats}.MapredParquetOutputFormat",
+            serde=f"{formats}.serde.ParquetHiveSerDe",
         ),
     )
 
@@ -74,23 +69,58 @@ def json_table(
         columns: Name to Hive type, in order.
         description: What its rows are.
     """
-    table = glue.CfnTable
-    return table(
+    return _table(
+        scope,
+        construct_id,
+        database,
+        name,
+        description,
+        classification="json",
+        partition_keys=(),
+        storage=_storage(
+            location,
+            columns,
+            reads="org.apache.hadoop.mapred.TextInputFormat",
+            writes="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+            serde="org.openx.data.jsonserde.JsonSerDe",
+        ),
+    )
+
+
+def _storage(
+    location: str, columns: Mapping[str, str], *, reads: str, writes: str, serde: str
+) -> glue.CfnTable.StorageDescriptorProperty:
+    return glue.CfnTable.StorageDescriptorProperty(
+        location=location,
+        columns=[glue.CfnTable.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],
+        input_format=reads,
+        output_format=writes,
+        serde_info=glue.CfnTable.SerdeInfoProperty(serialization_library=serde),
+    )
+
+
+def _table(
+    scope: Construct,
+    construct_id: str,
+    database: str,
+    name: str,
+    description: str,
+    *,
+    classification: str,
+    partition_keys: Sequence[str],
+    storage: glue.CfnTable.StorageDescriptorProperty,
+) -> glue.CfnTable:
+    return glue.CfnTable(
         scope,
         construct_id,
         catalog_id=ACCOUNT,
         database_name=database,
-        table_input=table.TableInputProperty(
+        table_input=glue.CfnTable.TableInputProperty(
             name=name,
             description=description,
             table_type="EXTERNAL_TABLE",
-            parameters={"classification": "json"},
-            storage_descriptor=table.StorageDescriptorProperty(
-                location=location,
-                columns=[table.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],
-                input_format="org.apache.hadoop.mapred.TextInputFormat",
-                output_format="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
-                serde_info=table.SerdeInfoProperty(serialization_library="org.openx.data.jsonserde.JsonSerDe"),
-            ),
+            parameters={"classification": classification},
+            partition_keys=[glue.CfnTable.ColumnProperty(name=key, type="string") for key in partition_keys] or None,
+            storage_descriptor=storage,
         ),
     )

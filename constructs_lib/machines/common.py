@@ -92,6 +92,27 @@ def get_json(s: Surroundings, bucket: str, key: str, assign: Mapping[str, JSON])
     )
 
 
+def find_object(
+    s: Surroundings, bucket: str, key: str, found: str, *, on_failure: str = FAILURE_STATE, failure: str = "failure"
+) -> State:
+    """Looks whether there is an object; nothing is read.
+
+    Args:
+        key: The JSONata of the key.
+        found: The variable that gets the answer, true or false.
+        on_failure, failure: As in ``task``.
+    """
+    return task(
+        "aws-sdk:s3:listObjectsV2",
+        {"Bucket": bucket, "Prefix": jsonata(key), "MaxKeys": 1, "ExpectedBucketOwner": s.account},
+        timeout=CALL_SECONDS,
+        assign={found: jsonata("$states.result.KeyCount > 0")},
+        on_failure=on_failure,
+        failure=failure,
+        retry_also=UNNAMED_S3,
+    )
+
+
 def put_metrics(
     s: Surroundings, values: Mapping[str, str], *, on_failure: str = FAILURE_STATE, failure: str = "failure"
 ) -> State:

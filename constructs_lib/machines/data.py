@@ -40,6 +40,7 @@ from constructs_lib.machines.common import (
     MINUTE,
     Surroundings,
     failure_states,
+    find_object,
     get_json,
     own_failure,
     put_metrics,
@@ -191,18 +192,7 @@ def invoke_check(p: DataParts, payload: str, assign: Mapping[str, JSON]) -> Stat
 
 def find_dataset(s: Surroundings, p: DataParts) -> State:
     """Looks for the published manifest of this version: the same inputs and code have made it before."""
-    return task(
-        "aws-sdk:s3:listObjectsV2",
-        {
-            "Bucket": p.buckets["datasets"],
-            "Prefix": jsonata(f"{published_key(s)}"),
-            "MaxKeys": 1,
-            "ExpectedBucketOwner": s.account,
-        },
-        timeout=CALL_SECONDS,
-        assign={"published": jsonata("$states.result.KeyCount > 0")},
-        retry_also=UNNAMED_S3,
-    )
+    return find_object(s, p.buckets["datasets"], published_key(s), "published")
 
 
 def catalogue_landing(s: Surroundings, p: DataParts) -> dict[str, State]:
@@ -286,17 +276,11 @@ def features_without_code(s: Surroundings, p: DataParts, arguments: Mapping[str,
         return {}
     making = make_features(s, p.features, following="TakeFeatures", failed="PreparationFailed")
     return {
-        "FindHandover": task(
-            "aws-sdk:s3:listObjectsV2",
-            {
-                "Bucket": p.buckets["datasets"],
-                "Prefix": jsonata(f"'{s.workload}/' & $version & '/attempt=' & $prepared_attempt & '/handover.json'"),
-                "MaxKeys": 1,
-                "ExpectedBucketOwner": s.account,
-            },
-            timeout=CALL_SECONDS,
-            assign={"handed_over": jsonata("$states.result.KeyCount > 0")},
-            retry_also=UNNAMED_S3,
+        "FindHandover": find_object(
+            s,
+            p.buckets["datasets"],
+            f"'{s.workload}/' & $version & '/attempt=' & $prepared_attempt & '/handover.json'",
+            "handed_over",
             on_failure="PreparationFailed",
             failure="preparation_failure",
         ),

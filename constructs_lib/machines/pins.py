@@ -9,7 +9,7 @@ model that was made of it.
 from __future__ import annotations
 
 from constructs_lib.asl import UNNAMED_S3, State, choice, jsonata, task
-from constructs_lib.machines.common import CALL_SECONDS, Surroundings, own_failure, text
+from constructs_lib.machines.common import CALL_SECONDS, Surroundings, find_object, own_failure, text
 
 FOLDER = "pins"
 """Where pins are, below the workload's folder of datasets."""
@@ -54,15 +54,5 @@ def pin_dataset(s: Surroundings, bucket: str) -> State:
 
 def find_dataset(s: Surroundings, bucket: str) -> State:
     """Looks whether the dataset is still published."""
-    return task(
-        "aws-sdk:s3:listObjectsV2",
-        {
-            "Bucket": bucket,
-            "Prefix": jsonata(f"{text(f'{s.workload}/')} & {_VERSION} & '/manifest.json'"),
-            "MaxKeys": 1,
-            "ExpectedBucketOwner": s.account,
-        },
-        timeout=CALL_SECONDS,
-        assign={"still_published": jsonata("$states.result.KeyCount > 0")},
-        retry_also=UNNAMED_S3,
-    )
+    key = f"{text(f'{s.workload}/')} & {_VERSION} & '/manifest.json'"
+    return find_object(s, bucket, key, "still_published")

@@ -8,10 +8,10 @@ Output: ``{"dataset": <the published manifest>, "replayed": {"attempt", "splits"
 
 from __future__ import annotations
 
-from constructs_lib.asl import UNNAMED_S3, State, choice, expression, jsonata, succeed, task
+from constructs_lib.asl import State, choice, expression, jsonata, succeed
 from constructs_lib.machines.common import (
-    CALL_SECONDS,
     Surroundings,
+    find_object,
     get_json,
     own_failure,
     run_record,
@@ -106,13 +106,7 @@ def replay_states(
 
 def find_original(s: Surroundings, bucket: str) -> State:
     """Looks for the published manifest of the version that is asked for."""
-    return task(
-        "aws-sdk:s3:listObjectsV2",
-        {"Bucket": bucket, "Prefix": jsonata(original_key(s)), "MaxKeys": 1, "ExpectedBucketOwner": s.account},
-        timeout=CALL_SECONDS,
-        assign={"original_exists": jsonata("$states.result.KeyCount > 0")},
-        retry_also=UNNAMED_S3,
-    )
+    return find_object(s, bucket, original_key(s), "original_exists")
 
 
 def record_replay(s: Surroundings, bucket: str) -> State:
