@@ -19,15 +19,25 @@ from typing import Any
 JSON = Any
 State = dict[str, Any]
 
+UNNAMED_ECR = "Ecr.EcrException"
 UNNAMED_S3 = ("S3.S3Exception",)
+UNNAMED_SFN = ("Sfn.SfnException",)
 UNNAMED_SAGEMAKER = ("SageMaker.SageMakerException",)
-"""What an SDK calls an error without a name of its own, throttling among them; reading may be tried again after it."""
+"""What an SDK calls an error without a name of its own, throttling among them; reading may be tried again after it.
+
+A denial of ECR has no other name either."""
 
 FAILURE_STATE = "ExplainFailure"
 """Where a task goes by default when it has failed for good."""
 
 _TRANSIENT: Mapping[str, tuple[str, ...]] = {
+    "applicationautoscaling": (
+        "ApplicationAutoScaling.ApplicationAutoScalingException",
+        "ApplicationAutoScaling.ConcurrentUpdateException",
+        "ApplicationAutoScaling.InternalServiceException",
+    ),
     "cloudwatch": ("CloudWatch.CloudWatchException", "CloudWatch.InternalServiceException"),
+    "codebuild": ("CodeBuild.AccountLimitExceededException", "CodeBuild.AWSCodeBuildException"),
     "databrew": ("DataBrew.DataBrewException", "DataBrew.ServiceQuotaExceededException"),
     "dynamodb": (
         "DynamoDB.InternalServerErrorException",
@@ -35,6 +45,7 @@ _TRANSIENT: Mapping[str, tuple[str, ...]] = {
         "DynamoDB.RequestLimitExceededException",
         "DynamoDB.ThrottlingException",
     ),
+    "ecr": ("Ecr.EcrException", "Ecr.ServerException"),
     "glue": (
         "Glue.ConcurrentModificationException",
         "Glue.ConcurrentRunsExceededException",
@@ -56,18 +67,23 @@ _TRANSIENT: Mapping[str, tuple[str, ...]] = {
     ),
     "s3": (),
     "sagemaker": ("SageMaker.ConflictException", "SageMaker.ResourceLimitExceededException"),
+    "sfn": (),
     "sns": ("SNS.InternalErrorException", "SNS.KMSThrottlingException", "SNS.ThrottledException"),
     "states": ("StepFunctions.ExecutionLimitExceededException", "StepFunctions.ThrottlingException"),
 }
 _PREFIXES = {
+    "applicationautoscaling": "ApplicationAutoScaling",
     "cloudwatch": "CloudWatch",
+    "codebuild": "CodeBuild",
     "databrew": "DataBrew",
     "dynamodb": "DynamoDB",
+    "ecr": "Ecr",
     "glue": "Glue",
     "lambda": "Lambda",
     "redshiftdata": "RedshiftData",
     "s3": "S3",
     "sagemaker": "SageMaker",
+    "sfn": "Sfn",
     "sns": "SNS",
     "states": "StepFunctions",
 }
@@ -99,13 +115,20 @@ def jsonata(expression: str) -> str:
 
 def expression(value: JSON) -> str:
     """The JSONata of a JSON value that may hold marked expressions: for lists and objects that are put together."""
-    if isinstance(value, str) and value.startswith("{% ") and value.endswith(" %}"):
-        return f"({value[3:-3]})"
+    text = inner(value)
+    if text is not None:
+        return f"({text})"
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{json.dumps(key)}: {expression(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(expression(each) for each in value) + "]"
     return json.dumps(value)
+
+
+def inner(value: JSON) -> str | None:
+    """The JSONata of a value that is marked as an expression, otherwise nothing."""
+    is_marked = isinstance(value, str) and value.startswith("{% ") and value.endswith(" %}")
+    return value[3:-3] if is_marked else None
 
 
 def redrives() -> str:
@@ -233,20 +256,33 @@ def parallel(
     }
 
 
-def for_each(items: str, states: Mapping[str, State], *, at_once: int, on_failure: str = FAILURE_STATE) -> State:
+def for_each(
+    items: str,
+    states: Mapping[str, State],
+    *,
+    at_once: int,
+    assign: Mapping[str, JSON] | None = None,
+    on_failure: str = FAILURE_STATE,
+) -> State:
     """Runs a flow for each item of a list; inside, ``$states.input`` is the item.
 
     Args:
         items: The JSONata of the list.
         states: The flow of one item.
         at_once: How many items are worked on at a time.
+        assign: Variables to set from ``$states.result``, the list of the flows' outputs. Default: none.
         on_failure: Where the failure of an item leads.
     """
-    return {
+    state: State = {
         "Type": "Map",
         "Items": jsonata(items),
         "MaxConcurrency": at_once,
         "ItemProcessor": {"ProcessorConfig": {"Mode": "INLINE"}, **_flow(states)},
+    }
+    if assign:
+        state["Assign"] = dict(assign)
+    return {
+        **state,
         "Output": jsonata("$states.input"),
         "Catch": [_catch(Catch(["States.ALL"], on_failure, kept()))],
     }

@@ -59,8 +59,10 @@ def json_table(
     location: str,
     columns: Mapping[str, str],
     description: str,
+    partition_keys: Sequence[str] = (),
+    members: Mapping[str, str] | None = None,
 ) -> glue.CfnTable:
-    """Defines a table over JSON objects, one to a line, without partitions: a query reads whatever is there.
+    """Defines a table over JSON objects, one to a line; without partitions a query reads whatever is there.
 
     Args:
         database: Its database.
@@ -68,6 +70,8 @@ def json_table(
         location: Where the objects lie, ``s3://bucket/prefix/``.
         columns: Name to Hive type, in order.
         description: What its rows are.
+        partition_keys: What its partitions are told apart by, as texts. Default: it has none.
+        members: Column to the member of the objects that it is, where that has capital letters. Default: none has.
     """
     return _table(
         scope,
@@ -76,26 +80,33 @@ def json_table(
         name,
         description,
         classification="json",
-        partition_keys=(),
+        partition_keys=partition_keys,
         storage=_storage(
             location,
             columns,
             reads="org.apache.hadoop.mapred.TextInputFormat",
             writes="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
             serde="org.openx.data.jsonserde.JsonSerDe",
+            parameters={f"mapping.{column}": member for column, member in (members or {}).items()},
         ),
     )
 
 
 def _storage(
-    location: str, columns: Mapping[str, str], *, reads: str, writes: str, serde: str
+    location: str,
+    columns: Mapping[str, str],
+    *,
+    reads: str,
+    writes: str,
+    serde: str,
+    parameters: Mapping[str, str] | None = None,
 ) -> glue.CfnTable.StorageDescriptorProperty:
     return glue.CfnTable.StorageDescriptorProperty(
         location=location,
         columns=[glue.CfnTable.ColumnProperty(name=column, type=kind) for column, kind in columns.items()],
         input_format=reads,
         output_format=writes,
-        serde_info=glue.CfnTable.SerdeInfoProperty(serialization_library=serde),
+        serde_info=glue.CfnTable.SerdeInfoProperty(serialization_library=serde, parameters=parameters or None),
     )
 
 

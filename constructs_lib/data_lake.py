@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from aws_cdk import RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_glue as glue
@@ -15,7 +15,7 @@ from constructs import Construct
 
 from constructs_lib.buckets import AccessLogBucket, ZoneBucket
 from constructs_lib.grants import grant
-from constructs_lib.keys import READ_ACTIONS, WRITE_ACTIONS, EncryptionKey
+from constructs_lib.keys import READ_ACTIONS, WRITE_ACTIONS, EncryptionKey, SigningKey
 from constructs_lib.names.naming import ZONES, database_name
 from constructs_lib.place import ACCOUNT, PARTITION, REGION
 from constructs_lib.tables import RecordTable
@@ -63,7 +63,9 @@ class DataLake(Construct):
 
     Attributes:
         key: Encrypts everything in the lake; log groups of the account may use it as well.
+        signing_key: Signs models.
         landing, validated, quarantine, curated, datasets, artefacts: The zones' buckets.
+        access_logs: Receives the access logs of all buckets.
         query_results: What Athena writes; goes after 30 days.
         runs_table: One item per thing that ran; partition key ``run``.
         leases_table: Who may act on what; partition key ``lease``, an item may go after ``expires`` (epoch seconds).
@@ -89,7 +91,8 @@ class DataLake(Construct):
         self._removal_policy = removal_policy
         self.key = EncryptionKey(self, "Key", description="Data lake", logs=True, removal_policy=removal_policy)
         self._key_arn: str = self.key.key_arn
-        self._access_logs = AccessLogBucket(
+        self.signing_key = SigningKey(self, "SigningKey", description="Models", removal_policy=removal_policy)
+        self.access_logs = AccessLogBucket(
             self, "AccessLogs", retention_days=log_retention_days, removal_policy=removal_policy
         )
         self.landing = self._bucket("Landing")
@@ -169,6 +172,15 @@ class DataLake(Construct):
         """
         grant(grantee, ["s3:DeleteObject"], self._objects(zone, prefix))
 
+    def expire(self, zone: Zone, prefix: str, days: int) -> None:
+        """Has objects of a zone under a prefix go after a while; for what only saves time.
+
+        Args:
+            prefix: Ends in ``/``.
+            days: After how many days.
+        """
+        self.buckets[zone].add_lifecycle_rule(id=f"Expire {prefix}", prefix=prefix, expiration=Duration.days(days))
+
     def grant_mark(self, grantee: iam.IGrantable, zone: Zone, prefix: str) -> None:
         """Lets somebody put tags on objects of a zone under a prefix and take them away, by which a lifecycle may go.
 
@@ -209,6 +221,14 @@ class DataLake(Construct):
     def grant_key(self, grantee: iam.IGrantable) -> None:
         """Lets somebody read what a service keeps under the lake's key outside its buckets."""
         grant(grantee, READ_ACTIONS, self._key_arn)
+
+    def grant_sign(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody sign models; nobody who trains or runs them may."""
+        grant(grantee, ["kms:Sign"], self.signing_key.key_arn)
+
+    def grant_verify(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody find out whether a model was signed."""
+        grant(grantee, ["kms:Verify"], self.signing_key.key_arn)
 
     def grant_table(self, grantee: iam.IGrantable, table: dynamodb.Table, *actions: str) -> None:
         """Lets somebody do the given DynamoDB actions on one of the lake's tables.
@@ -260,7 +280,7 @@ class DataLake(Construct):
             self,
             name,
             key=self.key,
-            access_logs=self._access_logs,
+            access_logs=self.access_logs,
             expire_after_days=expire_after_days,
             expire_tagged=expire_tagged,
             keep_replaced_days=keep_replaced_days,

@@ -19,6 +19,7 @@ def watch(
     description: str,
     runbook: str,
     threshold: float = 1,
+    stays_on: bool = False,
 ) -> list[cloudwatch.CfnAlarm]:
     """Defines an alarm on a metric of a resource, or writes into the template why there is none.
 
@@ -29,6 +30,7 @@ def watch(
         description: What has happened when the alarm goes off.
         runbook: What to look at first and what to do.
         threshold: At or above it the alarm goes off. Default: one.
+        stays_on: As for ``alarm``.
 
     Returns:
         The alarm, or nothing.
@@ -45,5 +47,6 @@ def watch(
             threshold=threshold,
             description=description,
             runbook=runbook,
+            stays_on=stays_on,
         )
     ]

@@ -15,7 +15,8 @@ _ACCOUNT = f"{REGION}:{ACCOUNT}"
 
 
 @cache
-def _of_this_account(*services: str) -> iam.IPrincipal:
+def of_this_account(*services: str) -> iam.IPrincipal:
+    """Returns services, each only on behalf of this account."""
     condition = {"StringEquals": {"aws:SourceAccount": ACCOUNT}}
     principals = [iam.ServicePrincipal(service, conditions=condition) for service in services]
     return principals[0] if len(principals) == 1 else iam.CompositePrincipal(*principals)
@@ -28,16 +29,25 @@ class ServiceRole(iam.Role):
         service: Such as ``glue.amazonaws.com``.
         description: What is done with it.
         also: Other names under which the same service takes it. Default: none.
+        name: Physical name, where another account has to know it. Default: CloudFormation makes one.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, service: str, description: str, also: Sequence[str] = ()
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        service: str,
+        description: str,
+        also: Sequence[str] = (),
+        name: str | None = None,
     ) -> None:
         super().__init__(
             scope,
             construct_id,
+            role_name=name,
             description=description,
-            assumed_by=_of_this_account(service, *also),
+            assumed_by=of_this_account(service, *also),
         )
 
     def come_before(self, resource: CfnResource) -> None:

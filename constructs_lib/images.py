@@ -4,52 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aws_cdk import Aws, CfnMapping
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from constructs_lib.names.frameworks import VERSIONS
-
-REGISTRIES = {
-    "af-south-1": "510948584623",
-    "ap-east-1": "651117190479",
-    "ap-northeast-1": "354813040037",
-    "ap-northeast-2": "366743142698",
-    "ap-northeast-3": "867004704886",
-    "ap-south-1": "720646828776",
-    "ap-south-2": "628508329040",
-    "ap-southeast-1": "121021644041",
-    "ap-southeast-2": "783357654285",
-    "ap-southeast-3": "951798379941",
-    "ap-southeast-4": "106583098589",
-    "ca-central-1": "341280168497",
-    "ca-west-1": "190319476487",
-    "cn-north-1": "450853457545",
-    "cn-northwest-1": "451049120500",
-    "eu-central-1": "492215442770",
-    "eu-central-2": "680994064768",
-    "eu-north-1": "662702820516",
-    "eu-south-1": "978288397137",
-    "eu-south-2": "104374241257",
-    "eu-west-1": "141502667606",
-    "eu-west-2": "764974769150",
-    "eu-west-3": "659782779980",
-    "il-central-1": "898809789911",
-    "me-central-1": "272398656194",
-    "me-south-1": "801668240914",
-    "sa-east-1": "737474898029",
-    "us-east-1": "683313688378",
-    "us-east-2": "257758044811",
-    "us-gov-east-1": "237065988967",
-    "us-gov-west-1": "414596584902",
-    "us-iso-east-1": "833128469047",
-    "us-isob-east-1": "281123927165",
-    "us-isof-east-1": "108575199400",
-    "us-isof-south-1": "124985052026",
-    "us-west-1": "746614075791",
-    "us-west-2": "246618743249",
-}
-"""Region to the account whose registry holds the images of xgboost and scikit-learn there."""
+from constructs_lib.grants import grant
+from constructs_lib.machines.images import TaggedImage
+from constructs_lib.names import framework_images
+from constructs_lib.names.frameworks import IMAGES, Processor, Scope
 
 DATA_WRANGLER_REGISTRIES = {
     "af-south-1": "143210264188",
@@ -82,9 +46,17 @@ DATA_WRANGLER_REGISTRIES = {
 DATA_WRANGLER = ("sagemaker-data-wrangler-container", "3.x")
 """Repository and tag of Data Wrangler's image; AWS moves the tag within a major version."""
 
-_REPOSITORIES = {"xgboost": "sagemaker-xgboost", "scikit-learn": "sagemaker-scikit-learn"}
 
-_TAGS = {"xgboost": "{version}", "scikit-learn": "{version}-cpu-py3"}
+class Pullable(Protocol):
+    """An image that a role may be allowed to pull."""
+
+    def grant_pull(self, grantee: iam.IGrantable) -> None:
+        """Lets containers start from the image; the login is another matter."""
+        ...
+
+    def grant_look(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody name the image in a request that SageMaker checks with the caller's leave."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -92,8 +64,9 @@ class Image:
     """Names a framework image.
 
     Args:
-        framework: One of ``VERSIONS``.
-        version: One of the framework's versions.
+        framework, version: One of ``IMAGES``.
+        scope: What it does. Default: training, which for xgboost and scikit-learn is the image that serves as well.
+        processor: What it runs on. Default: machines without a GPU.
 
     Raises:
         ValueError: There is no such image.
@@ -101,33 +74,44 @@ class Image:
 
     framework: str
     version: str
+    scope: Scope = "training"
+    processor: Processor = "cpu"
 
     def __post_init__(self) -> None:
-        if self.framework not in VERSIONS:
-            raise ValueError(f"framework of an image must be one of {', '.join(VERSIONS)}, got: {self.framework!r}")
-        if self.version not in VERSIONS[self.framework]:
-            allowed = ", ".join(VERSIONS[self.framework])
-            raise ValueError(f"version of {self.framework} must be one of {allowed}, got: {self.version!r}")
+        name = f"{self.framework}:{self.version}"
+        if name not in IMAGES:
+            raise ValueError(f"image must be one of {', '.join(IMAGES)}, got: {name!r}")
+        if f"{name} {self.scope} {self.processor}" not in framework_images.IMAGES:
+            raise ValueError(f"there is no image of {name} for {self.scope} with a {self.processor}")
 
     @classmethod
-    def parse(cls, text: str) -> Image:
+    def parse(cls, text: str, scope: Scope = "training", processor: Processor = "cpu") -> Image:
         """Reads ``framework:version``.
 
         Raises:
             ValueError: There is no such image.
         """
         framework, _, version = text.partition(":")
-        return cls(framework, version)
+        return cls(framework, version, scope, processor)
+
+    @property
+    def registries(self) -> Mapping[str, str]:
+        """Region to the account whose registry holds the image there."""
+        return framework_images.REGISTRIES[self._entry[0]]
 
     @property
     def repository(self) -> str:
         """Name of the repository."""
-        return _REPOSITORIES[self.framework]
+        return self._entry[1]
 
     @property
     def tag(self) -> str:
         """The image's tag."""
-        return _TAGS[self.framework].format(version=self.version)
+        return self._entry[2]
+
+    @property
+    def _entry(self) -> tuple[int, str, str]:
+        return framework_images.IMAGES[f"{self.framework}:{self.version} {self.scope} {self.processor}"]
 
 
 class RegistryImage(Construct):
@@ -137,22 +121,57 @@ class RegistryImage(Construct):
         registries: Region to the account whose registry holds the image there.
         repository: Name of the repository.
         tag: The image's tag.
+        hidden: Whether the registry may let nobody but SageMaker look. Default: it shows its images to all.
 
     Attributes:
-        uri: Address of the image.
+        uri: Address of the image, by its tag.
         repository_arn: ARN of its repository, for policies.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, registries: Mapping[str, str], repository: str, tag: str
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        registries: Mapping[str, str],
+        repository: str,
+        tag: str,
+        hidden: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.hidden = hidden
         found = CfnMapping(
             self, "Registries", mapping={region: {"account": account} for region, account in registries.items()}
         )
         account = found.find_in_map(Aws.REGION, "account")
-        self.uri = f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{repository}:{tag}"
+        self._registry, self._repository, self._tag = account, repository, tag
+        self._address = f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{repository}"
+        self.uri = f"{self._address}:{tag}"
         self.repository_arn = f"arn:{Aws.PARTITION}:ecr:{Aws.REGION}:{account}:repository/{repository}"
+
+    def tagged(self, name: str) -> TaggedImage:
+        """The image for a state machine to look up.
+
+        Args:
+            name: What the machine's run calls it.
+        """
+        return TaggedImage(name, self._registry, self._repository, self._address, self._tag, self.hidden)
+
+    def grant_find(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody ask which digest the image has."""
+        grant(grantee, ["ecr:BatchGetImage"], self.repository_arn)
+
+    def grant_pull(self, grantee: iam.IGrantable) -> None:
+        """Lets containers start from the image; the login is another matter."""
+        grant(
+            grantee,
+            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            self.repository_arn,
+        )
+
+    def grant_look(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody name the image in a request that SageMaker checks with the caller's leave."""
+        grant(grantee, ["ecr:BatchGetImage", "ecr:DescribeImages"], self.repository_arn)
 
 
 class FrameworkImage(RegistryImage):
@@ -167,4 +186,4 @@ class FrameworkImage(RegistryImage):
     """
 
     def __init__(self, scope: Construct, construct_id: str, *, image: Image) -> None:
-        super().__init__(scope, construct_id, registries=REGISTRIES, repository=image.repository, tag=image.tag)
+        super().__init__(scope, construct_id, registries=image.registries, repository=image.repository, tag=image.tag)

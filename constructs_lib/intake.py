@@ -93,6 +93,7 @@ class EventIntake(Construct):
                 alarms=alarms,
                 watched=dead,
                 metric=queue_metric(dead, "ApproximateNumberOfMessagesVisible"),
+                stays_on=True,
                 description=f"Events were given up: {lost}",
                 runbook="Read the dead-letter queue and the starter's log; when mended, move the messages back",
             ),

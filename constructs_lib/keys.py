@@ -1,4 +1,5 @@
-"""Encryption keys that rotate every year and that AWS services may use only on behalf of their own account."""
+"""Keys: those that encrypt rotate every year, and services may use them only on behalf of their own account; those that
+sign keep their private half inside KMS."""
 
 from __future__ import annotations
 
@@ -48,6 +49,37 @@ class EncryptionKey(kms.Key):
             pending_window=Duration.days(30),
             removal_policy=removal_policy,
             policy=iam.PolicyDocument.from_json({"Version": "2012-10-17", "Statement": statements}),
+        )
+
+
+class SigningKey(kms.Key):
+    """Defines a pair of keys that signs and verifies (ECDSA over the curve P-256 with SHA-256).
+
+    The private half never leaves KMS. Such keys do not rotate: what was signed can be verified as long as the key
+    exists.
+
+    Args:
+        description: What is signed.
+        removal_policy: What happens when the stack goes. Default: the key stays.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        description: str,
+        removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            description=description,
+            key_spec=kms.KeySpec.ECC_NIST_P256,
+            key_usage=kms.KeyUsage.SIGN_VERIFY,
+            pending_window=Duration.days(30),
+            removal_policy=removal_policy,
+            policy=iam.PolicyDocument.from_json({"Version": "2012-10-17", "Statement": [_own_account()]}),
         )
 
 

@@ -25,6 +25,7 @@ class LakeGovernance(Construct):
         administrator: ARN of the role that deploys stacks. It may define tables over the zones.
         workloads: Names of the workloads that share the lake.
         roles: Persona to the ARN of a role that exists already. Default: a role is made for each.
+        in_studio: Whether the personas\' roles are those of notebooks too. Default: they are not.
 
     Attributes:
         personas: The personas' roles and workgroup.
@@ -40,6 +41,7 @@ class LakeGovernance(Construct):
         administrator: str,
         workloads: Sequence[str],
         roles: Mapping[str, str] | None = None,
+        in_studio: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         bucket_arns: dict[str, str] = {
@@ -73,6 +75,7 @@ class LakeGovernance(Construct):
             roles=roles if roles is not None else {},
             databases=list(lake.databases.values()),
             workloads=workloads,
+            in_studio=in_studio,
         )
         self._grant_personas(stage, workloads, tags)
 

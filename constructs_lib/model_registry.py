@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from aws_cdk import RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sagemaker as sagemaker
@@ -17,6 +19,8 @@ class ModelRegistry(Construct):
     Args:
         name: Physical name of the group; pipelines find it by this name.
         description: What the models predict.
+        readers: ARNs of roles of other accounts that may list and read versions; they need not exist yet.
+            Default: none.
         removal_policy: What happens when the stack goes. Default: the group stays.
 
     Attributes:
@@ -32,6 +36,7 @@ class ModelRegistry(Construct):
         *,
         name: str,
         description: str,
+        readers: Sequence[str] = (),
         removal_policy: RemovalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -46,6 +51,25 @@ class ModelRegistry(Construct):
         self.group_name = name
         self.group_arn = f"{arn}:model-package-group/{name}"
         self.package_arns = f"{arn}:model-package/{name}/*"
+        if readers:
+            group.model_package_group_policy = self._policy(readers)
+
+    def _policy(self, readers: Sequence[str]) -> dict[str, object]:
+        """The readers are named by a condition: a policy cannot name a principal that does not exist."""
+        return {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": f"Reader{number}",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": f"arn:{PARTITION}:iam::{reader.split(':')[4]}:root"},
+                    "Action": ["sagemaker:DescribeModelPackage", "sagemaker:ListModelPackages"],
+                    "Resource": [self.group_arn, self.package_arns],
+                    "Condition": {"ArnEquals": {"aws:PrincipalArn": reader}},
+                }
+                for number, reader in enumerate(readers)
+            ],
+        }
 
     def grant_describe(self, grantee: iam.IGrantable) -> None:
         """Lets somebody read what is registered about a version."""
@@ -68,6 +92,21 @@ class ModelRegistry(Construct):
             ["sagemaker:UpdateModelPackage"],
             self.package_arns,
             conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "Rejected"}},
+        )
+
+    def grant_retire(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody list and delete versions."""
+        self.grant_list(grantee)
+        grant(grantee, ["sagemaker:DeleteModelPackage"], self.package_arns)
+
+    def grant_add(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody register versions that wait for approval, and nothing but that."""
+        grant(
+            grantee,
+            ["sagemaker:CreateModelPackage"],
+            self.group_arn,
+            self.package_arns,
+            conditions={"StringEquals": {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}},
         )
 
     def grant_register(self, grantee: iam.IGrantable) -> None:

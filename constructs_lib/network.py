@@ -94,8 +94,9 @@ class ExistingNetwork:
 class Network(Construct):
     """Defines where jobs and endpoints run: private subnets in at least two zones, and one security group.
 
-    The security group lets nothing in and only HTTPS out. The gateway endpoints' addresses lie outside the VPC's
-    range, so HTTPS is open to any address: without NAT the route tables lead nowhere but to the VPC and its endpoints.
+    The security group lets nothing in and only HTTPS out, but for what its members tell each other where that is asked
+    for. The gateway endpoints' addresses lie outside the VPC's range, so HTTPS is open to any address: without NAT the
+    route tables lead nowhere but to the VPC and its endpoints.
 
     Args:
         plan: A new VPC, or an existing one.
@@ -143,6 +144,16 @@ class Network(Construct):
                 )
             ],
         ).attr_group_id
+
+    def allow_among_jobs(self) -> None:
+        """Lets machines of the security group talk to each other, as those do that train together."""
+        group, why = self.security_group_id, "Machines of one training"
+        ec2.CfnSecurityGroupIngress(
+            self, "FromAmongJobs", group_id=group, source_security_group_id=group, ip_protocol="-1", description=why
+        )
+        ec2.CfnSecurityGroupEgress(
+            self, "ToAmongJobs", group_id=group, destination_security_group_id=group, ip_protocol="-1", description=why
+        )
 
     @cached_property
     def vpc(self) -> ec2.IVpc:

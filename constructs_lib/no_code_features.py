@@ -142,8 +142,7 @@ class FlowFeatures(Construct):
             bucket=lake.curated.bucket_name,
             sources=by.flow_sources,
             output=by.output,
-            limits=JobLimits(by.instance_type, by.timeout_minutes),
-            instances=by.instances,
+            limits=JobLimits(by.instance_type, by.timeout_minutes, instance_count=by.instances),
         )
 
     def grant_run(self, machine: PipelineMachine) -> None:

@@ -9,8 +9,11 @@ from aws_cdk import aws_athena as athena
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from constructs_lib.grants import acknowledge, arn, grant
+from constructs_lib.grants import acknowledge, arn, grant, of_this_account
 from constructs_lib.names.governance import PERSONAS, READ, people_workgroup
+
+SERVICE = "sagemaker.amazonaws.com"
+"""Takes a persona's role for its notebooks."""
 
 _CATALOGUE = (
     "glue:GetDatabase",
@@ -63,6 +66,7 @@ class Personas(Construct):
         roles: Persona to the ARN of the role that its people have already, for some personas, or none.
         databases: Names of the catalogue databases that they may ask about.
         workloads: Whose tables they may ask about.
+        in_studio: Whether SageMaker may take the roles too, for notebooks of this account. Default: it may not.
 
     Attributes:
         workgroup_name: Physical name of the workgroup, ``<stage>-people``.
@@ -81,6 +85,7 @@ class Personas(Construct):
         roles: Mapping[str, str],
         databases: Sequence[str],
         workloads: Sequence[str],
+        in_studio: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         names = [persona.name for persona in PERSONAS]
@@ -92,7 +97,7 @@ class Personas(Construct):
             *(arn("glue", f"database/{database}") for database in databases),
             *(arn("glue", f"table/{database}/{workload}_*") for database in databases for workload in workloads),
         ]
-        self._stage = stage
+        self._stage, self._in_studio = stage, in_studio
         self.workgroup_name = people_workgroup(stage)
         self._define_workgroup(self.workgroup_name)
         self.role_arns: dict[str, str] = {}
@@ -106,9 +111,7 @@ class Personas(Construct):
             self,
             "".join(word.capitalize() for word in name.split("_")),
             description=f"{title} of the lake",
-            assumed_by=iam.PrincipalWithConditions(
-                iam.AccountRootPrincipal(), {"StringEquals": {f"aws:PrincipalTag/gapless:{self._stage}": name}}
-            ),
+            assumed_by=self._who_takes(name),
         )
         grant(role, _CATALOGUE, *self._catalogue)
         if reads:
@@ -119,6 +122,14 @@ class Personas(Construct):
         acknowledge(role, _NO_RESOURCES)
         Tags.of(role).add("RedshiftDbRoles", name)
         return str(role.role_arn)
+
+    def _who_takes(self, name: str) -> iam.IPrincipal:
+        people = iam.PrincipalWithConditions(
+            iam.AccountRootPrincipal(), {"StringEquals": {f"aws:PrincipalTag/gapless:{self._stage}": name}}
+        )
+        if not self._in_studio:
+            return people
+        return iam.CompositePrincipal(people, of_this_account(SERVICE))
 
     def _define_workgroup(self, name: str) -> None:
         workgroup = athena.CfnWorkGroup

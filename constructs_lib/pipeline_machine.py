@@ -20,6 +20,9 @@ from constructs_lib.failure_alarm import watch
 from constructs_lib.grants import ServiceRole, acknowledge, arn, grant
 from constructs_lib.place import PARTITION
 
+MACHINES = "/aws/vendedlogs/states/"
+"""What the names of machines' log groups start with."""
+
 _LOG_DELIVERY = (
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
@@ -81,7 +84,7 @@ class PipelineMachine(Construct):
         log = logs.CfnLogGroup(
             self,
             "Log",
-            log_group_name=f"/aws/vendedlogs/states/{name}",
+            log_group_name=f"{MACHINES}{name}",
             kms_key_id=log_key.key_arn,
             retention_in_days=log_retention_days,
         )
@@ -134,6 +137,10 @@ class PipelineMachine(Construct):
     def grant_start(self, grantee: iam.IGrantable) -> None:
         """Lets somebody start executions."""
         grant(grantee, ["states:StartExecution"], self.machine_arn)
+
+    def grant_describe_executions(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody see whether executions have ended."""
+        grant(grantee, ["states:DescribeExecution"], arn("states", f"execution:{self.name}:*"))
 
     def grant_run(self, grantee: iam.IGrantable) -> None:
         """Lets another state machine run this one to its end (``startExecution.sync:2``)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jsii
 from aws_cdk import aws_cloudwatch as cloudwatch
@@ -16,20 +16,26 @@ from constructs import Construct
 from constructs_lib.alarms import Alarms, Metric
 from constructs_lib.code_asset import code_asset
 from constructs_lib.failure_alarm import watch
-from constructs_lib.grants import ServiceRole, grant
+from constructs_lib.grants import ServiceRole, acknowledge, grant
 
 RUNTIME = "python3.14"
 """The newest Python that Lambda runs."""
 
 SHARED = "gapless_lambda"
 
+_TRACING = ("xray:PutTelemetryRecords", "xray:PutTraceSegments")
+_WITHOUT_RESOURCE = {
+    "AwsSolutions-IAM5[Resource::*]": "X-Ray knows no resources, and neither do metrics where they are granted"
+}
+
 
 @jsii.implements(iam.IGrantable)
 class PythonFunction(Construct):
-    """Defines a Lambda function from a folder of ``lambda/`` and the package that all functions share.
+    """Defines a Lambda function, traced, from a folder of ``lambda/`` and the package that all functions share.
 
     The asset holds nothing else, so an edit of one function deploys one function. The role may write the function's
-    own log and nothing more; whatever it reads or writes comes with the owner's grants: ``lake.grant_read(function)``.
+    own log and traces, and nothing more; whatever it reads or writes comes with the owner's grants:
+    ``lake.grant_read(function)``.
 
     Args:
         folder: The folder under ``lambda/``; its ``handler.py`` has a function ``handler(event, context)``.
@@ -40,9 +46,14 @@ class PythonFunction(Construct):
         log_retention_days: How long the log is kept, in days.
         environment: Environment variables. Default: none.
         memory_mb: Memory, in MB. Default: 256.
+        also: Packages that it shares with code elsewhere, as pairs of root and folder. Default: none.
+        shared: Modules of ``constructs_lib/names`` that no other function shares. Default: none.
+        role_name: Physical name of the role, where another account has to know it. Default: CloudFormation makes one.
 
     Attributes:
         function_arn, function_name: Of the function.
+        code_hash: Changes with its code.
+        log_name: Name of its log group.
         role: Its role.
         alarms: The alarm, or nothing.
 
@@ -64,16 +75,21 @@ class PythonFunction(Construct):
         log_retention_days: int,
         environment: Mapping[str, str] | None = None,
         memory_mb: int = 256,
+        also: Sequence[tuple[str, str]] = (),
+        shared: Sequence[str] = (),
+        role_name: str | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         if not 1 <= timeout_seconds <= 900:
             raise ValueError(
                 f"timeout of function {folder!r} must be between 1 and 900 seconds, got: {timeout_seconds}"
             )
-        self.role = ServiceRole(self, "Role", service="lambda.amazonaws.com", description=description)
+        self.role = ServiceRole(self, "Role", service="lambda.amazonaws.com", description=description, name=role_name)
         log = logs.CfnLogGroup(self, "Log", kms_key_id=log_key.key_arn, retention_in_days=log_retention_days)
         grant(self.role, ["logs:CreateLogStream", "logs:PutLogEvents"], log.attr_arn)
-        code = function_code(self, folder)
+        grant(self.role, _TRACING, "*")
+        acknowledge(self.role, _WITHOUT_RESOURCE)
+        code = function_code(self, folder, also, shared)
         function = lambda_.CfnFunction(
             self,
             "Function",
@@ -87,10 +103,13 @@ class PythonFunction(Construct):
             memory_size=memory_mb,
             logging_config=lambda_.CfnFunction.LoggingConfigProperty(log_group=log.ref),
             environment=lambda_.CfnFunction.EnvironmentProperty(variables=dict(environment or {})),
+            tracing_config=lambda_.CfnFunction.TracingConfigProperty(mode="Active"),
         )
         self.role.come_before(function)
         self.function_name: str = function.ref
         self.function_arn: str = function.attr_arn
+        self.code_hash: str = code.asset_hash
+        self.log_name: str = log.ref
         self.alarms: list[cloudwatch.CfnAlarm] = watch(
             self,
             "Errors",
@@ -111,10 +130,15 @@ class PythonFunction(Construct):
         grant(grantee, ["lambda:InvokeFunction"], self.function_arn)
 
 
-def function_code(scope: Construct, folder: str) -> assets.Asset:
+def function_code(
+    scope: Construct, folder: str, also: Sequence[tuple[str, str]] = (), shared: Sequence[str] = ()
+) -> assets.Asset:
     """Defines the asset of one function: its folder, the shared package and the shared names.
+
+    Args:
+        folder, also, shared: As for ``PythonFunction``.
 
     Raises:
         FileNotFoundError: There is no such folder.
     """
-    return code_asset(scope, "Code", root="lambda", folders=[folder, SHARED])
+    return code_asset(scope, "Code", root="lambda", folders=[folder, SHARED], also=also, shared=shared)

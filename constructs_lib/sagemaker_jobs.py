@@ -13,20 +13,20 @@ from constructs import Construct
 
 from constructs_lib.asset_path import asset_path
 from constructs_lib.grants import ServiceRole, acknowledge, arn, grant, grant_metrics, grant_pass_role
-from constructs_lib.images import RegistryImage
+from constructs_lib.images import Pullable
 from constructs_lib.network import Network
 
 SERVICE = "sagemaker.amazonaws.com"
 
 
 class SageMakerRole(ServiceRole):
-    """Defines a role that SageMaker's containers run with: it may pull one image, join the network and report.
+    """Defines a role that SageMaker's containers run with: it may pull its images, join the network and report.
 
     Data comes with the data's own grants.
 
     Args:
         description: What runs with it.
-        image: The image that runs.
+        image: What runs.
         network: Where it runs.
         key: Encrypts what SageMaker writes for it.
         logs: Names of the log groups under ``/aws/sagemaker/`` that it writes to.
@@ -38,7 +38,7 @@ class SageMakerRole(ServiceRole):
         construct_id: str,
         *,
         description: str,
-        image: RegistryImage,
+        image: Pullable,
         network: Network,
         key: kms.IKey,
         logs: str,
@@ -46,11 +46,7 @@ class SageMakerRole(ServiceRole):
         super().__init__(scope, construct_id, service=SERVICE, description=description)
         # SageMaker asks for it beside the leave to make data keys, wherever a request names a key for output.
         grant(self, ["kms:Encrypt"], key.key_arn)
-        grant(
-            self,
-            ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-            image.repository_arn,
-        )
+        image.grant_pull(self)
         interfaces = arn("ec2", "network-interface/*")
         grant(
             self,
@@ -105,7 +101,7 @@ class SageMakerJobs(Construct):
         kind: The kind.
         prefix: What the jobs' names start with.
         role_description: What the jobs do.
-        image: The image they run.
+        image: What they run.
         network: Where they run, without any other way out.
         key: Encrypts their disks and output.
 
@@ -118,10 +114,10 @@ class SageMakerJobs(Construct):
         scope: Construct,
         construct_id: str,
         *,
-        kind: Literal["training", "processing"],
+        kind: Literal["training", "processing", "transform"],
         prefix: str,
         role_description: str,
-        image: RegistryImage,
+        image: Pullable,
         network: Network,
         key: kms.IKey,
     ) -> None:
@@ -148,6 +144,28 @@ class SageMakerJobs(Construct):
 
     def grant_run(self, grantee: iam.IGrantable) -> None:
         """Lets a state machine start such jobs, wait for them (``.sync``) and stop them."""
+        self.grant_start(grantee)
+        grant(
+            grantee,
+            ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
+            arn("events", f"rule/StepFunctionsGetEventsForSageMaker{self._kind.capitalize()}JobsRule"),
+        )
+
+    def grant_tune(self, grantee: iam.IGrantable) -> None:
+        """Lets a state machine, which may start such jobs, have SageMaker start many of them, follow and stop them."""
+        grant(
+            grantee,
+            [
+                "sagemaker:CreateHyperParameterTuningJob",
+                "sagemaker:DescribeHyperParameterTuningJob",
+                "sagemaker:ListTrainingJobsForHyperParameterTuningJob",
+                "sagemaker:StopHyperParameterTuningJob",
+            ],
+            arn("sagemaker", f"hyper-parameter-tuning-job/{self._prefix}*"),
+        )
+
+    def grant_start(self, grantee: iam.IGrantable) -> None:
+        """Lets somebody start such jobs, look after them and stop them."""
         kind = self._kind.capitalize()
         grant(
             grantee,
@@ -160,13 +178,51 @@ class SageMakerJobs(Construct):
             ],
             arn("sagemaker", f"{self._kind}-job/{self._prefix}*"),
         )
-        grant(
-            grantee,
-            ["events:DescribeRule", "events:PutRule", "events:PutTargets"],
-            arn("events", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"),
-        )
         grant_pass_role(grantee, self.role, SERVICE)
         grant_service_use(grantee, self._key)
+
+
+class BatchScoring(SageMakerJobs):
+    """Defines batch transforms: the role of the containers that answer, and who may have models answer.
+
+    Args:
+        prefix: What the names of models and jobs start with.
+        role_description: What the jobs do.
+        image: What they run.
+        network: Where they run, without any other way out.
+        key: Encrypts their disks and output.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        prefix: str,
+        role_description: str,
+        image: Pullable,
+        network: Network,
+        key: kms.IKey,
+    ) -> None:
+        super().__init__(
+            scope,
+            construct_id,
+            kind="transform",
+            prefix=prefix,
+            role_description=role_description,
+            image=image,
+            network=network,
+            key=key,
+        )
+
+    def grant_run(self, grantee: iam.IGrantable) -> None:
+        """Lets a state machine make models for the time of a transform, start it, wait for it and stop it."""
+        super().grant_run(grantee)
+        grant(
+            grantee,
+            ["sagemaker:CreateModel", "sagemaker:DeleteModel"],
+            arn("sagemaker", f"model/{self._prefix}*"),
+        )
 
 
 def grant_service_use(grantee: iam.IGrantable, key: kms.IKey) -> None:

@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from aws_cdk import CfnOutput, DefaultStackSynthesizer, Environment, Fn, Stack
 from constructs import Construct
 
+from constructs_lib.api_logs import ApiLogs
 from constructs_lib.catalogue_encryption import CatalogueEncryption
 from constructs_lib.keys import EncryptionKey
 from constructs_lib.lake_settings import LakeSettings
+
+ACCOUNT_STACK = "Account"
+"""Its name, in each account and region."""
 
 ADMINISTRATOR_OUTPUT = "LakeAdministratorArn"
 
@@ -22,11 +26,18 @@ class AccountStack(Stack):
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, env: Environment, tags: Mapping[str, Sequence[str]]
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        env: Environment,
+        tags: Mapping[str, Sequence[str]],
+        api_logs: Sequence[str] = (),
     ) -> None:
         super().__init__(
             scope,
             construct_id,
+            stack_name=ACCOUNT_STACK,
             env=env,
             description="Gapless: what exists once per account and region",
             termination_protection=True,
@@ -35,6 +46,8 @@ class AccountStack(Stack):
         CatalogueEncryption(self, "CatalogueEncryption", key=key)
         administrator = Fn.sub(_deploying_role(self))
         LakeSettings(self, "LakeFormation", administrator=administrator, tags=tags)
+        if api_logs:
+            ApiLogs(self, "ApiLogs", log_groups=api_logs)
         CfnOutput(self, ADMINISTRATOR_OUTPUT, value=administrator)
 
 

@@ -3,39 +3,37 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from aws_cdk import App, RemovalPolicy
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from constructs_lib.dataset_cache import check_size
+from constructs_lib.experiment_tracking import TrackingServer
 from constructs_lib.names.naming import STAGE_PATTERN
 from constructs_lib.network import ExistingNetwork, OwnNetwork
+from constructs_lib.studio import IDLE_MINUTES
 from constructs_lib.warehouse import FEWEST_ZONES, check_capacity
+from stacks.config_parts import ConfigurationError as ConfigurationError
+from stacks.config_parts import Part as _Part
+from stacks.config_parts import as_tuple as _tuple
+from stacks.config_parts import finding
+from stacks.config_parts import shown as _shown
+from stacks.pipeline_config import PipelineConfig, check_pipeline, parse_pipeline
 
 ROOT = Path(__file__).parent.parent
 LOG_RETENTION_DAYS = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3653)
 """Numbers of days that CloudWatch Logs can keep a log."""
 
 
-class ConfigurationError(ValueError):
-    """Raised when the context or a workload file is not valid; the message has one line per finding."""
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
+STAGE_TAG = "gapless:stage"
+"""Key of the tag that everything of a stage carries."""
 
 Zone = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-[0-9a-f]{8,17}$")]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class NetworkConfig(_Part):
@@ -113,6 +111,84 @@ class LustreConfig(_Part):
     throughput: int = 125
 
 
+class TrackingConfig(_Part):
+    """Managed MLflow, to which the model pipelines log their runs.
+
+    Attributes:
+        server: ``serverless`` costs nothing while nobody calls it; ``small``, ``medium`` and ``large`` cost by the hour
+            while they exist.
+    """
+
+    server: TrackingServer = "serverless"
+
+
+class StudioRepository(_Part):
+    """The git repository that every notebook offers to clone.
+
+    Attributes:
+        url: Its HTTPS address; CodeCommit's or another.
+        branch: The branch. Default: the repository's own.
+        secret_arn: Where user name and token are, in Secrets Manager. Default: none is needed.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https://[^\s/]+/\S+$", max_length=1024)]
+    branch: str | None = None
+    secret_arn: Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:\S+$")] | None = None
+
+
+class StudioConfig(_Part):
+    """A SageMaker Studio domain; it costs nothing while no notebook runs, but for the volumes of its spaces.
+
+    Attributes:
+        idle_minutes: After how many minutes without work a notebook is stopped.
+        repository: What notebooks are cloned from. Default: nothing is offered.
+    """
+
+    idle_minutes: Annotated[int, Field(ge=IDLE_MINUTES[0], le=IDLE_MINUTES[1])] = 60
+    repository: StudioRepository | None = None
+
+
+KeyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9a-z-]+$")]
+
+
+class PromotionConfig(_Part):
+    """Where approved models are taken over from; the values are outputs of the other stage's stack ``DataLake``.
+
+    Attributes:
+        source: Name of the other stage.
+        artefacts_bucket: Its output ``ArtefactsBucket``.
+        key: Its output ``KeyArn``.
+        signing_key: Its output ``SigningKeyArn``: models that another key has signed are refused.
+    """
+
+    source: Annotated[str, Field(pattern=STAGE_PATTERN)]
+    artefacts_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    key: KeyArn
+    signing_key: KeyArn
+
+
+class AuditTrailConfig(_Part):
+    """A trail of who read and wrote which object of the lake; it costs by the number of requests.
+
+    Attributes:
+        retention_days: How long it is kept, in days.
+    """
+
+    retention_days: Annotated[int, Field(ge=90, le=3653)] = 400
+
+
+class BudgetConfig(_Part):
+    """What the stage may cost in a month, by its tag; people are told at 80 and 100 percent, and by forecast.
+
+    Attributes:
+        monthly_usd: The amount, in US dollars.
+        unusual_usd: By how much a day must be above what was expected before people are told. Default: they are not.
+    """
+
+    monthly_usd: Annotated[float, Field(gt=0)]
+    unusual_usd: Annotated[float, Field(gt=0)] | None = None
+
+
 class StageConfig(_Part):
     """One copy of the platform.
 
@@ -128,6 +204,14 @@ class StageConfig(_Part):
         personas: Roles of the people who work with the lake. Default: new ones.
         warehouse: A data warehouse beside the lake. Default: there is none.
         lustre: A fast file system in front of the datasets. Default: there is none.
+        tracking: Where experiments are logged and compared. Default: nowhere but in the run records.
+        debugger: Whether the account may use SageMaker Debugger, which AWS has closed to new customers.
+        studio: A Studio domain for notebooks. Default: there is none.
+        promotion: Where approved models are taken over from. Default: models are trained in the stage itself.
+        dashboard: Whether there is a dashboard; an account has three free of charge. Default: there is none.
+        workload_dashboards: Whether there is another one for each workload. Default: there is none.
+        audit_trail: A trail of every read and write of the lake's objects. Default: there is none.
+        budget: What it may cost. Default: nobody is told what it costs.
     """
 
     name: Annotated[str, Field(pattern=STAGE_PATTERN)]
@@ -141,6 +225,19 @@ class StageConfig(_Part):
     personas: PersonaRoles = PersonaRoles()
     warehouse: WarehouseConfig | None = None
     lustre: LustreConfig | None = None
+    tracking: TrackingConfig | None = None
+    debugger: bool = False
+    studio: StudioConfig | None = None
+    promotion: PromotionConfig | None = None
+    dashboard: bool = False
+    workload_dashboards: bool = False
+    audit_trail: AuditTrailConfig | None = None
+    budget: BudgetConfig | None = None
+
+    @property
+    def collaborates(self) -> bool:
+        """Whether the stage asks for anything that people share beside the lake."""
+        return self.tracking is not None or self.studio is not None
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -156,7 +253,16 @@ class StageConfig(_Part):
         except ValueError as error:
             raise ValueError(f"network: {error}") from error
         self._check_stores()
+        self._check_studio()
         return self
+
+    def _check_studio(self) -> None:
+        network = self.network
+        if self.studio is not None and network.vpc_id is None and not (network.nat or network.interface_endpoints):
+            raise ValueError(
+                "studio: notebooks have no other way out than the stage's network, which reaches none of SageMaker's "
+                "APIs; allowed: network.interface_endpoints or network.nat, or an existing network"
+            )
 
     def _check_stores(self) -> None:
         if self.warehouse is not None:
@@ -185,9 +291,14 @@ class StageConfig(_Part):
         )
 
     @property
+    def billed_in(self) -> str:
+        """The region whose prices hold: the stage's, or that of its zones."""
+        return self.region if self.region is not None else self.zones[0][:-1]
+
+    @property
     def tags(self) -> dict[str, str]:
         """What every stack of the stage is tagged with."""
-        return {"gapless:stage": self.name}
+        return {STAGE_TAG: self.name}
 
     @property
     def removal_policy(self) -> RemovalPolicy:
@@ -200,30 +311,43 @@ _PARTS: Mapping[str, type[_Part]] = {
     "personas": PersonaRoles,
     "warehouse": WarehouseConfig,
     "lustre": LustreConfig,
+    "studio": StudioConfig,
+    "tracking": TrackingConfig,
+    "promotion": PromotionConfig,
+    "audit_trail": AuditTrailConfig,
+    "budget": BudgetConfig,
 }
 
 
 class PlatformConfig(_Part):
-    """All stages, in the order in which they are deployed."""
+    """All stages, in the order in which they are deployed.
+
+    Attributes:
+        stages: The stages.
+        pipeline: What deploys them. Default: people do.
+    """
 
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
+    pipeline: PipelineConfig | None = None
 
     @classmethod
     def read(cls, app: App) -> PlatformConfig:
-        """Reads the context ``stages`` and ``allow_removal`` of an app.
+        """Reads the context ``stages``, ``allow_removal`` and ``pipeline`` of an app.
 
         Raises:
             ConfigurationError: A key is unknown, missing or has a wrong value.
         """
-        return cls.parse(app.node.try_get_context("stages"), app.node.try_get_context("allow_removal"))
+        stages, allow_removal, pipeline = map(app.node.try_get_context, ("stages", "allow_removal", "pipeline"))
+        return cls.parse(stages, allow_removal, pipeline)
 
     @classmethod
-    def parse(cls, stages: object, allow_removal: object = None) -> PlatformConfig:
+    def parse(cls, stages: object, allow_removal: object = None, pipeline: object = None) -> PlatformConfig:
         """Checks the values of the context.
 
         Args:
             stages: Stage name to its settings, as ``StageConfig`` has them.
             allow_removal: The second key to removable data: true, false or (from a command line) their names.
+            pipeline: The settings of the pipeline, as ``PipelineConfig`` has them. Default: there is none.
 
         Raises:
             ConfigurationError: A key is unknown, missing or has a wrong value.
@@ -233,7 +357,55 @@ class PlatformConfig(_Part):
         if allow_removal not in (None, True, False, "true", "false"):
             raise ConfigurationError(f"context allow_removal: must be true or false, was {_shown(allow_removal)}")
         agreed = allow_removal in (True, "true")
-        return cls(stages=tuple(_stage(name, settings, agreed) for name, settings in stages.items()))
+        config = cls(
+            stages=tuple(_stage(name, settings, agreed) for name, settings in stages.items()),
+            pipeline=parse_pipeline(pipeline),
+        )
+        for stage in config.stages:
+            config.check_promotion(stage)
+        if config.pipeline is not None:
+            check_pipeline(config.pipeline, {stage.name: (stage.account, stage.region) for stage in config.stages})
+        return config
+
+    def check_promotion(self, stage: StageConfig) -> None:
+        """Refuses a promotion that cannot work.
+
+        Raises:
+            ConfigurationError: It comes from nowhere, from the stage itself or in a circle, an account or region is
+                not given, the regions differ (images are of a region), or a key belongs to another account.
+        """
+        if stage.promotion is None:
+            return
+        path, name = f"context stages.{stage.name}.promotion", stage.promotion.source
+        others = {each.name: each for each in self.stages if each.name != stage.name}
+        if name not in others:
+            raise ConfigurationError(f"{path}.source: must be another stage ({', '.join(others)}), was {_shown(name)}")
+        source = others[name]
+        for each in (stage, source):
+            if each.account is None or each.region is None:
+                raise ConfigurationError(f"{path}: stage {each.name} needs account and region for it")
+        if stage.region != source.region:
+            raise ConfigurationError(
+                f"{path}.source: must be in the same region {stage.region}, {name} is in {source.region}"
+            )
+        for key, arn in (("key", stage.promotion.key), ("signing_key", stage.promotion.signing_key)):
+            if arn.split(":")[3:5] != [source.region, source.account]:
+                raise ConfigurationError(f"{path}.{key}: must be a key of stage {name}, was {_shown(arn)}")
+        self._check_circle(stage)
+
+    def _check_circle(self, stage: StageConfig) -> None:
+        by_name = {each.name: each for each in self.stages}
+        seen, here = [stage.name], stage
+        while here.promotion is not None:
+            here = by_name[here.promotion.source]
+            if here.name in seen:
+                circle = " from ".join([*seen, here.name])
+                raise ConfigurationError(f"context stages.{stage.name}.promotion: goes in a circle: {circle}")
+            seen.append(here.name)
+
+    def receivers(self, stage: StageConfig) -> tuple[StageConfig, ...]:
+        """The stages that take models over from a stage."""
+        return tuple(each for each in self.stages if each.promotion is not None and each.promotion.source == stage.name)
 
 
 def project_context() -> dict[str, Any]:
@@ -257,35 +429,6 @@ def _stage(name: str, settings: object, removal_agreed: bool) -> StageConfig:
 
 def _finding(stage: str, detail: ErrorDetails) -> str:
     """Renders one finding: path, value, what is allowed."""
-    steps = [str(step) for step in detail["loc"]]
-    if steps == ["name"]:
+    if list(detail["loc"]) == ["name"]:
         return f"context stages: a stage's name must match {STAGE_PATTERN}, was {_shown(stage)}"
-    path = ".".join(["context stages", stage, *steps])
-    kind = detail["type"]
-    if kind == "missing":
-        return f"{path}: is required"
-    if kind == "extra_forbidden":
-        model = _PARTS.get(steps[0], StageConfig) if len(steps) > 1 else StageConfig
-        known = [field for field in model.model_fields if field != "name"]
-        return f"{path}: is not a known key (allowed: {', '.join(known)})"
-    if kind == "value_error":
-        return _own_finding(path, str(detail["ctx"]["error"]))
-    if kind == "string_pattern_mismatch":
-        return f"{path}: must match {detail['ctx']['pattern']}, was {_shown(detail['input'])}"
-    if kind == "too_short":
-        return f"{path}: needs at least {detail['ctx']['min_length']}, was {_shown(detail['input'])}"
-    if kind == "too_long":
-        return f"{path}: takes at most {detail['ctx']['max_length']}, was {_shown(detail['input'])}"
-    message = detail["msg"]
-    return f"{path}: {message[:1].lower()}{message[1:]}, was {_shown(detail['input'])}"
-
-
-def _own_finding(path: str, text: str) -> str:
-    """Joins the path of a model and the message of its check, which may start with the key that it is about."""
-    names_a_key = re.match(r"[a-z_]+: ", text)
-    return f"{path}.{text}" if names_a_key else f"{path}: {text}"
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return finding(f"context stages.{stage}", detail, StageConfig, _PARTS, given="name")

@@ -9,8 +9,13 @@ from constructs import Construct
 
 from constructs_lib.data_lake import DataLake
 from constructs_lib.lake_governance import LakeGovernance
+from constructs_lib.machines.jobs import CHECKPOINTS_FOLDER
+from constructs_lib.model_promotion import Receiver, let_in
 from constructs_lib.names.workload_file import WorkloadFile
 from stacks.config import StageConfig
+
+_CHECKPOINT_DAYS = 60
+"""How long checkpoints are kept; a training on spare machines ends within 28 days."""
 
 
 class DataLakeStack(Stack):
@@ -18,6 +23,7 @@ class DataLakeStack(Stack):
 
     Args:
         workloads: Whose data it holds.
+        receivers: Stages that take over models of this one.
 
     Attributes:
         lake: Zones, catalogue and tables of the stage.
@@ -31,6 +37,7 @@ class DataLakeStack(Stack):
         *,
         stage: StageConfig,
         workloads: Sequence[WorkloadFile],
+        receivers: tuple[Receiver, ...],
         administrator: str,
     ) -> None:
         super().__init__(
@@ -49,6 +56,10 @@ class DataLakeStack(Stack):
             expires_retired=any(workload.dataset_retention is not None for workload in workloads),
             administrator=administrator,
         )
+        for workload in workloads:
+            if workload.training.spot is not None:
+                self.lake.expire("artefacts", f"{workload.name}/{CHECKPOINTS_FOLDER}/", _CHECKPOINT_DAYS)
+        let_in(self.lake, receivers, tuple(workload.name for workload in workloads))
         governance = LakeGovernance(
             self,
             "Governance",
@@ -57,7 +68,14 @@ class DataLakeStack(Stack):
             administrator=administrator,
             workloads=[workload.name for workload in workloads],
             roles=stage.personas.given,
+            in_studio=stage.studio is not None,
         )
         self.people: dict[str, str] = governance.personas.role_arns
         for persona, role_arn in governance.personas.role_arns.items():
             CfnOutput(self, f"{persona.title().replace('_', '')}RoleArn", value=role_arn)
+        for name, value in (
+            ("ArtefactsBucket", self.lake.artefacts.bucket_name),
+            ("KeyArn", self.lake.key.key_arn),
+            ("SigningKeyArn", self.lake.signing_key.key_arn),
+        ):
+            CfnOutput(self, name, value=value)

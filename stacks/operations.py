@@ -1,13 +1,14 @@
-"""Whom to tell, and the key for what operations keeps."""
+"""Whom to tell, what is watched for its cost, and the key for what operations keeps."""
 
 from __future__ import annotations
 
 from aws_cdk import Stack
 from constructs import Construct
 
+from constructs_lib.cost_watch import PUBLISHERS, CostWatch
 from constructs_lib.keys import EncryptionKey
-from constructs_lib.on_call import OnCallTopic
-from stacks.config import StageConfig
+from constructs_lib.on_call import ALARMS, OnCallTopic
+from stacks.config import STAGE_TAG, StageConfig
 
 
 class OperationsStack(Stack):
@@ -26,12 +27,24 @@ class OperationsStack(Stack):
             termination_protection=not stage.removable,
             tags=stage.tags,
         )
+        publishers = (ALARMS, *(PUBLISHERS if stage.budget is not None else ()))
         self.key = EncryptionKey(
             self,
             "Key",
             description="Alarms and logs",
-            publishers=["cloudwatch.amazonaws.com"],
+            publishers=publishers,
             logs=True,
             removal_policy=stage.removal_policy,
         )
-        self.on_call = OnCallTopic(self, "OnCall", key=self.key, email=stage.on_call_email)
+        self.on_call = OnCallTopic(self, "OnCall", key=self.key, email=stage.on_call_email, publishers=publishers)
+        if stage.budget is not None:
+            CostWatch(
+                self,
+                "Costs",
+                name=f"gapless-{stage.name}",
+                tag=STAGE_TAG,
+                value=stage.name,
+                monthly_usd=stage.budget.monthly_usd,
+                unusual_usd=stage.budget.unusual_usd,
+                topic=self.on_call,
+            )

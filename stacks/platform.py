@@ -5,19 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from aws_cdk import App, Environment, Fn, Stage, Token
+from aws_cdk import App, Environment, Fn, Stage
 from constructs import Construct
 
+from constructs_lib.machines.makers.search import room_for_search
+from constructs_lib.model_making import regions_of
+from constructs_lib.model_promotion import Origin, Receiver
+from constructs_lib.names.automl_file import AutoMLModel
+from constructs_lib.names.file_parts import unknown
 from constructs_lib.names.governance import tag_values
-from constructs_lib.names.naming import pascal_case
+from constructs_lib.names.naming import api_name, pascal_case, runtime_prefix
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from constructs_lib.place import REGION
 from constructs_lib.quality_ruleset import CatalogueRules, RulesError, catalogue_rules
-from stacks.account import ADMINISTRATOR_OUTPUT, AccountStack
+from stacks.account import ACCOUNT_STACK, ADMINISTRATOR_OUTPUT, AccountStack
+from stacks.audit import AuditStack
+from stacks.collaboration import CollaborationStack
 from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
+from stacks.delivery import DeliveryStack, output_of, tested_outputs
+from stacks.figures import FiguresStack
 from stacks.network import NetworkStack
 from stacks.operations import OperationsStack
+from stacks.pipeline import define_pipeline
+from stacks.pipeline_config import Deliverer, Place
+from stacks.pipeline_waves import DeliveredStage
 from stacks.stores import DatasetCacheStack, Stores, WarehouseStack
 from stacks.workload import WorkloadStack
 from stacks.workload_state import WorkloadStateStack
@@ -32,7 +44,12 @@ class PlatformStage(Stage):
         config: What the stage is like.
         workloads: What runs in it.
         rules: Workload → source → its rules for the catalogue. Default: no rulesets.
+        receivers: Stages that take over models of this one. Default: none does.
         account_stack: Name of the account stack of the stage's account and region, which must be deployed before.
+        deliverer: The pipeline that deploys it. Default: people do.
+
+    Attributes:
+        outputs: Workload to those outputs by which a deployment is tested, by the variable that the test reads.
     """
 
     def __init__(
@@ -42,24 +59,51 @@ class PlatformStage(Stage):
         config: StageConfig,
         workloads: Iterable[WorkloadFile],
         rules: RulesOfWorkloads | None = None,
-        account_stack: str = "Account",
+        receivers: tuple[Receiver, ...] = (),
+        account_stack: str = ACCOUNT_STACK,
+        deliverer: Deliverer | None = None,
     ) -> None:
         super().__init__(scope, config.name, env=Environment(account=config.account, region=config.region))
-        workloads = tuple(workloads)
+        workloads = tuple(workload.for_stage(config.name) for workload in workloads)
         operations = OperationsStack(self, "Operations", stage=config)
-        network = NetworkStack(self, "Network", stage=config, log_key=operations.key)
+        network = NetworkStack(
+            self,
+            "Network",
+            stage=config,
+            log_key=operations.key,
+            trains_together=any(workload.training.compute.instance_count > 1 for workload in workloads),
+        )
         lake = DataLakeStack(
             self,
             "DataLake",
             stage=config,
             workloads=workloads,
-            administrator=_output_of(account_stack, ADMINISTRATOR_OUTPUT),
+            receivers=receivers,
+            administrator=output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
+        if config.audit_trail is not None:
+            AuditStack(self, "Audit", stage=config, config=config.audit_trail, lake=lake.lake)
         stores = self._define_stores(config, lake, network, workloads)
+        collaboration = (
+            CollaborationStack(
+                self,
+                "Collaboration",
+                stage=config,
+                lake=lake.lake,
+                network=network.network,
+                people=lake.people,
+                workloads=[workload.name for workload in workloads],
+            )
+            if config.collaborates
+            else None
+        )
+        stacks: dict[str, WorkloadStack] = {}
         for workload in workloads:
             name = pascal_case(workload.name)
-            state = WorkloadStateStack(self, f"{name}State", stage=config, workload=workload, lake=lake.lake)
-            WorkloadStack(
+            state = WorkloadStateStack(
+                self, f"{name}State", stage=config, workload=workload, lake=lake.lake, receivers=receivers
+            )
+            stacks[workload.name] = WorkloadStack(
                 self,
                 f"{name}Workload",
                 stage=config,
@@ -71,7 +115,24 @@ class PlatformStage(Stage):
                 rules=(rules or {}).get(workload.name, {}),
                 feature_groups=state.feature_groups,
                 history=state.history,
+                images=state.images,
                 stores=stores,
+                tracking=collaboration.tracking if collaboration is not None else None,
+                origin=_origin(config),
+            )
+        self.outputs = {name: tested_outputs(stack) for name, stack in stacks.items()}
+        if deliverer is not None and stacks:
+            DeliveryStack(self, "Delivery", stage=config, deliverer=deliverer, stacks=stacks, lake=lake.lake)
+        if stacks:
+            FiguresStack(
+                self,
+                "Figures",
+                stage=config,
+                lake=lake.lake,
+                on_call=operations.on_call,
+                endpoint_alarms={name: stack.endpoint_alarms for name, stack in stacks.items()},
+                pipelines={} if deliverer is None else deliverer.seen_from(config.account),
+                incident_alarms=[name for stack in stacks.values() for name in stack.incident_alarms],
             )
 
     def _define_stores(
@@ -80,9 +141,11 @@ class PlatformStage(Stage):
         """Defines what else there is beside the lake.
 
         Raises:
-            ConfigurationError: A workload uses a store that the stage does not have.
+            ConfigurationError: A workload uses a store that the stage does not have, or its name is too long for a
+                search.
         """
         _check_stores(config, workloads)
+        _check_searches(config, workloads)
         warehouse = cache = None
         if config.warehouse is not None:
             names = [workload.name for workload in workloads]
@@ -104,6 +167,19 @@ class PlatformStage(Stage):
         return Stores(warehouse=warehouse, cache=cache)
 
 
+def _origin(config: StageConfig) -> Origin | None:
+    promotion = config.promotion
+    if promotion is None:
+        return None
+    return Origin(
+        stage=promotion.source,
+        account=promotion.signing_key.split(":")[4],
+        artefacts_bucket=promotion.artefacts_bucket,
+        key_arn=promotion.key,
+        signing_key_arn=promotion.signing_key,
+    )
+
+
 def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
     for workload in workloads:
         origin = f"workloads/{workload.name}/workload.yaml"
@@ -112,6 +188,44 @@ def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> Non
         if workload.training.read_from == "lustre" and config.lustre is None:
             raise ConfigurationError(
                 f"{origin}: training.read_from: stage {config.name} has no file system; give it the key lustre"
+            )
+        guard = workload.training.guard
+        if guard is not None and guard.watch == "debugger" and not config.debugger:
+            raise ConfigurationError(
+                f"{origin}: training.guard.watch: AWS has closed SageMaker Debugger to new customers; if the account "
+                f"of stage {config.name} may use it, give the stage debugger: true, otherwise allowed: script, log"
+            )
+
+
+def _check_searches(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
+    for workload in workloads:
+        asked = "model.kind: automl" if isinstance(workload.model, AutoMLModel) else "training.tuning"
+        if isinstance(workload.model, AutoMLModel) or workload.training.tuning is not None:
+            try:
+                room_for_search(runtime_prefix(config.name, workload.name))
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"workloads/{workload.name}/workload.yaml: {asked}: {error}; choose a shorter name"
+                ) from error
+
+
+def _check_stages(stages: Iterable[StageConfig], workloads: Iterable[WorkloadFile]) -> None:
+    known = [stage.name for stage in stages]
+    for workload in workloads:
+        for name in workload.stages:
+            if name not in known:
+                raise ConfigurationError(
+                    f"workloads/{workload.name}/workload.yaml: stages.{unknown(name, known, 'stage of cdk.json')}"
+                )
+
+
+def _check_images(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
+    for workload in workloads:
+        regions = regions_of(workload.model)
+        if config.region is not None and config.region not in regions:
+            raise ConfigurationError(
+                f"workloads/{workload.name}/workload.yaml: model: there is no image of it in {config.region}, the "
+                f"region of stage {config.name} (allowed: {', '.join(sorted(regions))})"
             )
 
 
@@ -125,23 +239,55 @@ def build_platform(
         config: The stages.
         workloads: What runs in each of them.
         rules: Workload → source → its rules for the catalogue. Default: no rulesets.
+
+    Raises:
+        ConfigurationError: A stage does not have what a workload asks for.
     """
     _pass_numbers_of_different_length()
     workloads = tuple(workloads)
     _check_names(workload.name for workload in workloads)
+    _check_stages(config.stages, workloads)
     names = [workload.name for workload in workloads]
-    places: dict[tuple[str | None, str | None], list[StageConfig]] = {}
+    with_api = [workload.name for workload in workloads if workload.serving.api is not None]
+    pipeline = config.pipeline
+    accounts = _define_accounts(app, config, names, with_api)
+    stages = []
+    for stage in config.stages:
+        _check_images(stage, workloads)
+        defined = PlatformStage(
+            app,
+            config=stage,
+            workloads=workloads,
+            rules=rules,
+            receivers=tuple(Receiver(each.name, str(each.account)) for each in config.receivers(stage)),
+            account_stack=ACCOUNT_STACK,
+            deliverer=pipeline.deliverer(stage.name) if pipeline is not None else None,
+        )
+        stages.append(DeliveredStage(stage.name, defined, defined.outputs))
+    if pipeline is not None:
+        define_pipeline(app, pipeline, stages, accounts)
+
+
+def _define_accounts(app: App, config: PlatformConfig, workloads: list[str], with_api: list[str]) -> dict[Place, Stage]:
+    """Defines the account stack of each account and region; a pipeline deploys stages, so it gets each in one.
+
+    All have the same name, wherever they are: another account in the configuration is no reason for another stack.
+    """
+    places: dict[Place, list[StageConfig]] = {}
     for stage in config.stages:
         places.setdefault((stage.account, stage.region), []).append(stage)
-    account_stacks: dict[tuple[str | None, str | None], str] = {}
+    accounts = {}
     for (account, region), stages in places.items():
-        suffix = f"-{account or 'any'}-{region or 'any'}" if len(places) > 1 else ""
-        tags = _tags_of_an_account(stages, names)
+        tags = _tags_of_an_account(stages, workloads)
+        api_logs = [api_name(stage.name, workload) for stage in stages for workload in with_api]
         env = Environment(account=account, region=region)
-        account_stacks[account, region] = AccountStack(app, f"Account{suffix}", env=env, tags=tags).stack_name
-    for stage in config.stages:
-        account_stack = account_stacks[stage.account, stage.region]
-        PlatformStage(app, config=stage, workloads=workloads, rules=rules, account_stack=account_stack)
+        if config.pipeline is not None:
+            accounts[account, region] = Stage(app, f"account-{account}-{region}", env=env)
+            AccountStack(accounts[account, region], ACCOUNT_STACK, env=env, tags=tags, api_logs=api_logs)
+        else:
+            suffix = f"-{account or 'any'}-{region or 'any'}" if len(places) > 1 else ""
+            AccountStack(app, f"{ACCOUNT_STACK}{suffix}", env=env, tags=tags, api_logs=api_logs)
+    return accounts
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -161,12 +307,6 @@ def _tags_of_an_account(stages: Iterable[StageConfig], workloads: Iterable[str])
         return tag_values([stage.name for stage in stages], workloads)
     except ValueError as error:
         raise ConfigurationError(f"context stages: {error}") from error
-
-
-def _output_of(stack: str, output: str) -> str:
-    """Returns an output of a stack of the same account and region; the CDK refuses references that leave a stage."""
-    reference = {"StackName": stack, "OutputName": output, "Region": REGION}
-    return Token.as_string({"Fn::GetStackOutput": reference})
 
 
 def _pass_numbers_of_different_length() -> None:

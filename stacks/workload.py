@@ -4,67 +4,123 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from aws_cdk import Aws, CfnOutput, CfnResource, Stack
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric, alarm
+from constructs_lib.automl_search import AutoMLSearch
+from constructs_lib.batch_scoring_pipeline import BatchScoringPipeline
 from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
 from constructs_lib.dataset_retention import DatasetRetirement
+from constructs_lib.endpoint_monitor import EndpointMonitor
+from constructs_lib.experiment_judge import JUDGEMENTS, Experimented, ExperimentJudge
+from constructs_lib.experiment_log import ExperimentLog
+from constructs_lib.experiment_tracking import ExperimentTracking
 from constructs_lib.feature_group import FeatureGroup
 from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import grant, grant_metrics
-from constructs_lib.guarded_endpoint import GuardedEndpoint
+from constructs_lib.guarded_endpoint import GuardedEndpoint, PredictionWatch
 from constructs_lib.iceberg_table import IcebergTable
-from constructs_lib.images import FrameworkImage, Image
+from constructs_lib.image_repository import ImageRepository
+from constructs_lib.images import FrameworkImage, Image, RegistryImage
+from constructs_lib.incidents import IncidentAlarms, findings_incident, pipelines_incident, serving_incident
 from constructs_lib.ingestion import surroundings as ingestion
 from constructs_lib.ingestion.paths import IngestionPaths
 from constructs_lib.intake import EventIntake
 from constructs_lib.landing_crawler import LandingCrawler
+from constructs_lib.log_queries import LogQueries, log_queries
+from constructs_lib.machine_schedule import MachineSchedule
+from constructs_lib.machines.batch_scoring import PREDICTIONS
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
 from constructs_lib.machines.deployment import (
+    CHALLENGER,
     VARIANT,
     DeploymentParts,
+    Experiment,
     Fleet,
     Rollout,
     deployment_machine,
 )
+from constructs_lib.machines.deployment.modes import ANSWERS, REQUESTS
+from constructs_lib.machines.deployment.parts import Later, OnDemand
 from constructs_lib.machines.feature_ingestion import IngestionParts
-from constructs_lib.machines.jobs import JobLimits, JobPlace, LustrePlace
+from constructs_lib.machines.images import JOBS, pinned
+from constructs_lib.machines.jobs import CHECKPOINTS_FOLDER, JobLimits, JobPlace, LustrePlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
-from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.makers.automl import AutoMLMaker
+from constructs_lib.machines.makers.parts import ModelParts, TuningParts, Watched
+from constructs_lib.machines.makers.pipeline import PipelineMaker
+from constructs_lib.machines.makers.steps import pipeline_definition
+from constructs_lib.machines.makers.tuning import FOLDER as TUNINGS
+from constructs_lib.machines.model import model_machine
+from constructs_lib.machines.monitoring import CAPTURE, OUTCOMES, MonitoringParts
 from constructs_lib.machines.pins import FOLDER as PINS
+from constructs_lib.machines.promotion import PromotionParts, promotion_machine
+from constructs_lib.machines.scoring import FOLDER as SCORING
+from constructs_lib.machines.scoring import Scoring
+from constructs_lib.machines.signing import MODELS
 from constructs_lib.machines.warehouse import WarehouseParts, warehouse_machine
 from constructs_lib.materialised_views import MaterialisedViews
+from constructs_lib.model_deployment import grant_deployment
+from constructs_lib.model_making import ModelMaking
+from constructs_lib.model_promotion import PROMOTION_SCHEDULE, ModelPull, Origin
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.model_retention import ModelRetirement
+from constructs_lib.model_signing import ModelSigning
 from constructs_lib.named_queries import NamedQueries
-from constructs_lib.names import metrics
+from constructs_lib.names import debugger, metrics, openapi
+from constructs_lib.names.batch_scoring_file import OUTPUT
+from constructs_lib.names.bundle import pointer_key
 from constructs_lib.names.governance import governed_tables, people_workgroup
 from constructs_lib.names.lake_queries import lake_queries
-from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, runtime_name, runtime_prefix, table_name
+from constructs_lib.names.landing import SCORING as SCORING_INPUTS
+from constructs_lib.names.model_file import allows_pickle
+from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, api_name, runtime_name, runtime_prefix, table_name
+from constructs_lib.names.serving_file import ABTest, Shadow
+from constructs_lib.names.serving_modes import Asynchronous, Serverless
+from constructs_lib.names.tuning_file import WARM_STARTS
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
 from constructs_lib.on_call import OnCallTopic
-from constructs_lib.pipeline_machine import PipelineMachine
+from constructs_lib.pipeline_machine import MACHINES, PipelineMachine
+from constructs_lib.prediction_api import PredictionApi
+from constructs_lib.prediction_watch import PredictionsWatcher
+from constructs_lib.probation import Probation
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
-from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
+from constructs_lib.retrain_policy import RetrainPolicy, asking_events
+from constructs_lib.sagemaker_jobs import BatchScoring, JobCode, SageMakerJobs
+from constructs_lib.serving_function import Serves, ServingFunction
 from constructs_lib.spark_job import Capacity, SparkJob
 from constructs_lib.text_asset import TextAsset
+from constructs_lib.training_guard import TrainingGuard
+from constructs_lib.training_pipeline import TrainingPipeline
+from constructs_lib.workload_dashboard import WorkloadDashboard
 from constructs_lib.workload_governance import WorkloadGovernance
 from stacks.config import StageConfig
 from stacks.stores import Stores
 
 _STARTER_SECONDS = 60
+_WAITING_SECONDS = 3600
+"""For how long a request may wait for an asynchronous endpoint before somebody is told."""
+
 _CATALOGUED: tuple[CatalogueZone, ...] = ("validated", "quarantine", "curated")
 _WRITTEN: tuple[Zone, ...] = ("validated", "quarantine", "curated", "datasets")
 
 
 class WorkloadStack(Stack):
-    """Holds no state: everything here can be deleted and deployed again, but for the partitions of its tables."""
+    """Holds no state: everything here can be deleted and deployed again, but for the partitions of its tables.
+
+    Attributes:
+        endpoint_alarms: Names of the alarms of the endpoint.
+        incident_alarms: Names of the alarms that tell of an incident.
+    """
 
     def __init__(
         self,
@@ -80,7 +136,10 @@ class WorkloadStack(Stack):
         rules: Mapping[str, CatalogueRules],
         feature_groups: Mapping[str, FeatureGroup],
         history: IcebergTable | None,
+        images: ImageRepository | None,
         stores: Stores,
+        tracking: ExperimentTracking | None,
+        origin: Origin | None,
     ) -> None:
         super().__init__(
             scope,
@@ -92,10 +151,13 @@ class WorkloadStack(Stack):
         self._stage, self._workload, self._lake, self._network = stage, workload, lake, network
         self._on_call, self._registry, self._rules = on_call, model_package_group, rules
         self._feature_groups = feature_groups
-        self._history, self._stores = history, stores
+        self._history, self._stores, self._tracking, self._origin = history, stores, tracking, origin
+        self._images = images
         self._prefix = runtime_prefix(stage.name, workload.name)
         self._folder = f"{workload.name}/"
-        self._alarms = FailureAlarms(on_call)
+        self._alarms = FailureAlarms(on_call, pipelines_incident(stage.name, workload.name))
+        self._serving_alarms = FailureAlarms(on_call, serving_incident(stage.name, workload.name))
+        self._finding_alarms = FailureAlarms(on_call, findings_incident(stage.name, workload.name))
         self._surroundings = Surroundings(
             stage=stage.name,
             workload=workload.name,
@@ -106,24 +168,57 @@ class WorkloadStack(Stack):
             audit_table=lake.audit_table.table_name,
             topic_arn=on_call.topic_arn,
         )
-        self._image = FrameworkImage(self, "Image", image=Image.parse(workload.training.image))
+        self._making = ModelMaking(
+            self,
+            "Making",
+            workload=workload,
+            jobs_image=FrameworkImage(self, "Image", image=Image.parse(workload.model.jobs_image)),
+            own_images=images,
+            prefix=self._prefix,
+            key=lake.key,
+            alarms=self._alarms,
+            log_retention_days=stage.log_retention_days,
+        )
         self._job_code = JobCode(self, "JobCode")
         self._contract = TextAsset(self, "Contract", text=workload.contract_json(), suffix=".json")
+        self._evaluation_options = TextAsset(
+            self, "EvaluationOptions", text=json.dumps(workload.evaluation_options(), sort_keys=True), suffix=".json"
+        )
         self._processing = self._define_processing()
+        self._scoring = self._define_scoring()
         self._governance = self._define_tables()
         self._define_queries()
         self._feature_ingestion = self._define_feature_ingestion()
         self._data = self._define_data_pipeline()
         self._define_drift_alarm()
+        self._signing = ModelSigning(
+            self,
+            "Signing",
+            workload=workload.name,
+            lake=lake,
+            alarms=self._alarms,
+            log_retention_days=stage.log_retention_days,
+        )
         self._model = self._define_model_pipeline()
         self._endpoint = self._define_endpoint()
+        self.endpoint_alarms: Sequence[str] = self._endpoint.alarm_names
+        self._api_log: str | None = None
         self._online = self._define_online_prediction()
+        self._api = self._define_api()
+        self._judge = self._define_experiment_judge()
         self._deployment = self._define_deployment_pipeline()
+        self._batch_scoring = self._define_batch_scoring()
+        self._monitor = self._define_monitor()
+        self._policy = self._define_policy()
         self._loop = self._define_loop()
         self._starter = self._define_starter()
         self._intake = self._define_intake()
+        self._define_scoring_schedule()
         self._define_retention()
+        self._define_model_retention()
+        self._promotion = self._define_promotion()
         self._ingestion = self._define_ingestion()
+        self.incident_alarms: Sequence[str] = self._define_incidents()
         self._define_outputs()
 
     # --- the data pipeline ---------------------------------------------------------------------------------------
@@ -160,6 +255,18 @@ class WorkloadStack(Stack):
             columns=dict.fromkeys(INDEX_COLUMNS, "string"),
             description=f"Every published dataset of {workload.name}",
         )
+        if workload.batch_scoring is not None:
+            made["curated", PREDICTIONS] = json_table(
+                self,
+                "Predictions",
+                database=self._lake.databases["curated"],
+                name=table_name(workload.name, PREDICTIONS),
+                location=f"s3://{self._lake.curated.bucket_name}/{folder}{PREDICTIONS}/",
+                columns=workload.prediction_columns(),
+                description=f"Scored rows of {workload.name}, what was asked beside what the model answered",
+                partition_keys=("as_of", "version"),
+                members={OUTPUT.lower(): OUTPUT},
+            )
         for source, rules in self._rules.items():
             self._define_ruleset(source, rules, made["validated", source])
         for group, each in self._feature_groups.items():
@@ -330,7 +437,7 @@ class WorkloadStack(Stack):
         alarm(
             self,
             "SchemaDrift",
-            alarms=self._alarms,
+            alarms=self._finding_alarms,
             metric=Metric(metrics.NAMESPACE, metrics.SCHEMA_DRIFT, metrics.dimensions(self._stage.name, name)),
             threshold=1,
             description=f"A file landed for {name} has other columns than its source declares",
@@ -458,17 +565,48 @@ class WorkloadStack(Stack):
             kind="processing",
             prefix=self._prefix,
             role_description=f"Evaluation and golden requests of {self._workload.name}",
-            image=self._image,
+            image=self._making.jobs_image,
             network=self._network,
             key=lake.key,
         )
         self._job_code.grant_read_object(processing)
+        self._evaluation_options.grant_fetch(processing)
         lake.grant_read(processing, "datasets", folder)
         lake.grant_read(processing, "artefacts", folder)
         lake.grant_write(processing, "artefacts", f"{folder}evaluations/")
         lake.grant_write(processing, "artefacts", f"{folder}golden/")
+        if not self._workload.model.evaluated_in_process:
+            lake.grant_write(processing, "artefacts", f"{folder}{SCORING}/")
+        self._making.grant_encode(processing, lake, self._workload.name)
         self._grant_days(processing)
         return processing
+
+    def _define_scoring(self) -> BatchScoring | None:
+        lake, folder = self._lake, self._folder
+        if self._workload.model.evaluated_in_process:
+            return None
+        scoring = BatchScoring(
+            self,
+            "Scoring",
+            prefix=self._prefix,
+            role_description=f"Models of {self._workload.name} that answer for their evaluation",
+            image=self._making.serving_image,
+            network=self._network,
+            key=lake.key,
+        )
+        self._making.grant_serve(scoring)
+        self._making.grant_read_encoded(scoring, lake, self._workload.name)
+        lake.grant_read(scoring, "artefacts", f"{folder}training/")
+        lake.grant_read(scoring, "artefacts", f"{folder}{MODELS}/")
+        lake.grant_read(scoring, "artefacts", f"{folder}{SCORING}/")
+        lake.grant_write(scoring, "artefacts", f"{folder}{SCORING}/")
+        return scoring
+
+    def _scoring_parts(self) -> Scoring | None:
+        if self._scoring is None:
+            return None
+        limits = JobLimits(self._workload.serving.instance_type, self._workload.training.max_runtime_minutes)
+        return Scoring(self._scoring.role.role_arn, limits)
 
     def _define_model_pipeline(self) -> PipelineMachine:
         lake, workload, folder = self._lake, self._workload, self._folder
@@ -478,59 +616,166 @@ class WorkloadStack(Stack):
             kind="training",
             prefix=self._prefix,
             role_description=f"Training of {workload.name}",
-            image=self._image,
+            image=self._making.training_image,
             network=self._network,
             key=lake.key,
         )
+        self._making.grant_read_encoded(training, lake, workload.name)
         lake.grant_read(training, "datasets", folder)
         self._grant_days(training)
         lake.grant_read(training, "artefacts", f"{folder}bundles/")
         lake.grant_write(training, "artefacts", f"{folder}training/")
+        if workload.training.spot is not None:
+            lake.grant_read(training, "artefacts", f"{folder}{CHECKPOINTS_FOLDER}/")
+            lake.grant_write(training, "artefacts", f"{folder}{CHECKPOINTS_FOLDER}/")
+        self._job_code.grant_read_object(training)
 
         judge = self._function(
             "JudgeModel", "judge_model", "Judges a trained model by the workload's gate", timeout_seconds=30
         )
-        machine = self._machine(
-            "ModelMachine",
-            "model",
-            model_machine(
-                self._surroundings,
-                ModelParts(
-                    place=self._job_place(),
-                    datasets_bucket=lake.datasets.bucket_name,
-                    group_name=self._registry.group_name,
-                    judge_model_arn=judge.function_arn,
-                    training_role_arn=training.role.role_arn,
-                    processing_role_arn=self._processing.role.role_arn,
-                    target=workload.target,
-                    training=JobLimits(workload.training.instance_type, workload.training.max_runtime_minutes),
-                    hyperparameters={
-                        **{name: str(value) for name, value in workload.training.hyperparameters.items()},
-                        "seed": str(workload.training.seed),
-                    },
-                    gate=workload.gate.model_dump(mode="json"),
-                    approval=workload.approval,
-                    serving_instance_type=workload.serving.instance_type,
-                    lustre=self._lustre(),
-                ),
-            ),
+        logger = self._define_experiment_log()
+        parts = ModelParts(
+            place=replace(self._job_place(), image_uri=pinned(JOBS)),
+            datasets_bucket=lake.datasets.bucket_name,
+            group_name=self._registry.group_name,
+            judge_model_arn=judge.function_arn,
+            signing=self._signing.parts,
+            maker=self._making.maker,
+            training_role_arn=training.role.role_arn,
+            processing_role_arn=self._processing.role.role_arn,
+            problem=workload.problem,
+            target=workload.target,
+            training=JobLimits.of_training(workload.training.compute),
+            jobs=self._job_limits(),
+            hyperparameters=workload.training.texts(),
+            switches=workload.training.switches(),
+            evaluation_options_uri=self._evaluation_options.uri,
+            gate=workload.gate.judged(workload.problem),
+            approval=workload.approval,
+            serving_instance_type=workload.serving.instance_type,
+            reads_train=bool(workload.evaluation.facets),
+            lustre=self._lustre(),
+            log_experiment_arn=logger.function_arn if logger is not None else None,
+            trains=not isinstance(self._making.maker, AutoMLMaker),
+            scoring=self._scoring_parts(),
+            watched=self._define_guard(training),
+            evaluated_by_maker=isinstance(self._making.maker, PipelineMaker),
+            allow_pickle=allows_pickle(workload.model),
+            tuning=self._tuning_parts(),
+            images=self._making.looked_up,
         )
+        machine = self._machine("ModelMachine", "model", model_machine(self._surroundings, parts))
         grant_metrics(machine, metrics.NAMESPACE)
         judge.grant_invoke(machine)
-        training.grant_run(machine)
+        if logger is not None:
+            logger.grant_invoke(machine)
+        self._signing.grant_register(machine)
+        self._grant_making(parts, training, machine)
         if self._lustre() is not None:
             training.grant_read_lustre()
-        self._processing.grant_run(machine)
+        if self._scoring is not None:
+            self._scoring.grant_run(machine)
+            self._registry.grant_serve(machine)
         self._registry.grant_register(machine)
         lake.grant_write(machine, "datasets", f"{folder}{PINS}/")
-        lake.grant_list(machine, "datasets", folder)
+        lake.grant_read(machine, "datasets", folder)
+        lake.grant_list(machine, "artefacts", f"{folder}bundles/")
         lake.grant_read(machine, "artefacts", f"{folder}evaluations/")
+        lake.grant_write(machine, "artefacts", f"{folder}evaluations/")
         # SageMaker looks at artefact and image with the leave of whoever registers a model.
-        lake.grant_read(machine, "artefacts", f"{folder}training/")
-        grant(machine, ["ecr:BatchGetImage", "ecr:DescribeImages"], self._image.repository_arn)
+        lake.grant_read(machine, "artefacts", f"{folder}{MODELS}/")
+        self._making.grant_run(machine)
+        self._making.grant_read_encoded(machine, lake, workload.name)
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
+
+    def _grant_making(self, parts: ModelParts, training: SageMakerJobs, machine: PipelineMachine) -> None:
+        """Lets the machine start what makes a model: training jobs, a pipeline of them, or a search."""
+        if isinstance(parts.maker, PipelineMaker):
+            self._define_training_pipeline(parts, parts.maker, training).grant_run(machine)
+        if isinstance(parts.maker, AutoMLMaker):
+            search = AutoMLSearch(
+                self, "Search", role=training.role, prefix=self._prefix, images=self._making.searching_images
+            )
+            search.grant_run(machine)
+        else:
+            training.grant_run(machine)
+        if parts.tuning is not None:
+            training.grant_tune(machine)
+            self._lake.grant_write(machine, "artefacts", f"{self._folder}{TUNINGS}/")
+        self._processing.grant_run(machine)
+
+    def _tuning_parts(self) -> TuningParts | None:
+        training, compared = self._workload.training, self._workload.compared_by()
+        if training.tuning is None or compared is None:
+            return None
+        return TuningParts(
+            config=training.tuning.config(compared.metric, compared.goal, training.seed),
+            metric=compared.metric,
+            goal=compared.goal,
+            metric_definitions=compared.definitions(),
+            minutes=training.tuning.budget.minutes,
+            kinship=training.tuning.kinship(training.hyperparameters, compared.metric),
+            warm_start=WARM_STARTS.get(training.tuning.warm_start),
+            checkpoints=training.tuning.checkpoints,
+        )
+
+    def _define_training_pipeline(
+        self, parts: ModelParts, maker: PipelineMaker, training: SageMakerJobs
+    ) -> TrainingPipeline:
+        return TrainingPipeline(
+            self,
+            "TrainingPipeline",
+            name=maker.pipeline_name,
+            description=f"Trains and evaluates {self._workload.name}; its state machine starts it and judges the model",
+            definition=pipeline_definition(self._surroundings, parts, maker.image_uri),
+            jobs=(training, self._processing),
+            alarms=self._alarms,
+        )
+
+    def _define_experiment_log(self) -> PythonFunction | None:
+        if self._tracking is None:
+            return None
+        return ExperimentLog(
+            self,
+            "ExperimentLog",
+            stage=self._stage.name,
+            workload=self._workload.name,
+            lake=self._lake,
+            tracking=self._tracking,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+            tunes=self._workload.training.tuning is not None,
+        ).function
+
+    def _define_guard(self, training: SageMakerJobs) -> Watched | None:
+        guard = self._workload.training.guard
+        if guard is None:
+            return None
+        if guard.watch == "script":
+            return Watched(rules_json=guard.rules_json())
+        watching = TrainingGuard(
+            self,
+            "Guard",
+            around=self._surroundings,
+            guard=guard,
+            most_minutes=self._workload.training.compute.most_minutes,
+            alarms=self._alarms,
+            log_key=self._lake.key,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        self._lake.grant_table(watching.machine, self._lake.runs_table, "dynamodb:UpdateItem")
+        self._lake.grant_table(watching.machine, self._lake.audit_table, "dynamodb:PutItem")
+        self._on_call.grant_publish(watching.machine)
+        if guard.watch == "log":
+            return None
+        self._lake.grant_write(training, "artefacts", f"{self._folder}debugger/")
+        image = RegistryImage(
+            self, "DebuggerRules", registries=debugger.REGISTRIES, repository=debugger.REPOSITORY, tag=debugger.TAG
+        )
+        output = f"s3://{self._lake.artefacts.bucket_name}/{self._folder}debugger/"
+        return Watched(debugger=debugger.members(guard, image.uri, output))
 
     def _grant_days(self, jobs: SageMakerJobs) -> None:
         """Datasets that accumulate refer to the features themselves, day by day."""
@@ -551,6 +796,67 @@ class WorkloadStack(Stack):
                 log_retention_days=self._stage.log_retention_days,
             )
 
+    def _define_model_retention(self) -> None:
+        keep = self._workload.model_retention
+        if keep is not None:
+            ModelRetirement(
+                self,
+                "ModelRetirement",
+                workload=self._workload.name,
+                keep=keep,
+                lake=self._lake,
+                registry=self._registry,
+                endpoint=self._endpoint,
+                alarms=self._alarms,
+                log_retention_days=self._stage.log_retention_days,
+            )
+
+    def _define_promotion(self) -> PipelineMachine | None:
+        lake, workload, stage = self._lake, self._workload, self._stage
+        if self._origin is None:
+            return None
+        pull = ModelPull(
+            self,
+            "Pull",
+            stage=stage.name,
+            workload=workload.name,
+            origin=self._origin,
+            lake=lake,
+            images=self._images,
+            alarms=self._alarms,
+            log_retention_days=stage.log_retention_days,
+        )
+        machine = self._machine(
+            "PromotionMachine",
+            "promote",
+            promotion_machine(
+                self._surroundings,
+                PromotionParts(
+                    pull_model_arn=pull.function.function_arn,
+                    signing=self._signing.parts,
+                    group_name=self._registry.group_name,
+                    serving_instance_type=workload.serving.instance_type,
+                ),
+            ),
+        )
+        pull.function.grant_invoke(machine)
+        self._signing.grant_verify(machine)
+        self._registry.grant_add(machine)
+        lake.grant_read(machine, "artefacts", f"{self._folder}{MODELS}/")
+        self._making.grant_look(machine)
+        lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
+        grant_metrics(machine, metrics.NAMESPACE)
+        MachineSchedule(
+            self,
+            "PromotionSchedule",
+            workload=workload.name,
+            machine=machine,
+            schedule=PROMOTION_SCHEDULE,
+            does=f"takes over models of {workload.name}",
+            alarms=self._alarms,
+        )
+        return machine
+
     def _lustre(self) -> LustrePlace | None:
         cache = self._stores.cache
         return cache.place if cache is not None and self._workload.training.read_from == "lustre" else None
@@ -565,16 +871,33 @@ class WorkloadStack(Stack):
             name=self._name("live"),
             variant=VARIANT,
             prefix=self._prefix,
-            image=self._image,
+            image=self._making.serving_image,
             network=self._network,
             key=self._lake.key,
-            alarms=self._alarms,
+            alarms=self._serving_alarms,
             latency_ms=serving.latency_alarm_ms,
-            new_share=self._rollout().share,
+            new_share=serving.rollout.first_share,
+            refused_share=serving.refused_alarm_share,
+            waiting_seconds=_WAITING_SECONDS if serving.mode.kind == "asynchronous" else None,
+            challenger=CHALLENGER if isinstance(serving.rollout, ABTest | Shadow) else None,
+            predictions=None
+            if serving.prediction_shift is None
+            else PredictionWatch(self._stage.name, self._workload.name, serving.prediction_shift),
         )
-        self._lake.grant_read(endpoint, "artefacts", f"{folder}training/")
-        self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
+        self._making.grant_serve(endpoint)
+        self._lake.grant_read(endpoint, "artefacts", f"{folder}{MODELS}/")
+        if serving.mode.kind == "real_time":
+            self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
+        if isinstance(serving.mode, Asynchronous):
+            self._grant_later(endpoint, serving.mode)
         return endpoint
+
+    def _grant_later(self, endpoint: GuardedEndpoint, mode: Asynchronous) -> None:
+        self._lake.grant_read(endpoint, "artefacts", f"{self._folder}{REQUESTS}/")
+        self._lake.grant_write(endpoint, "artefacts", f"{self._folder}{ANSWERS}/")
+        self._on_call.grant_publish(endpoint)
+        if mode.success_topic is not None:
+            grant(endpoint, ["sns:Publish"], mode.success_topic)
 
     def _define_online_prediction(self) -> PythonFunction | None:
         if not self._feature_groups:
@@ -589,6 +912,7 @@ class WorkloadStack(Stack):
                 "GROUP_NAMES": json.dumps({name: group.name for name, group in self._feature_groups.items()}),
                 "ENDPOINT_NAME": self._endpoint.name,
             },
+            alarms=self._serving_alarms,
         )
         self._contract.grant_read(function)
         self._endpoint.grant_invoke(function)
@@ -596,13 +920,97 @@ class WorkloadStack(Stack):
             group.grant_read(function)
         return function
 
-    def _define_deployment_pipeline(self) -> PipelineMachine:
-        lake, serving, folder = self._lake, self._workload.serving, self._folder
-        check = self._function(
-            "CheckGolden", "check_golden", "Compares the endpoint with its golden answers", timeout_seconds=120
+    def _define_api(self) -> PredictionApi | None:
+        api = self._workload.serving.api
+        if api is None:
+            return None
+        lake, workload = self._lake, self._workload
+        document, captures = openapi.document(workload.described(), api), workload.serving.captured_by_api
+        groups = workload.feature_groups.values()
+        function = ServingFunction(
+            self,
+            "Serving",
+            application=self._name("serve"),
+            serves=Serves(
+                stage=self._stage.name,
+                workload=workload.name,
+                endpoint=self._endpoint.name,
+                contract_uri=self._contract.uri,
+                group_names={name: group.name for name, group in self._feature_groups.items()},
+                read_features=tuple(feature for group in groups for feature in group.features),
+                key_columns=tuple(dict.fromkeys(group.row_key for group in groups)),
+                bundle_uri=f"s3://{lake.artefacts.bucket_name}/{pointer_key(workload.name)}",
+                latency_ms=workload.serving.latency_alarm_ms,
+                capture_uri=f"s3://{lake.artefacts.bucket_name}/{self._folder}{CAPTURE}/" if captures else None,
+                capture_percent=workload.serving.capture_percent,
+            ),
+            api=api,
+            document=document,
+            alarms=self._serving_alarms,
+            log_key=lake.key,
+            log_retention_days=self._stage.log_retention_days,
         )
-        lake.grant_read(check, "artefacts", f"{folder}golden/")
-        self._endpoint.grant_invoke(check)
+        self._contract.grant_read(function)
+        self._endpoint.grant_invoke(function)
+        if captures:
+            lake.grant_write(function, "artefacts", f"{self._folder}{CAPTURE}/")
+        if api.sticky_by is not None:
+            self._endpoint.grant_read_variants(function)
+        for group in self._feature_groups.values():
+            group.grant_read(function)
+        for hook in function.hooks:
+            lake.grant_read(hook, "artefacts", f"{self._folder}bundles/")
+            self._endpoint.grant_read_variants(hook)
+        self._document_uri, self._api_log = function.document.uri, function.log_name
+        return PredictionApi(
+            self,
+            "Api",
+            name=api_name(self._stage.name, workload.name),
+            api=api,
+            document=document,
+            alias=function.alias,
+            latency_ms=workload.serving.latency_alarm_ms,
+            alarms=self._serving_alarms,
+            log_key=lake.key,
+            log_retention_days=self._stage.log_retention_days,
+        )
+
+    def _define_experiment_judge(self) -> ExperimentJudge | None:
+        rules = self._workload.serving.judging
+        if rules is None:
+            return None
+        lake, folder = self._lake, self._folder
+        judge = ExperimentJudge(
+            self,
+            "ExperimentJudge",
+            experimented=Experimented(
+                workload=self._workload.name,
+                problem=self._workload.problem,
+                endpoint=self._endpoint.name,
+                artefacts=lake.artefacts.bucket_name,
+                folder=folder,
+                audit_table=lake.audit_table.table_name,
+            ),
+            rules=rules,
+            alarms=self._alarms,
+            log_key=lake.key,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        for part in (CAPTURE, OUTCOMES):
+            lake.grant_read(judge, "artefacts", f"{folder}{part}/")
+        lake.grant_write(judge, "artefacts", f"{folder}{JUDGEMENTS}/")
+        lake.grant_table(judge, lake.audit_table, "dynamodb:PutItem")
+        return judge
+
+    def _define_deployment_pipeline(self) -> PipelineMachine:
+        lake, serving = self._lake, self._workload.serving
+        check = self._function(
+            "CheckGolden",
+            "check_golden",
+            "Compares the endpoint with its golden answers",
+            timeout_seconds=120 if serving.mode.kind != "asynchronous" else 900,
+        )
+        watcher = self._define_predictions_watcher()
         machine = self._machine(
             "DeploymentMachine",
             "deploy",
@@ -610,30 +1018,178 @@ class WorkloadStack(Stack):
                 self._surroundings,
                 DeploymentParts(
                     place=self._job_place(),
+                    signing=self._signing.parts,
                     check_golden_arn=check.function_arn,
                     processing_role_arn=self._processing.role.role_arn,
-                    golden_instance_type=self._workload.training.instance_type,
+                    golden_jobs=self._job_limits(),
                     endpoint_role_arn=self._endpoint.role.role_arn,
                     endpoint_name=self._endpoint.name,
                     alarm_names=self._endpoint.alarm_names,
-                    fleet=Fleet(serving.instance_type, serving.instance_count, serving.capture_percent),
+                    fleet=self._fleet(),
+                    scaling=serving.scaling,
                     rollout=self._rollout(),
+                    experiment=self._experiment(),
+                    probation_hours=serving.probation_hours,
+                    scoring=self._scoring_parts(),
+                    refusals=self._endpoint.unnoticed_refusals,
+                    allow_pickle=allows_pickle(self._workload.model),
+                    scanned=self._making.scanned,
+                    watch_predictions_arn=None if watcher is None else watcher.function_arn,
                 ),
             ),
         )
-        grant_metrics(machine, metrics.NAMESPACE)
-        check.grant_invoke(machine)
-        self._processing.grant_run(machine)
-        self._endpoint.grant_deploy(machine)
-        self._registry.grant_serve(machine)
-        self._registry.grant_reject(machine)
-        lake.grant_table(machine, lake.leases_table, "dynamodb:DeleteItem")
+        grant_deployment(
+            machine,
+            check=check,
+            workload=self._workload.name,
+            signing=self._signing,
+            processing=self._processing,
+            scoring=self._scoring,
+            endpoint=self._endpoint,
+            registry=self._registry,
+            lake=lake,
+            namespace=metrics.NAMESPACE,
+            serving=serving,
+        )
+        self._making.grant_read_scan(machine)
+        if self._judge is not None:
+            self._judge.grant_invoke(machine)
+        if watcher is not None:
+            watcher.grant_invoke(machine)
+        self._define_probation(machine)
         return machine
 
+    def _define_predictions_watcher(self) -> PredictionsWatcher | None:
+        if self._workload.serving.prediction_shift is None:
+            return None
+        return PredictionsWatcher(
+            self,
+            "PredictionsWatcher",
+            stage=self._stage.name,
+            workload=self._workload.name,
+            endpoint_name=self._endpoint.name,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_key=self._lake.key,
+            log_retention_days=self._stage.log_retention_days,
+        )
+
+    def _define_monitor(self) -> EndpointMonitor | None:
+        workload = self._workload
+        if workload.monitoring is None:
+            return None
+        options = TextAsset(
+            self,
+            "MonitoringOptions",
+            text=json.dumps(workload.monitoring_options(), sort_keys=True),
+            suffix=".json",
+        )
+        way = workload.monitoring.rollback_by_score
+        monitor = EndpointMonitor(
+            self,
+            "Monitor",
+            around=self._surroundings,
+            parts=MonitoringParts(
+                place=self._job_place(),
+                datasets_bucket=self._lake.datasets.bucket_name,
+                endpoint_name=self._endpoint.name,
+                variant=VARIANT,
+                processing_role_arn=self._processing.role.role_arn,
+                limits=self._job_limits(),
+                options_uri=options.uri,
+                every=workload.monitoring.every,
+                remembers=workload.monitoring.reference == "weeks",
+                in_process=workload.model.evaluated_in_process,
+                allow_pickle=allows_pickle(workload.model),
+                going_back=(way, self._deployment.machine_arn) if way is not None else None,
+            ),
+            lake=self._lake,
+            registry=self._registry,
+            processing=self._processing,
+            options=options,
+            on_call=self._on_call,
+            alarms=self._alarms,
+            found=self._finding_alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        if way == "perform":
+            self._deployment.grant_start(monitor.machine)
+        return monitor
+
+    def _fleet(self) -> Fleet:
+        serving = self._workload.serving
+        size = (serving.instance_type, serving.instance_count, serving.captured_percent)
+        match serving.mode:
+            case Serverless() as mode:
+                return Fleet(*size, OnDemand(mode.memory_mb, mode.max_concurrency, mode.provisioned_concurrency))
+            case Asynchronous() as mode:
+                return Fleet(*size, later=Later(mode.concurrent_requests, mode.success_topic))
+        return Fleet(*size)
+
+    def _define_probation(self, machine: PipelineMachine) -> None:
+        if self._workload.serving.probation_hours is None:
+            return
+        dimensions = metrics.dimensions(self._stage.name, self._workload.name)
+        Probation(
+            self,
+            "Probation",
+            name=f"{self._endpoint.name}-labels",
+            quality=Metric(metrics.NAMESPACE, metrics.LABEL_QUALITY_LOST, dimensions, statistic="Maximum"),
+            machine=machine,
+            alarms=self._finding_alarms,
+        )
+
     def _rollout(self) -> Rollout:
-        return Rollout(**self._workload.serving.rollout.model_dump())
+        return Rollout.of(self._workload.serving.rollout)
+
+    def _define_batch_scoring(self) -> BatchScoringPipeline | None:
+        workload = self._workload
+        if workload.batch_scoring is None:
+            return None
+        scoring = BatchScoringPipeline(
+            self,
+            "BatchScoring",
+            around=self._surroundings,
+            asked=workload.batch_scoring,
+            lake=self._lake,
+            network=self._network,
+            place=self._job_place(),
+            making=self._making,
+            processing=self._processing,
+            reading=self._job_limits(),
+            signing=self._signing,
+            registry=self._registry,
+            contract=self._contract,
+            contract_digest=workload.contract_digest(),
+            governance=self._governance,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        self._on_call.grant_publish(scoring.machine)
+        return scoring
+
+    def _experiment(self) -> Experiment | None:
+        rollout = self._workload.serving.rollout
+        if not isinstance(rollout, ABTest | Shadow):
+            return None
+        if self._judge is None:
+            raise ValueError(f"rollout {rollout.strategy} of {self._workload.name} has nobody who judges it")
+        return Experiment.of(rollout, self._judge.function_arn)
 
     # --- the loop and what starts it -----------------------------------------------------------------------------
+
+    def _define_policy(self) -> RetrainPolicy | None:
+        if self._workload.retraining is None:
+            return None
+        return RetrainPolicy(
+            self,
+            "Retraining",
+            workload=self._workload.name,
+            rules=self._workload.retraining,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
 
     def _define_loop(self) -> PipelineMachine:
         machine = self._machine(
@@ -641,9 +1197,15 @@ class WorkloadStack(Stack):
             "loop",
             loop_machine(
                 self._surroundings,
-                LoopParts(data_machine_arn=self._data.machine_arn, model_machine_arn=self._model.machine_arn),
+                LoopParts(
+                    data_machine_arn=self._data.machine_arn,
+                    model_machine_arn=self._model.machine_arn,
+                    decide_retrain_arn=self._policy.function_arn if self._policy is not None else None,
+                ),
             ),
         )
+        if self._policy is not None:
+            self._policy.grant_invoke(machine)
         self._data.grant_run(machine)
         self._model.grant_run(machine)
         self._lake.grant_table(machine, self._lake.leases_table, "dynamodb:PutItem", "dynamodb:DeleteItem")
@@ -660,17 +1222,36 @@ class WorkloadStack(Stack):
                 "STAGE": self._stage.name,
                 "WORKLOAD": self._workload.name,
                 "RUNS_TABLE": lake.runs_table.table_name,
+                "AUDIT_TABLE": lake.audit_table.table_name,
                 "LOOP_MACHINE_ARN": self._loop.machine_arn,
                 "DEPLOYMENT_MACHINE_ARN": self._deployment.machine_arn,
                 "BUNDLE_POINTER": f"s3://{lake.artefacts.bucket_name}/{folder}bundles/current.json",
+                **self._scoring_environment(),
             },
         )
         lake.grant_read(starter, "landing", folder)
         lake.grant_read(starter, "artefacts", f"{folder}bundles/")
         lake.grant_table(starter, lake.runs_table, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+        lake.grant_table(starter, lake.audit_table, "dynamodb:PutItem")
+        self._registry.grant_describe(starter)
         self._loop.grant_start(starter)
         self._deployment.grant_start(starter)
+        if self._batch_scoring is not None:
+            self._batch_scoring.machine.grant_start(starter)
         return starter
+
+    def _scoring_environment(self) -> dict[str, str]:
+        if self._batch_scoring is None:
+            return {}
+        return {
+            "SCORING_MACHINE_ARN": self._batch_scoring.machine.machine_arn,
+            "SCORING_URI": f"s3://{self._lake.landing.bucket_name}/{self._folder}{SCORING_INPUTS}/",
+        }
+
+    def _define_scoring_schedule(self) -> None:
+        asked = self._workload.batch_scoring
+        if self._batch_scoring is not None and asked is not None and asked.schedule is not None:
+            self._batch_scoring.start_at_set_times(asked.schedule, self._intake)
 
     def _define_intake(self) -> EventIntake:
         return EventIntake(
@@ -685,12 +1266,13 @@ class WorkloadStack(Stack):
                         "object": {"key": [{"wildcard": f"{self._folder}*_batch.json"}]},
                     },
                 },
-                "ModelApproved": {
+                **self._scoring_patterns(),
+                "ModelDecided": {
                     "source": ["aws.sagemaker"],
                     "detail-type": ["SageMaker Model Package State Change"],
                     "detail": {
                         "ModelPackageGroupName": [self._registry.group_name],
-                        "ModelApprovalStatus": ["Approved"],
+                        "ModelApprovalStatus": ["Approved", "Rejected"],
                     },
                 },
                 "RerunRequested": {
@@ -698,11 +1280,33 @@ class WorkloadStack(Stack):
                     "detail-type": ["Re-run Requested"],
                     "detail": {"workload": [self._workload.name]},
                 },
+                **self._asking_patterns(),
             },
+            schedules=self._asking_schedules(),
             starter=self._starter,
             starter_timeout_seconds=_STARTER_SECONDS,
             alarms=self._alarms,
         )
+
+    def _asking_patterns(self) -> dict[str, Mapping[str, object]]:
+        rules = self._workload.retraining
+        if rules is None:
+            return {}
+        return asking_events(self._workload.name, rules, self._monitor.alarm_names if self._monitor is not None else {})
+
+    def _asking_schedules(self) -> dict[str, str]:
+        rules = self._workload.retraining
+        return {"RetrainDue": rules.schedule} if rules is not None and rules.schedule is not None else {}
+
+    def _scoring_patterns(self) -> dict[str, dict[str, object]]:
+        asked = self._workload.batch_scoring
+        if asked is None or not asked.on_new_data:
+            return {}
+        detail = {
+            "bucket": {"name": [self._lake.landing.bucket_name]},
+            "object": {"key": [{"wildcard": f"{self._folder}{SCORING_INPUTS}/*/_score.json"}]},
+        }
+        return {"RowsLanded": {"source": ["aws.s3"], "detail-type": ["Object Created"], "detail": detail}}
 
     def _define_ingestion(self) -> IngestionPaths:
         around = ingestion.Surroundings(
@@ -714,14 +1318,45 @@ class WorkloadStack(Stack):
         )
         return IngestionPaths(self, "Ingestion", around=around, network=self._network, workload=self._workload)
 
+    # --- who looks at it -----------------------------------------------------------------------------------------
+
+    def _define_incidents(self) -> Sequence[str]:
+        alarms = (self._serving_alarms, self._alarms, self._finding_alarms)
+        told_by = IncidentAlarms(self, "Incidents", alarms=alarms).names
+        groups = [each for each in self.node.find_all() if isinstance(each, logs.CfnLogGroup)]
+        machines = [each.log_group_name for each in groups if each.log_group_name and MACHINES in each.log_group_name]
+        queries = log_queries(
+            functions=[each.ref for each in groups if each.log_group_name is None],
+            machines=machines,
+            api=self._api_log,
+        )
+        LogQueries(self, "LogQueries", folder=self._prefix.removesuffix("-"), queries=queries)
+        if self._stage.workload_dashboards:
+            WorkloadDashboard(
+                self,
+                "Dashboard",
+                stage=self._stage.name,
+                workload=self._workload.name,
+                incidents=[each.incident for each in alarms if each.incident is not None],
+                told_by=told_by,
+                queries=queries,
+                monitored=self._monitor is not None,
+            )
+        return told_by
+
     # --- what all of them share ----------------------------------------------------------------------------------
 
     def _name(self, part: str) -> str:
         return runtime_name(self._stage.name, self._workload.name, part)
 
+    def _job_limits(self) -> JobLimits:
+        """The machine of processing jobs, and how long an evaluation may take."""
+        evaluation = self._workload.evaluation
+        return JobLimits(self._workload.job_machine, evaluation.max_runtime_minutes, volume_gb=evaluation.volume_gb)
+
     def _job_place(self) -> JobPlace:
         return JobPlace(
-            image_uri=self._image.uri,
+            image_uri=self._making.jobs_image.uri,
             subnets=self._network.subnet_ids,
             security_group=self._network.security_group_id,
             key_arn=self._lake.key.key_arn,
@@ -737,6 +1372,7 @@ class WorkloadStack(Stack):
         *,
         timeout_seconds: int,
         environment: dict[str, str] | None = None,
+        alarms: FailureAlarms | None = None,
     ) -> PythonFunction:
         return PythonFunction(
             self,
@@ -744,7 +1380,7 @@ class WorkloadStack(Stack):
             folder=folder,
             description=description,
             timeout_seconds=timeout_seconds,
-            alarms=self._alarms,
+            alarms=alarms if alarms is not None else self._alarms,
             log_key=self._lake.key,
             log_retention_days=self._stage.log_retention_days,
             environment=environment,
@@ -794,7 +1430,19 @@ class WorkloadStack(Stack):
             "AlarmNames": ",".join(self._endpoint.alarm_names),
             **self._ingestion.outputs,
         }
+        if self._promotion is not None:
+            outputs["PromotionMachineArn"] = self._promotion.machine_arn
+        if self._monitor is not None:
+            outputs["MonitoringMachineArn"] = self._monitor.machine.machine_arn
+        if self._policy is not None:
+            outputs["RetrainingFunctionName"] = self._policy.function_name
+        if self._batch_scoring is not None:
+            outputs["ScoringMachineArn"] = self._batch_scoring.machine.machine_arn
         if self._online is not None:
             outputs["OnlinePredictionFunctionName"] = self._online.function_name
+        if self._judge is not None:
+            outputs["ExperimentJudgeArn"] = self._judge.function_arn
+        if self._api is not None:
+            outputs |= {"ApiId": self._api.rest_api_id, "ApiUrl": self._api.url, "OpenApiUri": self._document_uri}
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

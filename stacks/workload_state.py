@@ -8,6 +8,8 @@ from constructs import Construct
 from constructs_lib.data_lake import DataLake
 from constructs_lib.feature_group import FeatureGroup
 from constructs_lib.iceberg_table import IcebergTable
+from constructs_lib.image_repository import ImageRepository
+from constructs_lib.model_promotion import IMAGES, Receiver
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names.naming import history_table, pascal_case, runtime_name, table_name
 from constructs_lib.names.workload_file import WorkloadFile
@@ -17,14 +19,25 @@ from stacks.config import StageConfig
 class WorkloadStateStack(Stack):
     """Stateful.
 
+    Args:
+        receivers: Stages that take over models of this one.
+
     Attributes:
         registry: Every model of the workload that passed its gate.
         feature_groups: The workload's feature groups, by their names in ``workload.yaml``.
         history: The features of all its datasets in Iceberg's format, where the workload asks for it.
+        images: The images of its own container, where it has one.
     """
 
     def __init__(
-        self, scope: Construct, construct_id: str, *, stage: StageConfig, workload: WorkloadFile, lake: DataLake
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        stage: StageConfig,
+        workload: WorkloadFile,
+        lake: DataLake,
+        receivers: tuple[Receiver, ...],
     ) -> None:
         super().__init__(
             scope,
@@ -38,6 +51,7 @@ class WorkloadStateStack(Stack):
             "Registry",
             name=runtime_name(stage.name, workload.name, "models"),
             description=workload.description,
+            readers=[receiver.role_arn(workload.name) for receiver in receivers],
             removal_policy=stage.removal_policy,
         )
         self.feature_groups = {
@@ -57,7 +71,20 @@ class WorkloadStateStack(Stack):
             )
             for name, group in workload.feature_groups.items()
         }
+        self.images = self._images(stage, workload, lake, receivers) if workload.model.kind == "container" else None
         self.history = self._history(stage, workload, lake) if workload.iceberg is not None else None
+
+    def _images(
+        self, stage: StageConfig, workload: WorkloadFile, lake: DataLake, receivers: tuple[Receiver, ...]
+    ) -> ImageRepository:
+        return ImageRepository(
+            self,
+            "Images",
+            name=runtime_name(stage.name, workload.name, IMAGES),
+            key=lake.key,
+            readers=[receiver.role_arn(workload.name) for receiver in receivers],
+            removal_policy=stage.removal_policy,
+        )
 
     def _history(self, stage: StageConfig, workload: WorkloadFile, lake: DataLake) -> IcebergTable:
         columns = workload.curated_columns()

@@ -113,6 +113,22 @@ def find_object(
     )
 
 
+def find_live(s: Surroundings, variable: str, *, previous: str | None = None) -> State:
+    """Asks for the record of the model that serves; the variable gets its package's ARN, ``none`` if nothing serves.
+
+    Args:
+        previous: The variable that gets the package which served before, or ``none``. Default: nobody asks for it.
+    """
+    item = "$states.result.Item"
+    more = {previous: jsonata(f"[{item}.previous_package_arn.S, 'none'][0]")} if previous is not None else {}
+    return task(
+        "dynamodb:getItem",
+        {"TableName": s.runs_table, "Key": {"run": {"S": f"live#{s.workload}"}}, "ConsistentRead": True},
+        timeout=CALL_SECONDS,
+        assign={variable: jsonata(f"[{item}.model_package_arn.S, 'none'][0]"), **more},
+    )
+
+
 def put_metrics(
     s: Surroundings, values: Mapping[str, str], *, on_failure: str = FAILURE_STATE, failure: str = "failure"
 ) -> State:
@@ -191,6 +207,16 @@ def run_record(s: Surroundings, machine: str, values: Mapping[str, str]) -> Stat
 def run_key(machine: str) -> str:
     """The JSONata of a machine's item of the runs table."""
     return f"'{machine}#' & $states.input.run_id"
+
+
+def artefact_of_package() -> str:
+    """The JSONata of a model package's artefact, as ``describeModelPackage`` gives it.
+
+    Of several containers the first may be one that only turns requests into another form.
+    """
+    package = "$states.result"
+    own = f"{package}.CustomerMetadataProperties.model_uri"
+    return f"[{own}, {package}.InferenceSpecification.Containers[0].ModelDataUrl][0]"
 
 
 def text(value: str) -> str:
@@ -284,12 +310,14 @@ def failure_states(
 def explain_failure(final: Sequence[str]) -> State:
     """Finds the message and the true name of the error in what the service reported.
 
-    A job, a function or a nested execution that failed is reported as a JSON document. A job can only give its error
-    a name by starting its message with it (``BadSchema: …``).
+    A job, a build, a function or a nested execution that failed is reported as a JSON document. A job can only give its
+    error a name by starting its message with it (``BadSchema: …``).
     """
     cause = "$failure.cause"
     document = f"$substring({cause}, 0, 1) = '{{' and $substring({cause}, -1) = '}}' ? $parse({cause}) : {{}}"
-    told = "[$d.errorMessage, $d.ErrorMessage, $d.ExitMessage, $d.FailureReason, $d.Cause, $failure.cause][0]"
+    build = "$d.Build.Phases[PhaseStatus != 'SUCCEEDED'].Contexts.Message"
+    reasons = f"$d.errorMessage, $d.ErrorMessage, $d.ExitMessage, $d.FailureReason, $d.Cause, {build}"
+    told = f"[{reasons}, $failure.cause][0]"
     named = f"[[{', '.join(text(name) for name in final)}][$contains($told, $ & ': ')], $d.Error, $failure.error][0]"
     return remember(
         {

@@ -2,13 +2,13 @@
 
 Input: ``{"run_id", "workload", "as_of", "bundle": {"bundle", "uri", "commit"}, "dataset": <a published manifest>}``.
 Output: ``{"approved", "registered", "model_package_arn" (``none`` when rejected), "rules"}``.
+
+A run can be repeated: see :mod:`constructs_lib.machines.reproduction`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
 
 from constructs_lib.asl import (
     JSON,
@@ -29,98 +29,97 @@ from constructs_lib.machines.common import (
     HOUR,
     MINUTE,
     Surroundings,
+    artefact_of_package,
     failure_states,
     get_json,
     put_metrics,
     run_key,
     run_record,
-    text,
 )
+from constructs_lib.machines.experiment_log import log_failed_states, log_states
+from constructs_lib.machines.image_scan import FINAL_ERRORS as SCAN_ERRORS
+from constructs_lib.machines.images import FINAL_ERRORS as IMAGE_ERRORS
+from constructs_lib.machines.images import image_states
 from constructs_lib.machines.jobs import (
     IN,
     MESSAGE,
     OUT,
-    JobLimits,
-    JobPlace,
-    LustrePlace,
-    channel,
     input_files,
-    lustre_channel,
     processing_job,
     result_uri,
-    training_job,
 )
+from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.tuning import BEGUN
+from constructs_lib.machines.model_card import model_card, read_model_card
 from constructs_lib.machines.pins import pin_states
+from constructs_lib.machines.reproduction import FINAL_ERRORS as REPRODUCTION_ERRORS
+from constructs_lib.machines.reproduction import (
+    RECORDED_IMAGES,
+    WANTED,
+    comparing_states,
+    original_states,
+    remaking_states,
+    remember_training,
+)
+from constructs_lib.machines.scoring import scoring_states
+from constructs_lib.machines.signing import FINAL_ERRORS as SIGNING_ERRORS
+from constructs_lib.machines.signing import package_properties, signed_properties, signing_states
+from constructs_lib.machines.spending import NOTHING, estimate, processing_spent
+from constructs_lib.machines.verdict import write_verdict
 from constructs_lib.names import metrics
+from constructs_lib.names.prices import Component
 
-FINAL_ERRORS = ("BadGate", "BadTestSplit", "UnsafeArtefact")
-"""Errors that lie in the dataset, the scripts or the workload file."""
+FINAL_ERRORS = (
+    *("BadAdapters", "BadFacet", "BadGate", "BadPredictions", "BadSplit", "BadTestSplit", "ImageMissing"),
+    *("TrainingStopped", "UnsafeArtefact"),
+    *IMAGE_ERRORS,
+    *SCAN_ERRORS,
+    *REPRODUCTION_ERRORS,
+    *SIGNING_ERRORS,
+)
+"""Errors that lie in the dataset, the scripts, the image or the workload file."""
 
-SERVING = {
-    "SAGEMAKER_PROGRAM": "inference.py",
-    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-    "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
-}
-"""Environment of the container that serves."""
-
-_SUBMITTED = "/opt/ml/input/data/code/sourcedir.tar.gz"
-_EVALUATION_MINUTES = 60
-
-
-@dataclass(frozen=True)
-class ModelParts:
-    """Names what the model machine works with; ARNs, URIs and the place may be tokens.
-
-    Args:
-        place: Where jobs run.
-        datasets_bucket: Where datasets are, and the pins of those who read them.
-        group_name: The model package group.
-        judge_model_arn: The function that judges.
-        training_role_arn, processing_role_arn: Roles of the jobs.
-        target: The column that is predicted.
-        training: Machine and time limit of a training run.
-        hyperparameters: Of the training script, the seed among them, as texts.
-        gate: What a model must reach: ``metric``, ``floor``, ``better_than_champion``, ``tolerance``.
-        approval: Whether a model that passed the gate is approved at once or by a person.
-        serving_instance_type: What it is meant to be served on.
-        lustre: The file system that training reads from. Default: it reads from S3.
-    """
-
-    place: JobPlace
-    datasets_bucket: str
-    group_name: str
-    judge_model_arn: str
-    training_role_arn: str
-    processing_role_arn: str
-    target: str
-    training: JobLimits
-    hyperparameters: Mapping[str, str]
-    gate: Mapping[str, JSON]
-    approval: Literal["automatic", "manual"]
-    serving_instance_type: str
-    lustre: LustrePlace | None = None
+JUDGED = ("problem", "rows", "metrics", "intervals", "champion", "calibration", "slices", "bias", "limits")
+"""What the machine keeps of ``evaluation.json``."""
 
 
 def model_machine(s: Surroundings, p: ModelParts) -> State:
     """Returns the definition."""
+    making, scoring = p.maker.states(s, p), score_states(s, p)
+    evaluating = {**scoring, "Evaluate": evaluate(s, p)}
+    if p.evaluated_by_maker:  # which made the model; a replay makes it without the maker
+        first = next(iter(evaluating))
+        evaluating = {"IsEvaluated": choice([(WANTED, first)], default="ReadEvaluation"), **evaluating}
+    made = remember_training(p)
+    images = image_states(p.images, recorded=RECORDED_IMAGES, following="IsReplay")
     return machine(
         f"Turns a dataset of {s.workload} into a registered model, or rejects it",
         {
-            "Begin": remember({"model_uri": "none", "champion_uri": "none", "champion_arn": "none"}),
+            "Begin": remember(begun(p)),
             "FindEarlierRun": find_earlier_run(s),
-            "AlreadyDone": already_done(),
-            **pin_states(s, bucket=p.datasets_bucket, following="FindChampion"),
+            "AlreadyDone": already_done(p),
+            **original_states(s, p, following="PinDataset"),
+            **pin_states(s, bucket=p.datasets_bucket, following=next(iter(images))),
+            **images,
+            "IsReplay": choice([(WANTED, "ReadDataset")], default="FindChampion"),
+            **remaking_states(s, p, searching=next(iter(making)), following=next(iter(made))),
             "FindChampion": find_champion(p),
             "HasChampion": has_champion(),
             "LookFurther": go_to("HasChampion", find_champion(p, {"NextToken": jsonata("$more_packages")})),
             "DescribeChampion": describe_champion(),
-            "AlreadyTrained": choice([("$model_uri != 'none'", "Evaluate")], default="Train"),
-            "Train": train(s, p),
-            "Evaluate": evaluate(s, p),
+            "AlreadyTrained": choice([("$model_uri != 'none'", next(iter(made)))], default=next(iter(making))),
+            **making,
+            **made,
+            **evaluating,
             "ReadEvaluation": read_evaluation(s, p),
-            "PublishMetrics": put_metrics(s, {metrics.MODEL_AUC: "$evaluation.metrics.auc"}),
+            "WasReplay": choice([(WANTED, "CompareModels")], default="PublishMetrics"),
+            **comparing_states(s, made_of()),
+            "PublishMetrics": publish_metrics(s, p),
             "JudgeModel": judge_model(p),
-            "Passed": choice([("$verdict.passed", "RegisterModel")], default="RecordRejection"),
+            "WriteVerdict": write_verdict(s, p.place.artefacts_bucket),
+            "Passed": choice([("$verdict.passed", "ReadModelCard")], default="RecordRejection"),
+            "ReadModelCard": read_model_card(s, p),
+            **signing_states(p.signing),
             "RegisterModel": register_model(p),
             "RecordRun": record_run(s, p),
             "CountRegistered": put_metrics(s, {metrics.MODEL_REGISTERED: "1"}),
@@ -128,11 +127,30 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
             "RecordRejection": record_rejection(s),
             "RememberRejection": remember_rejection(s, p),
             "CountRejected": put_metrics(s, {metrics.GATE_REJECTED: "1"}),
+            **log_states(p, "LogRejected", following="Rejected"),
             "Rejected": succeed(outcome(approved=False, registered=False)),
-            **failure_states(s, "model", final=FINAL_ERRORS, resume_at="FindEarlierRun"),
+            **failure_states(
+                s,
+                "model",
+                final=FINAL_ERRORS,
+                resume_at="FindEarlierRun",
+                release=log_failed_states(p, following="ResumeOrFail"),
+            ),
         },
         timeout=24 * HOUR,
     )
+
+
+def begun(p: ModelParts) -> dict[str, JSON]:
+    """What is not there yet."""
+    return {
+        **NOTHING,
+        "model_uri": "none",
+        "champion_uri": "none",
+        "champion_arn": "none",
+        "images": {},
+        **(BEGUN if p.tuning is not None else {}),
+    }
 
 
 def find_earlier_run(s: Surroundings) -> State:
@@ -150,10 +168,16 @@ def find_earlier_run(s: Surroundings) -> State:
     )
 
 
-def already_done() -> State:
+def already_done(p: ModelParts) -> State:
     """Goes on behind what an earlier try has done."""
+    rejected = next(iter(log_states(p, "LogRejected", following="Rejected")), "Rejected")
     return choice(
-        [("$earlier = 'registered'", "CountRegistered"), ("$earlier = 'rejected'", "Rejected")], default="PinDataset"
+        [
+            (WANTED, "FindOriginal"),
+            ("$earlier = 'registered'", "CountRegistered"),
+            ("$earlier = 'rejected'", rejected),
+        ],
+        default="PinDataset",
     )
 
 
@@ -196,91 +220,109 @@ def describe_champion() -> State:
         "aws-sdk:sagemaker:describeModelPackage",
         {"ModelPackageName": jsonata("$champion_arn")},
         timeout=CALL_SECONDS,
-        assign={"champion_uri": jsonata("$states.result.InferenceSpecification.Containers[0].ModelDataUrl")},
+        assign={
+            "champion_uri": jsonata(artefact_of_package()),
+            "champion_containers": [{"ModelPackageName": jsonata("$champion_arn")}],
+        },
         retry_also=UNNAMED_SAGEMAKER,
     )
 
 
-def train(s: Surroundings, p: ModelParts) -> State:
-    """Trains by the bundle's script on the train and validation splits."""
-    splits = "$states.input.dataset.splits"
-    return training_job(
+def score_states(s: Surroundings, p: ModelParts) -> dict[str, State]:
+    """Returns the states that have a model answer the test split which the evaluation cannot load; none otherwise."""
+    if p.scoring is None:
+        return {}
+    return scoring_states(
         s,
         p.place,
-        p.training,
-        role_arn=p.training_role_arn,
-        channels=[
-            *(split_channel(p, name, f"{splits}.{name}.manifest_uri") for name in ("train", "validation")),
-            channel("code", jsonata(p.place.bundle_uri(s, "$states.input.bundle.bundle"))),
-        ],
-        hyperparameters={
-            **p.hyperparameters,
-            "target": p.target,
-            "sagemaker_program": "train.py",
-            "sagemaker_submit_directory": _SUBMITTED,
-            "sagemaker_container_log_level": "20",
-        },
-        assign={
-            "model_uri": jsonata("$states.result.ModelArtifacts.S3ModelArtifacts"),
-            "training_job": jsonata("$states.result.TrainingJobName"),
-        },
+        p.scoring,
+        processing_role_arn=p.processing_role_arn,
+        jobs=p.jobs,
+        target=p.target,
     )
 
 
-def split_channel(p: ModelParts, name: str, manifest_uri: str) -> dict[str, JSON]:
-    """One split as a channel: the files that its manifest lists, or its folder on the file system."""
-    if p.lustre is None:
-        return channel(name, jsonata(manifest_uri), manifest=True)
-    return lustre_channel(name, manifest_uri, p.lustre)
+def with_champion(always: list[JSON], champion: list[JSON]) -> JSON:
+    """A list that is longer when there is a champion."""
+    longer = f"$append({expression(always)}, {expression(champion)})"
+    return jsonata(f"$champion_uri = 'none' ? {expression(always)} : {longer}")
 
 
-def evaluate(s: Surroundings, p: ModelParts) -> State:
-    """Evaluates model and champion on the held-back test split."""
-    arguments = ["--model", f"{IN}/model", "--test", f"{IN}/test", "--target", p.target]
-    results = ["--output", OUT, "--message", MESSAGE]
+def evaluate(s: Surroundings, p: ModelParts, listed: Callable[[list[JSON], list[JSON]], JSON] = with_champion) -> State:
+    """Evaluates model and champion on the held-back test split.
+
+    Args:
+        listed: Puts a list together: of what is always in it, and what comes with a champion. Default: by JSONata.
+    """
+    arguments = [
+        *("--model", f"{IN}/model", "--test", f"{IN}/test", "--options", f"{IN}/options"),
+        *("--version", jsonata("$states.input.dataset.version")),
+    ]
+    results = ["--output", OUT, "--message", MESSAGE, *(["--allow_pickle"] if p.allow_pickle else [])]
     inputs = [
         input_files("job", p.place.job_code_uri),
         input_files("model", jsonata("$model_uri")),
         input_files("test", jsonata("$states.input.dataset.splits.test.manifest_uri"), manifest=True),
+        input_files("options", p.evaluation_options_uri),
     ]
+    if p.reads_train:
+        arguments += ["--train", f"{IN}/train"]
+        inputs.append(input_files("train", jsonata("$states.input.dataset.splits.train.manifest_uri"), manifest=True))
     champion = [input_files("champion", jsonata("$champion_uri"))]
+    of_champion = ["--champion", f"{IN}/champion"]
+    if p.scoring is not None:
+        arguments += ["--predictions", f"{IN}/predictions"]
+        inputs.append(input_files("predictions", jsonata("$predictions_uri")))
+        of_champion += ["--champion_predictions", f"{IN}/champion_predictions"]
+        champion.append(input_files("champion_predictions", jsonata("$champion_predictions_uri")))
     return processing_job(
         s,
         p.place,
-        JobLimits(p.training.instance_type, _EVALUATION_MINUTES),
+        p.jobs,
         kind="eval",
         command="evaluate",
         role_arn=p.processing_role_arn,
         image_uri=p.place.image_uri,
-        arguments=jsonata(with_champion([*arguments, *results], ["--champion", f"{IN}/champion"])),
-        inputs=jsonata(with_champion(inputs, champion)),
+        arguments=listed([*arguments, *results], of_champion),
+        inputs=listed(inputs, champion),
         output_prefix="evaluations",
-        assign={"evaluation_id": jsonata(attempt())},
+        assign={"evaluation_id": jsonata(attempt()), **processing_spent("evaluation")},
     )
 
 
-def with_champion(always: JSON, more: JSON) -> str:
-    """The JSONata of a list that is longer when there is a champion."""
-    return f"$champion_uri = 'none' ? {expression(always)} : $append({expression(always)}, {expression(more)})"
-
-
 def read_evaluation(s: Surroundings, p: ModelParts) -> State:
-    """Keeps the figures of the evaluation; curves and importances stay in its file."""
-    read = "$parse($states.result.Body)"
+    """Keeps the figures of the evaluation and where they were measured; files and importances stay in its file."""
+    kept = ", ".join(f"'{name}': $e.{name}" for name in JUDGED)
     return get_json(
         s,
         p.place.artefacts_bucket,
         f"'{s.workload}/evaluations/' & $evaluation_id & '/evaluation.json'",
         {
             "evaluation": jsonata(
-                f"($e := {read}; {{'metrics': $e.metrics, 'rows': $e.rows, 'model_sha256': $e.model.sha256, "
-                "'champion_metrics': $type($e.champion) = 'object' ? $e.champion.metrics : null})"
+                f"($e := $parse($states.result.Body); {{'model_sha256': $e.model.sha256, "
+                f"'archive_sha256': $e.model.archive_sha256, {kept}}})"
             ),
+            "environment": jsonata("$parse($states.result.Body).environment"),
+            "cost": jsonata(estimate(machines_of(p))),
             "evaluation_uri": jsonata(
                 f"'{result_uri(s, p.place, 'evaluations')}' & $evaluation_id & '/evaluation.json'"
             ),
         },
     )
+
+
+def machines_of(p: ModelParts) -> list[tuple[Component, str]]:
+    """What the run's jobs run on, by use."""
+    scoring: list[tuple[Component, str]] = (
+        [("Transform", p.scoring.limits.instance_type)] if p.scoring is not None else []
+    )
+    return [("Training", p.training.instance_type), ("Processing", p.jobs.instance_type), *scoring]
+
+
+def publish_metrics(s: Surroundings, p: ModelParts) -> State:
+    """Publishes the metric that decides, which every evaluation has."""
+    metric = str(p.gate["metric"])
+    return put_metrics(s, {metrics.of_model(metric): f"$evaluation.metrics.{metric}"})
 
 
 def judge_model(p: ModelParts) -> State:
@@ -290,9 +332,9 @@ def judge_model(p: ModelParts) -> State:
         {
             "FunctionName": p.judge_model_arn,
             "Payload": {
-                "metrics": jsonata("$evaluation.metrics"),
-                "champion_metrics": jsonata("$evaluation.champion_metrics"),
+                "evaluation": jsonata("$evaluation"),
                 "gate": dict(p.gate),
+                "problem": p.problem,
             },
         },
         timeout=2 * MINUTE,
@@ -310,24 +352,20 @@ def register_model(p: ModelParts) -> State:
             "ModelApprovalStatus": "PendingManualApproval",
             "ClientToken": jsonata("$substring($states.context.Execution.Name, 0, 36)"),
             "InferenceSpecification": {
-                "Containers": [
-                    {"Image": p.place.image_uri, "ModelDataUrl": jsonata("$model_uri"), "Environment": SERVING}
-                ],
+                "Containers": jsonata("$signed.containers"),
                 "SupportedContentTypes": ["application/json"],
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": [p.serving_instance_type],
                 "SupportedTransformInstanceTypes": [p.serving_instance_type],
             },
+            "ModelCard": model_card(),
             "ModelMetrics": {
                 "ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": jsonata("$evaluation_uri")}}
             },
             "CustomerMetadataProperties": {
-                "run_id": jsonata("$states.input.run_id"),
-                "dataset_version": jsonata("$states.input.dataset.version"),
-                "bundle": jsonata("$states.input.bundle.bundle"),
-                "commit": jsonata("$states.input.bundle.commit"),
-                "model_sha256": jsonata("$evaluation.model_sha256"),
-                "training_job": jsonata("$training_job"),
+                **package_properties(),
+                **signed_properties(),
+                "evaluation_report": jsonata("$report_uri"),
             },
         },
         timeout=CALL_SECONDS,
@@ -337,7 +375,9 @@ def register_model(p: ModelParts) -> State:
 
 def record_run(s: Surroundings, p: ModelParts) -> State:
     """Writes the run's record: what the model was made of and how good it is."""
-    return run_record(s, "model", {**made_of(p), "status": "'registered'", "model_package_arn": "$model_package_arn"})
+    signed = {"archive_sha256": "$evaluation.archive_sha256", "statement_uri": "$signed.statement_uri"}
+    registered = {"status": "'registered'", "model_package_arn": "$model_package_arn", **signed}
+    return run_record(s, "model", {**made_of(), **tuned(p), **registered})
 
 
 def record_rejection(s: Surroundings) -> State:
@@ -360,32 +400,47 @@ def record_rejection(s: Surroundings) -> State:
 
 def remember_rejection(s: Surroundings, p: ModelParts) -> State:
     """Writes the run's record of a model that was not good enough."""
-    return run_record(s, "model", {**made_of(p), "status": "'rejected'"})
+    return run_record(s, "model", {**made_of(), **tuned(p), "status": "'rejected'"})
 
 
-def made_of(p: ModelParts) -> dict[str, str]:
+def made_of() -> dict[str, str]:
     """The JSONata of what a run's record says of a model."""
     return {
         "as_of": "$states.input.as_of",
         "bundle": "$states.input.bundle.bundle",
         "commit": "$states.input.bundle.commit",
         "dataset_version": "$states.input.dataset.version",
-        "image": text(p.place.image_uri),
-        "hyperparameters": f"$string({expression(p.hyperparameters)})",
+        "image": "$training_image",
+        "images": "$string($images)",
+        "hyperparameters": "$string($hyperparameters)",
+        "seed": "$exists($hyperparameters.seed) ? $hyperparameters.seed : 'none'",
         "training_job": "$training_job",
+        "training": "$string($training)",
+        "containers": "$string($containers)",
+        "environment": "$string($environment)",
         "model_uri": "$model_uri",
         "model_sha256": "$evaluation.model_sha256",
         "metrics": "$string($evaluation.metrics)",
         "evaluation_uri": "$evaluation_uri",
         "rules": "$string($verdict.rules)",
         "champion": "$champion_arn",
+        "cost_usd_estimate": "$string($cost.usd)",
+        "cost_basis": "$string($cost.basis)",
     }
+
+
+def tuned(p: ModelParts) -> dict[str, str]:
+    """The JSONata of what a run's record says of the tuning that found the model; nothing where there is none."""
+    return {} if p.tuning is None else {"tuning": "$string($tuning)"}
 
 
 def approval_states(p: ModelParts) -> dict[str, State]:
     """Approves the model at once, or leaves that to a person. The approval itself starts the deployment."""
     if p.approval == "manual":
-        return {"AwaitsApproval": succeed(outcome(approved=False, registered=True))}
+        return {
+            **log_states(p, "LogRegistered", following="AwaitsApproval"),
+            "AwaitsApproval": succeed(outcome(approved=False, registered=True)),
+        }
     return {
         "ApproveModel": task(
             "aws-sdk:sagemaker:updateModelPackage",
@@ -396,6 +451,7 @@ def approval_states(p: ModelParts) -> dict[str, State]:
             },
             timeout=CALL_SECONDS,
         ),
+        **log_states(p, "LogRegistered", following="Approved"),
         "Approved": succeed(outcome(approved=True, registered=True)),
     }
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from constructs_lib.asl import JSON, Catch, State, attempt, choice, jsonata, remember, task
 from constructs_lib.machines.common import CALL_SECONDS, MINUTE, Surroundings
-from constructs_lib.machines.jobs import START_SECONDS, JobLimits, JobPlace, job_name, volume
+from constructs_lib.machines.jobs import START_SECONDS, JobLimits, JobPlace, job_name, resources
 
 PROCESSING = "/opt/ml/processing"
 STAGE_TAG, WORKLOAD_TAG = "gapless:stage", "gapless:workload"
@@ -59,7 +59,6 @@ class FlowRun:
         sources: Names of the datasets that the flow reads, which are sources of the workload.
         output: The output that is taken, ``<node>.default``.
         limits: How large a machine is and how long a run may take.
-        instances: How many machines.
     """
 
     place: JobPlace
@@ -70,7 +69,6 @@ class FlowRun:
     sources: Sequence[str]
     output: str
     limits: JobLimits
-    instances: int
 
 
 FeatureRun = RecipeRun | FlowRun
@@ -124,13 +122,7 @@ def run_flow(s: Surroundings, p: FlowRun, failed: str) -> State:
                     }
                 ],
             },
-            "ProcessingResources": {
-                "ClusterConfig": {
-                    "InstanceCount": p.instances,
-                    "InstanceType": p.limits.instance_type,
-                    **volume(place, p.limits.instance_type),
-                }
-            },
+            "ProcessingResources": {"ClusterConfig": resources(place, p.limits)},
             "NetworkConfig": {
                 "EnableNetworkIsolation": True,
                 "EnableInterContainerTrafficEncryption": True,

@@ -17,8 +17,14 @@ from pathlib import Path
 from typing import Final
 
 SUFFIXES: Final = (".py", ".dqdl", ".json")
-NOTEBOOK: Final = "notebook.py"
-"""For people to look at data with; no part of a bundle, so that an edit of it makes no new dataset."""
+ASIDE: Final = ("notebook.py", "batch.py")
+"""For people, to look at data with and to write a batch; no part of a bundle: an edit of them makes no new dataset."""
+
+CONTAINER: Final = "container"
+"""What an image of the workload's own is built of; it is deployed with the pipeline, and no part of a bundle."""
+
+TESTS: Final = "tests"
+"""Where a workload's own tests are; no part of a bundle either."""
 
 ARCHIVE: Final = "sourcedir.tar.gz"
 LARGEST_BLOCK: Final = 65535
@@ -70,7 +76,7 @@ def _scripts(folder: Path) -> list[Path]:
 
 def _is_aside(path: Path) -> bool:
     hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts)
-    return hidden or path == Path(NOTEBOOK)
+    return hidden or path.as_posix() in ASIDE or path.parts[0] in (CONTAINER, TESTS)
 
 
 def _content(path: Path) -> bytes:

@@ -73,6 +73,8 @@ class NoCode(Part):
 
     @model_validator(mode="after")
     def _reads_its_file(self, info: ValidationInfo) -> Self:
+        if self._content is not None:
+            return self
         folder = (info.context or {}).get(FOLDER)
         if folder is None:
             raise ValueError(f"{self.kind}: {self.file} cannot be read without the workload's folder")

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
+import zoneinfo
 from collections.abc import Iterable
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 COLUMN_NAME: Final = r"^[a-z][a-z0-9_]{0,62}$"
 
 ColumnType = Literal["string", "int", "bigint", "double", "boolean", "date", "timestamp"]
 ColumnName = Annotated[str, Field(pattern=COLUMN_NAME)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _known_zone(name: str) -> str:
+    zones = zoneinfo.available_timezones()
+    if name in zones or (not zones and re.fullmatch(r"[A-Za-z_+\-0-9/]+", name)):
+        return name
+    near = difflib.get_close_matches(name, zones, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"must be UTC or an IANA time zone such as America/New_York, was {name!r}{hint}")
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
 class Part(BaseModel):

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from constructs_lib.names.batch_scoring_file import INPUT
 from constructs_lib.names.naming import INDEX_COLUMNS, ZONES, check_stage, history_table, runtime_prefix, table_name
 from constructs_lib.names.workload_file import REASONS_COLUMN, WorkloadFile
 
@@ -140,7 +141,18 @@ def governed_tables(workload: WorkloadFile) -> tuple[GovernedTable, ...]:
     if workload.iceberg is not None:
         history = history_table(workload.name, workload.curated_columns())
         tables.append(GovernedTable("curated", history, curated, sensitive))
+    if workload.batch_scoring is not None:
+        tables.append(_predictions(workload))
     return tuple(tables)
+
+
+def _predictions(workload: WorkloadFile) -> GovernedTable:
+    """Scored rows; what was asked is sensitive when any of its columns is."""
+    assert workload.batch_scoring is not None  # noqa: S101 - the caller has looked
+    carried = workload.batch_scoring.carried(workload.row_key, workload.feature_types)
+    sensitive = (INPUT,) if workload.sensitive_among(carried) else ()
+    columns = tuple(workload.prediction_columns())
+    return GovernedTable("curated", table_name(workload.name, "predictions"), columns, sensitive)
 
 
 def _group_history(workload: WorkloadFile, group: str) -> GovernedTable:

@@ -11,12 +11,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from constructs_lib.names.naming import database_name, table_name
+from constructs_lib.names.problems import BINARY, MULTICLASS, REGRESSION
 from constructs_lib.names.workload_file import EVENT_TIME_COLUMN, REASONS_COLUMN, WorkloadFile
 
 BETWEEN_REASONS: Final = "; "
 """What stands between the reasons of a refused row."""
 
 NEWEST_ROWS: Final = 100
+
+_TOLD: Final = {
+    BINARY: "How many rows there are and in which share of them {target} holds",
+    MULTICLASS: "How many rows there are of each class of {target}",
+    REGRESSION: "How many rows there are, and mean, deviation and extremes of {target}",
+}
+_FIGURES: Final = {"mean": "avg", "deviation": "stddev_samp", "smallest": "min", "largest": "max"}
 
 
 @dataclass(frozen=True)
@@ -58,18 +66,7 @@ def lake_queries(stage: str, workload: WorkloadFile) -> tuple[LakeQuery, ...]:
             curated,
             _newest_features(stage, workload),
         ),
-        LakeQuery(
-            "target-balance",
-            f"How many rows there are and in which share of them {workload.target} holds, per dataset version",
-            curated,
-            _target_balance(stage, workload),
-        ),
-        LakeQuery(
-            "target-by-day",
-            f"The same per day, for the dataset with the newest event: does {workload.target} drift?",
-            curated,
-            _target_by_day(stage, workload),
-        ),
+        *_target_queries(stage, workload),
         LakeQuery(
             "missing-values",
             "The share of rows in which each feature is missing, per dataset version",
@@ -82,6 +79,22 @@ def lake_queries(stage: str, workload: WorkloadFile) -> tuple[LakeQuery, ...]:
             curated,
             f"SELECT version, as_of, manifest_uri\nFROM {_table(stage, 'curated', workload, 'datasets')}\n"
             "ORDER BY as_of DESC",
+        ),
+    )
+
+
+def _target_queries(stage: str, workload: WorkloadFile) -> tuple[LakeQuery, ...]:
+    """What the target is like; a workload without one, or with a sensitive one, has no such queries."""
+    if workload.target is None or workload.target in workload.sensitive_features:
+        return ()
+    curated, told = database_name(stage, "curated"), _TOLD[workload.problem].format(target=workload.target)
+    return (
+        LakeQuery("target-balance", f"{told}, per dataset version", curated, _target_balance(stage, workload)),
+        LakeQuery(
+            "target-by-day",
+            f"The same per day, for the dataset with the newest event: does {workload.target} drift?",
+            curated,
+            _target_by_day(stage, workload),
         ),
     )
 
@@ -119,18 +132,23 @@ def _newest_features(stage: str, workload: WorkloadFile) -> str:
 
 def _target_balance(stage: str, workload: WorkloadFile) -> str:
     time = _quoted(EVENT_TIME_COLUMN)
+    told, by = _balance(workload)
     return (
-        f"SELECT version, {_balance(workload)},\n"
+        f"SELECT {', '.join(['version', *by])}, {told},\n"
         f"    min({time}) AS first_event, max({time}) AS last_event\n"
-        f"FROM {_table(stage, 'curated', workload, 'features')}\nGROUP BY version\nORDER BY last_event DESC, version"
+        f"FROM {_table(stage, 'curated', workload, 'features')}\nGROUP BY {', '.join(['version', *by])}\n"
+        f"ORDER BY {', '.join(['last_event DESC', 'version', *by])}"
     )
 
 
 def _target_by_day(stage: str, workload: WorkloadFile) -> str:
     table = _table(stage, "curated", workload, "features")
+    told, by = _balance(workload)
+    day = f"date_trunc('day', {_quoted(EVENT_TIME_COLUMN)}) AS event_day"
+    groups = ", ".join(["1", *by])
     return (
-        f"SELECT date_trunc('day', {_quoted(EVENT_TIME_COLUMN)}) AS event_day, {_balance(workload)}\n"
-        f"FROM {table}\n{_of_newest(table)}\nGROUP BY 1\nORDER BY 1"
+        f"SELECT {', '.join([day, *by])}, {told}\n"
+        f"FROM {table}\n{_of_newest(table)}\nGROUP BY {groups}\nORDER BY {groups}"
     )
 
 
@@ -143,10 +161,17 @@ def _missing_values(stage: str, workload: WorkloadFile) -> str:
     return f"SELECT version, {listed}\nFROM {table}\nGROUP BY version\nORDER BY version"
 
 
-def _balance(workload: WorkloadFile) -> str:
-    holds = _quoted(workload.target)
-    counted = f"sum(CASE WHEN {holds} THEN 1 ELSE 0 END)"
-    return f"count(*) AS row_count, {counted} AS positives, {_share(holds)} AS positive_share"
+def _balance(workload: WorkloadFile) -> tuple[str, list[str]]:
+    """The figures of the target, and what they are told apart by besides."""
+    target = _quoted(str(workload.target))
+    rows = "count(*) AS row_count"
+    if workload.problem == BINARY:
+        positives = f"sum(CASE WHEN {target} THEN 1 ELSE 0 END)"
+        return f"{rows}, {positives} AS positives, {_share(target)} AS positive_share", []
+    if workload.problem == MULTICLASS:
+        return rows, [target]
+    figures = [f"{call}(CAST({target} AS double)) AS {name}" for name, call in _FIGURES.items()]
+    return ", ".join([rows, *figures]), []
 
 
 def _share(condition: str) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+SCORING = "scoring"
+"""Folder of a workload's part of the landing zone below which rows lie that are to be scored."""
+
 
 @dataclass(frozen=True)
 class LandingFolders:

@@ -76,6 +76,22 @@ def runtime_name(stage: str, workload: str, *parts: str) -> str:
     return name
 
 
+def api_name(stage: str, workload: str) -> str:
+    """Returns the name of a workload's API and of its access log, such as ``dev-flight-delays-api``."""
+    return runtime_name(stage, workload, "api")
+
+
+def incident_name(stage: str, workload: str | None, what: str) -> str:
+    """Returns the name of the alarm that tells of an incident, such as ``dev-flight-delays-incident-serving``.
+
+    Args:
+        workload: Whose incident it is. None: the platform's, which has no workload.
+    """
+    if workload is None:
+        return f"gapless-{check_stage(stage)}-incident-{what}"
+    return runtime_name(stage, workload, "incident", what)
+
+
 def database_name(stage: str, zone: str) -> str:
     """Returns the catalogue database of a lake zone, such as ``dev_curated``.
 

@@ -6,37 +6,51 @@ path of the key, the value that was given and what is allowed; everything that h
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import re
-import zoneinfo
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Self, Union, get_args, get_origin
 
 import yaml
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     Field,
     ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
+from constructs_lib.names.api_file import attributes_of, check_api
+from constructs_lib.names.automl_file import AutoMLModel, check_automl
+from constructs_lib.names.batch_scoring_file import BatchScoring, check_batch_scoring
+from constructs_lib.names.built_in_file import BuiltInModel, check_built_in
+from constructs_lib.names.container_file import ContainerModel
 from constructs_lib.names.dataset_file import Dataset
 from constructs_lib.names.drift_file import SchemaDrift, Settle
+from constructs_lib.names.evaluation_file import Evaluation
+from constructs_lib.names.experiment_file import check_experiment
+from constructs_lib.names.fairness_file import ModelCard, check_fairness, favourable_of
 from constructs_lib.names.feature_groups_file import FeatureGroup, GroupName, check_feature_groups
 from constructs_lib.names.features_file import FOLDER, SCRIPT, NoCode, script_is_none
-from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, shown, unknown
-from constructs_lib.names.frameworks import IMAGES
+from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, TimeZone, shown, unknown
+from constructs_lib.names.gate_file import Gate
 from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
-from constructs_lib.names.retention_file import DatasetRetention
+from constructs_lib.names.model_file import MODELS, Model, ScriptModel, check_compute, check_machines
+from constructs_lib.names.monitoring_file import Monitoring
+from constructs_lib.names.openapi import Described
+from constructs_lib.names.problems import PROBLEMS
+from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
+from constructs_lib.names.retraining_file import Retraining, check_retraining
+from constructs_lib.names.serving_file import ROLLOUTS, Serving
+from constructs_lib.names.serving_modes import MODES
+from constructs_lib.names.stages_file import StageName, StageValues
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
+from constructs_lib.names.training_file import Training
+from constructs_lib.names.tuning_objective import Compared, check_tuning, compared_by
 
 WORKLOAD_NAME: Final = r"^[a-z][a-z0-9_]{2,19}$"
 SOURCE_KEY_COLUMN: Final = "_source_key"
@@ -49,35 +63,6 @@ EVENT_DAY_COLUMN: Final = "event_day"
 
 class WorkloadFileError(ValueError):
     """Raised when a workload file is not valid; the message has one line per finding."""
-
-
-def _known_zone(name: str) -> str:
-    zones = zoneinfo.available_timezones()
-    if name in zones or (not zones and re.fullmatch(r"[A-Za-z_+\-0-9/]+", name)):
-        return name
-    near = difflib.get_close_matches(name, zones, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"must be UTC or an IANA time zone such as America/New_York, was {name!r}{hint}")
-
-
-def _plain(value: Any) -> Any:
-    if not isinstance(value, bool | int | float | str):
-        raise ValueError(f"must be a number, a text, true or false, was {shown(value)}")
-    return value
-
-
-def _known_image(image: str) -> str:
-    if image not in IMAGES:
-        raise ValueError(f"must be one of {', '.join(IMAGES)}, was {shown(image)}")
-    return image
-
-
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-MlInstance = Annotated[str, Field(pattern=r"^ml\.[a-z][a-z0-9-]*\.[a-z0-9]+$")]
-FrameworkImage = Annotated[str, AfterValidator(_known_image), WithJsonSchema({"type": "string", "enum": list(IMAGES)})]
-Hyperparameter = Annotated[
-    Any, AfterValidator(_plain), WithJsonSchema({"type": ["boolean", "integer", "number", "string"]})
-]
 
 
 class Source(Part):
@@ -178,83 +163,12 @@ class Preparation(Part):
     features: Annotated[NoCode | None, BeforeValidator(script_is_none)] = None
 
 
-class Training(Part):
-    """One training run: the framework image, its machine, hyperparameters, seed and time limit.
-
-    Attributes:
-        read_from: Where the splits are read from: ``s3``, or ``lustre``, the file system that the stage must have.
-    """
-
-    image: FrameworkImage = "xgboost:3.2-0"
-    instance_type: MlInstance = "ml.m5.large"
-    hyperparameters: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")], Hyperparameter] = Field(default={})
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    max_runtime_minutes: Annotated[int, Field(ge=1, le=7200)] = 60
-    read_from: Literal["s3", "lustre"] = "s3"
-
-
-class Gate(Part):
-    """What a model must reach on the held-back test split before it is registered.
-
-    Attributes:
-        metric: The metric that decides. ``log_loss`` and ``brier`` are better when smaller: for them ``floor`` is a
-            ceiling.
-        floor: The value it must reach.
-        better_than_champion: Whether it must also be at least as good as the approved model on the same rows.
-        tolerance: By how much it may be worse than the approved model.
-    """
-
-    metric: Literal["auc", "log_loss", "brier", "accuracy"] = "auc"
-    floor: float = 0.5
-    better_than_champion: bool = True
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class AllAtOnce(Part):
-    """The new fleet takes all traffic at once; the old one is kept for the bake time."""
-
-    strategy: Literal["all_at_once"] = "all_at_once"
-    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
-
-
-class Canary(Part):
-    """A share of the fleet takes traffic first; the rest follows when no alarm went off during the bake time."""
-
-    strategy: Literal["canary"] = "canary"
-    share: Annotated[float, Field(gt=0, le=0.5)] = 0.5
-    bake_minutes: Annotated[int, Field(ge=1, le=60)] = 5
-
-
-def _strategy_only(value: Any) -> Any:
-    return {"strategy": value} if isinstance(value, str) else value
-
-
-ROLLOUTS: Final[dict[str, type[Part]]] = {"all_at_once": AllAtOnce, "canary": Canary}
-Rollout = Annotated[AllAtOnce | Canary, Field(discriminator="strategy")]
-
-
-class Serving(Part):
-    """The endpoint: its machines, how a new model takes over, and when its latency raises an alarm.
-
-    Attributes:
-        latency_alarm_ms: The 99th percentile of the model's latency, in milliseconds, above which an alarm goes off.
-        capture_percent: How many of 100 requests are kept with their answers.
-    """
-
-    instance_type: MlInstance = "ml.m5.large"
-    instance_count: Annotated[int, Field(ge=1, le=50)] = 1
-    rollout: Annotated[Rollout, BeforeValidator(_strategy_only)] = AllAtOnce()
-    latency_alarm_ms: Annotated[int, Field(ge=1, le=60_000)] = 500
-    capture_percent: Annotated[int, Field(ge=0, le=100)] = 100
-
-    @model_validator(mode="after")
-    def _has_instances_for_a_canary(self) -> Self:
-        if isinstance(self.rollout, Canary) and self.instance_count < 2:
-            raise ValueError(
-                f"instance_count: a canary needs at least two instances, was {self.instance_count}; "
-                "allowed: 2 to 50, or rollout: all_at_once"
-            )
-        return self
+_TAGGED: Final[Mapping[str, Mapping[str, type[Part]]]] = {
+    "rollout": ROLLOUTS,
+    "model": MODELS,
+    "mode": MODES,
+}
+"""Keys whose part is told apart by a tag, which a finding's path has behind the key."""
 
 
 class WorkloadFile(Part):
@@ -263,8 +177,10 @@ class WorkloadFile(Part):
     Attributes:
         name: Starts the name of everything at run time: lower case, digits and ``_``, 3 to 20 characters.
         owner: Whom to ask: a team or an address.
-        problem: What is predicted: a yes or a no.
-        target: The column to predict, a boolean column of the primary source or of ``derived``.
+        problem: What is predicted: a yes or a no, one of several classes, a number, or without a target the cluster
+            that a row belongs to or a projection of it.
+        target: The column to predict, a column of the primary source or of ``derived``: boolean, for classes string or
+            int, for a number int, bigint or double. Clustering and projection have none.
         event_time: When the predicted event was due, a timestamp column of the primary source or of ``derived``.
             Splits and windows go by it.
         primary: The source whose rows become the rows of the dataset. Default: the first one.
@@ -276,18 +192,29 @@ class WorkloadFile(Part):
         window_days: Only events of the last so many days before ``as_of`` are used. Default: all events before it.
             With ``dataset.accumulate`` the first of these days counts as a whole.
         schema_drift: What becomes of files whose columns are not the declared ones; a source may differ.
+        evaluation: On which parts of the rows a model is measured on its own. Default: on all rows together.
+        gate: What a model must reach before it is registered.
+        model: What makes a model, one of five ways; by default the workload's script in a framework image.
+        model_card: What the card of each model package says beside figures.
         approval: Whether a model that passed the gate is approved at once or by a person.
         dataset_retention: Which datasets are kept. Default: all, and nothing is cleaned up.
+        model_retention: Which models are kept. Default: all, and nothing is cleaned up.
+        batch_scoring: Files of rows are scored by batch transforms. Default: none are.
         ingestion: How the files of the sources get into the landing zone. Default: somebody else lands batches.
         warehouse: Loads the features of each dataset into the stage's warehouse. Default: it does not.
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
+        monitoring: Compares what is served with the dataset behind the serving model. Default: nobody looks.
+        retraining: When a landed batch, an alarm or the clock leads to a training. Default: every batch does.
+        stages: Stage to the compute that it has instead of what the rest of the file says. Default: all have the same.
     """
 
     name: Annotated[str, Field(pattern=WORKLOAD_NAME)]
     description: str = ""
     owner: Annotated[str, Field(min_length=1)]
-    problem: Literal["binary_classification"] = "binary_classification"
-    target: ColumnName
+    problem: Literal["binary_classification", "multiclass_classification", "regression", "clustering", "projection"] = (
+        "binary_classification"
+    )
+    target: ColumnName | None = None
     event_time: ColumnName
     primary: str = ""
     sources: dict[ColumnName, Source] = Field(min_length=1)
@@ -301,13 +228,21 @@ class WorkloadFile(Part):
     schema_drift: SchemaDrift = SchemaDrift()
     preparation: Preparation = Preparation()
     dataset_retention: DatasetRetention | None = None
+    model_retention: ModelRetention | None = None
+    model: Model = ScriptModel()
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
     gate: Gate = Gate()
+    model_card: ModelCard = ModelCard()
     approval: Literal["automatic", "manual"] = "manual"
     serving: Serving = Serving()
+    batch_scoring: BatchScoring | None = None
     ingestion: Ingestion | None = None
     warehouse: WarehouseUse | None = None
     iceberg: Iceberg | None = None
+    monitoring: Monitoring | None = None
+    retraining: Retraining | None = None
+    stages: dict[StageName, StageValues] = Field(default={})
 
     @classmethod
     def load(cls, path: Path | str) -> WorkloadFile:
@@ -346,6 +281,10 @@ class WorkloadFile(Part):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        self._check_whole()
+        return self
+
+    def _check_whole(self) -> None:
         if self.primary and self.primary not in self.sources:
             raise ValueError(f"primary: {unknown(self.primary, self.sources, 'source')}")
         if not self.primary_source.key:
@@ -357,14 +296,25 @@ class WorkloadFile(Part):
         self._check_derived()
         if self.dataset.accumulate:
             self._check_accumulation()
-        for field, wanted in (("target", "boolean"), ("event_time", "timestamp")):
-            self._check_role(field, wanted)
+        self._check_target()
+        self._check_role("event_time", ("timestamp",))
+        self._check_evaluation()
         if self.event_time in self.primary_source.known_later:
             raise ValueError(f"event_time: column {self.event_time!r} is in known_later; it must be known in time")
         self._check_views()
         self._check_no_code()
+        self._check_model()
+        self._check_serving()
+        if self.batch_scoring is not None:
+            check_batch_scoring(
+                self.batch_scoring,
+                key=self.primary_source.key,
+                features=self.feature_types,
+                target=self.target_columns,
+                is_script=isinstance(self.model, ScriptModel | ContainerModel),
+            )
         for column in self.features:
-            if column == self.target or column in self.primary_source.known_later:
+            if column in self.target_columns or column in self.primary_source.known_later:
                 raise ValueError(
                     f"features.{column}: is known only after the event; allowed: columns that are known before it"
                 )
@@ -372,10 +322,50 @@ class WorkloadFile(Part):
             self.feature_groups,
             sources={name: source.columns for name, source in self.sources.items()},
             primary=self.primary_columns,
-            known_later=(*self.primary_source.known_later, self.target),
+            known_later=(*self.primary_source.known_later, *self.target_columns),
             features=self.features,
         )
-        return self
+        if self.serving.api is not None:
+            check_api(self.serving.api, self.request_attributes)
+        if self.monitoring is not None and self.monitoring.rollback_by_score and not self.model.evaluated_in_process:
+            raise ValueError(
+                "monitoring.rollback_by_score: needs a model that a job can load; allowed here: leave it out"
+            )
+        if self.retraining is not None:
+            check_retraining(self.retraining, monitored=self.monitoring is not None)
+        if self.serving.judging is not None:
+            check_experiment(self.serving.judging, self.problem)
+        for stage in self.stages:
+            self._in_stage(stage)
+
+    def for_stage(self, name: str) -> WorkloadFile:
+        """Returns the workload as it is in one stage: a whole file whose values are that stage's.
+
+        Args:
+            name: The stage; one that the file says nothing of has the file's own values.
+        """
+        return self._in_stage(name) if name in self.stages else self
+
+    def _in_stage(self, name: str) -> WorkloadFile:
+        """Puts the values of a stage into the places of the file's own, and looks at the whole again.
+
+        Raises:
+            ValueError: They do not fit together; the message starts with the path below ``stages``.
+        """
+        sections: dict[str, Part] = {}
+        for section, values in self.stages[name].given().items():
+            own: Part = getattr(self, section)
+            try:
+                sections[section] = type(own).model_validate(_put_over(own, values))
+            except ValidationError as error:
+                found = [_finding(detail) for detail in error.errors(include_url=False)]
+                raise ValueError("; ".join(f"stages.{name}.{section}.{text}" for text in found)) from error
+        whole = self.model_copy(update={**sections, "stages": {}})
+        try:
+            whole._check_whole()
+        except ValueError as error:
+            raise ValueError(f"stages.{name}.{error}") from error
+        return whole
 
     def _check_views(self) -> None:
         for name, view in (self.iceberg.views if self.iceberg else {}).items():
@@ -394,13 +384,91 @@ class WorkloadFile(Part):
             except ValueError as error:
                 raise ValueError(f"preparation.features.{error}") from error
 
+    def _check_model(self) -> None:
+        guard = self.training.guard
+        if isinstance(self.model, ContainerModel) and guard is not None and guard.watch != "log":
+            raise ValueError(
+                f"training.guard.watch: a container is watched from outside, was {guard.watch} (allowed: log)"
+            )
+        check_machines(
+            self.model,
+            training=self.training.compute.instance_type,
+            evaluation=self.evaluation.instance_type,
+            serving=self.serving.instance_type,
+        )
+        check_compute(self.model, self.training.compute)
+        if isinstance(self.model, AutoMLModel):
+            check_automl(
+                self.model,
+                problem=self.problem,
+                features=self.feature_types,
+                training=self.training,
+            )
+        if isinstance(self.model, BuiltInModel):
+            check_built_in(
+                self.model,
+                problem=self.problem,
+                hyperparameters=self.training.hyperparameters,
+                features=self.feature_types,
+                instance_type=self.training.instance_type,
+                searched=self.training.tuning.ranges if self.training.tuning is not None else (),
+            )
+            if self.training.read_from != "s3":
+                raise ValueError("training.read_from: a built-in algorithm reads what was encoded, which lies in s3")
+        self._check_tuning()
+
+    def _check_tuning(self) -> None:
+        tuning = self.training.tuning
+        if tuning is None:
+            return
+        try:
+            check_tuning(
+                tuning,
+                model=self.model,
+                problem=self.problem,
+                deciding=self.gate.deciding(self.problem),
+                training=self.training,
+            )
+        except ValueError as error:
+            below = "" if str(error).startswith("tuning: ") else "tuning."
+            raise ValueError(f"training.{below}{error}") from error
+
+    def compared_by(self) -> Compared | None:
+        """What the trials of a tuning are compared by; None where nothing is tuned."""
+        if self.training.tuning is None:
+            return None
+        return compared_by(
+            self.training.tuning,
+            model=self.model,
+            problem=self.problem,
+            deciding=self.gate.deciding(self.problem),
+        )
+
+    def _check_serving(self) -> None:
+        kind = self.serving.mode.kind
+        if kind == "serverless" and isinstance(self.model, BuiltInModel | AutoMLModel):
+            raise ValueError(
+                f"serving.mode: a serverless endpoint runs one container, and model.kind: {self.model.kind} needs "
+                "several in a line (allowed: real_time, asynchronous)"
+            )
+        if kind == "asynchronous" and self.feature_groups:
+            raise ValueError(
+                "serving.mode: features from the online store are asked for by requests that are answered at once "
+                "(allowed with feature_groups: real_time, serverless)"
+            )
+        if kind == "asynchronous" and self.serving.api is not None:
+            raise ValueError(
+                "serving.mode: an API answers at once, and an asynchronous endpoint does not (allowed with api: "
+                "real_time, serverless)"
+            )
+
     def _check_derived(self) -> None:
         for column in self.derived:
             if column in self.primary_source.columns:
                 raise ValueError(f"derived.{column}: the primary source has a column of this name; choose another name")
 
     def _check_accumulation(self) -> None:
-        if EVENT_DAY_COLUMN in (*self.feature_types, self.target):
+        if EVENT_DAY_COLUMN in (*self.feature_types, *self.target_columns):
             raise ValueError(f"features.{EVENT_DAY_COLUMN}: days are told apart by this name; choose another name")
         asked = {
             "warehouse": self.warehouse is not None,
@@ -419,13 +487,41 @@ class WorkloadFile(Part):
                 f"{self.preparation.features.kind}, for rows of earlier batches may have to be made anew"
             )
 
-    def _check_role(self, field: str, wanted: str) -> None:
+    def _check_evaluation(self) -> None:
+        self.gate.check(self.problem)
+        self.evaluation.check(self.feature_types, self.sensitive_features)
+        if self.gate.slices is not None and not self.evaluation.slices:
+            raise ValueError("gate.slices: has no meaning without evaluation.slices")
+        check_fairness(
+            facets=self.evaluation.facets,
+            favourable=self.evaluation.favourable,
+            explanations=self.evaluation.explanations,
+            rules=self.gate.bias,
+            limits=self.gate.limits,
+            problem=self.problem,
+            columns=self.feature_types,
+            target=self.target_columns,
+            in_process=self.model.evaluated_in_process,
+        )
+
+    def _check_target(self) -> None:
+        problem = PROBLEMS[self.problem]
+        if not problem.targets:
+            if self.target is not None:
+                raise ValueError(f"target: has no meaning for problem: {self.problem}, was {shown(self.target)}")
+            return
+        if self.target is None:
+            raise ValueError(f"target: is required for problem: {self.problem}")
+        self._check_role("target", problem.targets)
+
+    def _check_role(self, field: str, wanted: Sequence[str]) -> None:
         columns = self.primary_columns
         column = getattr(self, field)
         if column not in columns:
             raise ValueError(f"{field}: {unknown(column, columns, 'column of the primary source or of derived')}")
-        if columns[column] != wanted:
-            raise ValueError(f"{field}: column {column!r} must be of type {wanted}, was {columns[column]}")
+        if columns[column] not in wanted:
+            kinds = " or ".join(wanted)
+            raise ValueError(f"{field}: column {column!r} must be of type {kinds}, was {columns[column]}")
 
     @property
     def primary_name(self) -> str:
@@ -442,21 +538,52 @@ class WorkloadFile(Part):
         return {**self.primary_source.columns, **self.derived}
 
     @property
+    def target_columns(self) -> dict[str, ColumnType]:
+        """The target and its type; nothing for a problem without a target."""
+        return {} if self.target is None else {self.target: self.primary_columns[self.target]}
+
+    @property
     def feature_types(self) -> dict[str, ColumnType]:
         """The columns a model sees: the file's ``features``, or its default."""
         if self.features:
             return dict(self.features)
         source = self.primary_source
-        out = {self.target, self.event_time, *source.key, *source.known_later}
+        out = {*self.target_columns, self.event_time, *source.key, *source.known_later}
         own = {name: kind for name, kind in self.primary_columns.items() if name not in out}
         for group in self.feature_groups.values():
             own.update(group.features)
         return own
 
     @property
+    def request_attributes(self) -> dict[str, ColumnType]:
+        """What an instance of a request to the API has: name → type."""
+        return attributes_of(self.feature_types, self.feature_groups, self.primary_columns)
+
+    def described(self) -> Described:
+        """What the document of the API says of the workload."""
+        return Described(
+            name=self.name,
+            description=self.description,
+            problem=self.problem,
+            attributes=self.request_attributes,
+            takes_as_of=bool(self.feature_groups),
+        )
+
+    @property
+    def job_machine(self) -> str:
+        """The machine of processing jobs."""
+        own = self.evaluation.instance_type
+        return own if own is not None else self.training.instance_type
+
+    @property
     def sensitive_features(self) -> tuple[str, ...]:
         """The columns of the curated table that carry the name of a sensitive column, of whichever source."""
         return self.sensitive_among(self.curated_columns())
+
+    @property
+    def _sensitive_row_id(self) -> tuple[str, ...]:
+        """The row id, where it is made of a sensitive column."""
+        return (ROW_ID_COLUMN,) if set(self.primary_source.key) & set(self.primary_source.sensitive) else ()
 
     def sensitive_among(self, columns: Iterable[str]) -> tuple[str, ...]:
         """Those of the columns that carry the name of a sensitive column, of whichever source."""
@@ -484,7 +611,18 @@ class WorkloadFile(Part):
     def curated_columns(self) -> dict[str, str]:
         """The columns of the curated table and of each dataset: features, target, time, row id: name → Hive type."""
         columns: dict[str, str] = dict(self.feature_types)
-        return {**columns, self.target: "boolean", EVENT_TIME_COLUMN: "timestamp", ROW_ID_COLUMN: "string"}
+        return {**columns, **self.target_columns, EVENT_TIME_COLUMN: "timestamp", ROW_ID_COLUMN: "string"}
+
+    def prediction_columns(self) -> dict[str, str]:
+        """The columns of the table of scored rows: name → Hive type; nothing where no files are scored."""
+        if self.batch_scoring is None:
+            return {}
+        return self.batch_scoring.table_columns(self.problem, self.row_key, self.feature_types)
+
+    @property
+    def row_key(self) -> dict[str, ColumnType]:
+        """The columns that name a row of the dataset: name → type."""
+        return {name: self.primary_source.columns[name] for name in self.primary_source.key}
 
     @property
     def features_partition_keys(self) -> tuple[str, ...]:
@@ -512,6 +650,29 @@ class WorkloadFile(Part):
             "features": _listed(self.feature_types),
         }
 
+    def evaluation_options(self) -> dict[str, Any]:
+        """Returns what the evaluation of a model must know, as JSON types."""
+        return {
+            "problem": self.problem,
+            "target": self.target,
+            "metric": self.gate.deciding(self.problem),
+            "level": self.gate.champion.level,
+            **self.evaluation.options(),
+            "favourable": favourable_of(self.evaluation.favourable, self.problem),
+            "features": list(self.feature_types),
+            "sensitive": [*self.sensitive_features, *self._sensitive_row_id],
+            **self.model_dump(mode="json", include={"name", "owner", "description", "model_card"}),
+        }
+
+    def monitoring_options(self) -> dict[str, Any]:
+        """Returns what the monitor must know, as JSON types; what is not asked for has its defaults."""
+        metric = self.gate.deciding(self.problem)
+        return {
+            **self.evaluation_options(),
+            "more_is_better": PROBLEMS[self.problem].metrics[metric],
+            "monitoring": (self.monitoring or Monitoring()).options(),
+        }
+
     def contract_json(self) -> str:
         """Returns the contract as canonical JSON: sorted keys, no spaces, UTF-8 text."""
         return json.dumps(self.contract(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -525,8 +686,11 @@ class WorkloadFile(Part):
         """Returns the JSON Schema of a workload file, for editors."""
         schema = cls.model_json_schema()
         serving = schema["$defs"]["Serving"]["properties"]["rollout"]
-        serving["anyOf"] = [{"enum": ["all_at_once", "canary"]}, {"oneOf": serving.pop("oneOf")}]
+        serving["anyOf"] = [{"enum": list(ROLLOUTS)}, {"oneOf": serving.pop("oneOf")}]
         serving.pop("discriminator")
+        mode = schema["$defs"]["Serving"]["properties"]["mode"]
+        mode["anyOf"] = [{"enum": list(MODES)}, {"oneOf": mode.pop("oneOf")}]
+        mode.pop("discriminator")
         by = schema["$defs"]["Preparation"]["properties"]["features"]
         by.update(anyOf=[{"const": SCRIPT}, *(each for each in by["anyOf"] if "$ref" in each)], default=SCRIPT)
         return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "workload.yaml"}
@@ -535,6 +699,13 @@ class WorkloadFile(Part):
 def render_schema() -> str:
     """Returns the text of ``workloads/workload.schema.json``."""
     return json.dumps(WorkloadFile.json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _put_over(own: Part, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Puts values into the places of a part's own, and below it where both have a part."""
+    below = {key: value for key, value in values.items() if isinstance(value, dict)}
+    parts = {key: _put_over(part, value) for key, value in below.items() if isinstance(part := getattr(own, key), Part)}
+    return {**dict(own), **values, **parts}
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -567,7 +738,7 @@ def _listed(columns: Mapping[str, str]) -> list[dict[str, str]]:
 def _finding(detail: ErrorDetails) -> str:
     """Renders one finding: path, value, what is allowed."""
     steps = [str(step) for step in detail["loc"] if step != "[key]"]
-    path = ".".join(step for step in steps if step not in ROLLOUTS) or "the file"
+    path = ".".join(_without_tags(steps)) or "the file"
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         return _unknown_key(steps)
@@ -576,6 +747,13 @@ def _finding(detail: ErrorDetails) -> str:
     if kind == "value_error":
         return _own_finding(path, str(context["error"]))
     return f"{path}: {_allowed(kind, context, detail['msg'])}, was {shown(detail['input'])}"
+
+
+def _without_tags(path: Sequence[str]) -> list[str]:
+    """Drops the tags behind the keys that have them."""
+    return [
+        step for position, step in enumerate(path) if not position or step not in _TAGGED.get(path[position - 1], {})
+    ]
 
 
 def _own_finding(path: str, text: str) -> str:
@@ -596,16 +774,15 @@ def _allowed(kind: str, context: Mapping[str, Any], message: str) -> str:
 
 def _unknown_key(path: list[str]) -> str:
     model: type[BaseModel] = WorkloadFile
-    for step in path[:-1]:
-        model = _model_under(model, step)
-    steps = [step for step in path if step not in ROLLOUTS]
+    for position, step in enumerate(path[:-1]):
+        tags = _TAGGED.get(path[position - 1], {}) if position else {}
+        model = tags[step] if step in tags else _model_under(model, step)
+    steps = _without_tags(path)
     return f"{'.'.join(steps)}: {unknown(steps[-1], model.model_fields, 'known key')}"
 
 
 def _model_under(model: type[BaseModel], step: str) -> type[BaseModel]:
     """Returns the model that holds the keys below ``step``; a name that the team chose stays with its model."""
-    if step in ROLLOUTS:
-        return ROLLOUTS[step]
     field = model.model_fields.get(step)
     models = list(_models_in(field.annotation)) if field is not None else []
     return models[0] if models else model
@@ -614,6 +791,6 @@ def _model_under(model: type[BaseModel], step: str) -> type[BaseModel]:
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif get_origin(annotation) in (dict, Union, UnionType, Annotated):
+    elif get_origin(annotation) in (dict, tuple, Union, UnionType, Annotated):
         for part in get_args(annotation):
             yield from _models_in(part)
