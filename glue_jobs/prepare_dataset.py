@@ -57,7 +57,7 @@ from gapless_glue.errors import BadBatch, BadVersion, RowsLost
 from gapless_glue.feature_groups import Records, join_groups, write_records
 from gapless_glue.landing import stage
 from gapless_glue.no_code import Handover, hand_over, take_over, write_handover, write_returned
-from gapless_glue.profile import compare_with_last, profile
+from gapless_glue.profile import compare_with_last, profile, target_in
 from gapless_glue.rules import SourceRule, judging_order, of_source, parse_analyzers, parse_rules
 from gapless_glue.splits import SPLITS, SplitPlan, plan_splits
 from gapless_glue.typed import REASONS, validated_schema
@@ -362,7 +362,7 @@ def prepare(job: Job, validation: Mapping[str, Any], handover: Handover | None =
             splits = write_splits(job, curated, plans)
     check_kept(job, validation, dropped)
     with job.clock.phase("exploration"):
-        described = profile(curated, job.contract.features, job.contract.target)
+        described = profile(curated, job.contract.features, target_in(job.contract))
         comparison = compare_with_last(described, job.options.datasets_uri, job.options.as_of)
         described = {"version": job.options.version, **described, "comparison": comparison}
         write_json(f"{job.options.dataset_uri}profile.json", described)
@@ -435,7 +435,7 @@ def plan_curated(job: Job, curated: DataFrame, dropped: Mapping[str | None, int]
         RowsLost: There are more or fewer rows with features than rows that were kept.
         TooFewRows: The rows cannot be split.
     """
-    hours = count_hours(curated, job.contract.target)
+    hours = count_hours(curated, job.contract)
     found, kept = sum(hour.rows for hour in hours), dropped.get(None, 0)
     if found != kept:
         raise RowsLost(f"{kept} rows of {job.contract.primary} were kept, features gave {found}")

@@ -1,4 +1,4 @@
-"""Runs one of the jobs: ``python3 jobs.zip evaluate --name value …`` or ``python3 jobs.zip golden --name value …``.
+"""Runs one of the jobs: ``python3 jobs.zip evaluate --name value …``, and likewise every job of :data:`JOBS`.
 
 The folder is shipped as one zip file and runs inside the image that also trains and serves. Every path is an argument.
 """
@@ -6,12 +6,21 @@ The folder is shipped as one zip file and runs inside the image that also trains
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-import evaluate
-import golden
 from gapless_sagemaker.job import BadArguments, keeping_the_reason
 
-JOBS = {"evaluate": evaluate.main, "golden": golden.main}
+JOBS = {
+    "encode": "encode",
+    "evaluate": "evaluate",
+    "golden": "golden",
+    "golden_requests": "golden_requests",
+    "monitor": "monitor",
+    "monitor_baseline": "monitor_baseline",
+    "requests": "write_requests",
+    "score_rows": "score_rows",
+}
+"""The module of each job; only the one that runs is imported, since others need seconds of imports."""
 
 
 def main(arguments: list[str]) -> None:
@@ -20,7 +29,7 @@ def main(arguments: list[str]) -> None:
         name = arguments[0] if arguments else None
         if name not in JOBS:
             raise BadArguments(f"job unknown: {name!r}; allowed are {', '.join(sorted(JOBS))}")
-        JOBS[name](arguments[1:])
+        import_module(JOBS[name]).main(arguments[1:])
 
 
 if __name__ == "__main__":

@@ -108,6 +108,8 @@ class Contract:
     """What the data job must know of a workload.
 
     Attributes:
+        problem: One of ``constructs_lib.names.problems``.
+        target: The column to predict; None for a problem without a target.
         accumulates: Whether a batch holds only what is new, and a dataset what earlier batches brought as well.
         repeats_within_days: How many days the events of two rows with one key may lie apart for the later batch's row
             to take the place of the other.
@@ -116,7 +118,8 @@ class Contract:
     """
 
     name: str
-    target: str
+    problem: str
+    target: str | None
     event_time: str
     primary: str
     sources: Mapping[str, Source]
@@ -136,12 +139,19 @@ class Contract:
     def primary_source(self) -> Source:
         return self.sources[self.primary]
 
+    @property
+    def target_columns(self) -> tuple[Column, ...]:
+        """The target with its type, or nothing."""
+        columns = (*self.derived, *self.primary_source.columns)
+        return tuple(column for column in columns if column.name == self.target)
+
 
 def parse_contract(content: Mapping[str, Any]) -> Contract:
     """Makes a contract from its JSON form."""
     dataset = content.get("dataset", {"accumulate": False, "repeats_within_days": 0})
     return Contract(
         name=content["name"],
+        problem=content["problem"],
         target=content["target"],
         event_time=content["event_time"],
         primary=content["primary"],
@@ -163,7 +173,7 @@ def parse_contract(content: Mapping[str, Any]) -> Contract:
 def _source(name: str, contract: Mapping[str, Any]) -> Source:
     content = contract["sources"][name]
     settle = Settle(**content["settle"]) if "settle" in content else None
-    own = (contract["event_time"], contract["target"]) if name == contract["primary"] else ()
+    own = {contract["event_time"], contract["target"]} if name == contract["primary"] else set()
     needed = {*content["key"], *own, *([settle.by] if settle is not None else [])}
     columns = _columns(content["columns"])
     return Source(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from constructs_lib.names.problems import BINARY
 from gapless_glue.bundle import Bundle
 from gapless_glue.contract import Column as ContractColumn
 from gapless_glue.contract import Contract
@@ -21,6 +23,9 @@ DROPPED = "_dropped"
 MICROSECONDS_PER_HOUR = 3_600_000_000
 ROWS_PER_FILE = 1_000_000
 MOST_FILES = 64
+
+NOTHING = ""
+"""What ``_target`` holds in every row of a problem without a target."""
 
 NO_TARGET = "no outcome (target missing)"
 NO_EVENT_TIME = "no event time"
@@ -39,10 +44,17 @@ def primary_rows(contract: Contract, bundle: Bundle, primary: DataFrame, as_of: 
     derived = _derived(contract, bundle, primary)
     source = contract.primary_source
     row_id = F.concat_ws("|", *[F.col(name).cast("string") for name in source.key])
-    told = derived.withColumns(
-        {ROW_ID: row_id, EVENT_TIME: F.col(contract.event_time), TARGET: F.col(contract.target).cast("boolean")}
-    )
-    return told.withColumn(DROPPED, _why_dropped(contract, as_of)).drop(contract.target, *source.known_later)
+    told = derived.withColumns({ROW_ID: row_id, EVENT_TIME: F.col(contract.event_time), TARGET: _target(contract)})
+    later = [column.name for column in contract.target_columns] + list(source.known_later)
+    return told.withColumn(DROPPED, _why_dropped(contract, as_of)).drop(*later)
+
+
+def _target(contract: Contract) -> Column:
+    """The target in its type; a number that is not finite is missing. Without a target there is nothing to miss."""
+    for column in contract.target_columns:
+        value = F.col(column.name).cast(column.type)
+        return F.when(F.abs(value) < F.lit(math.inf), value) if column.type == "double" else value
+    return F.lit(NOTHING)
 
 
 def _derived(contract: Contract, bundle: Bundle, primary: DataFrame) -> DataFrame:
@@ -94,9 +106,12 @@ def feature_rows(contract: Contract, bundle: Bundle, tables: Mapping[str, DataFr
         "features", rows, [*[column.name for column in contract.features], EVENT_TIME, ROW_ID, TARGET, DROPPED]
     )
     features = [F.col(column.name).cast(column.type).alias(column.name) for column in contract.features]
-    return rows.filter(F.col(DROPPED).isNull()).select(
-        *features, F.col(TARGET).alias(contract.target), EVENT_TIME, ROW_ID
-    )
+    return rows.filter(F.col(DROPPED).isNull()).select(*features, *named_target(contract), EVENT_TIME, ROW_ID)
+
+
+def named_target(contract: Contract) -> list[Column]:
+    """The target under its own name, or nothing."""
+    return [F.col(TARGET).alias(column.name) for column in contract.target_columns]
 
 
 def write_features(
@@ -133,12 +148,8 @@ def files_for(rows: int) -> int:
 
 def dataset_columns(contract: Contract) -> tuple[ContractColumn, ...]:
     """The columns of a dataset, in order."""
-    own = (
-        ContractColumn(contract.target, "boolean"),
-        ContractColumn(EVENT_TIME, "timestamp"),
-        ContractColumn(ROW_ID, "string"),
-    )
-    return contract.features + own
+    own = (ContractColumn(EVENT_TIME, "timestamp"), ContractColumn(ROW_ID, "string"))
+    return contract.features + contract.target_columns + own
 
 
 def dataset_schema(contract: Contract) -> str:
@@ -152,12 +163,19 @@ def count_dropped(rows: DataFrame) -> dict[str | None, int]:
     return {row[DROPPED]: int(row["rows"]) for row in counted.collect()}
 
 
-def count_hours(rows: DataFrame, target: str) -> list[PeriodCount]:
+def positive(contract: Contract) -> Column:
+    """1 for a row in which the target holds and 0 for another; null where the target is no yes or no."""
+    if contract.problem == BINARY and contract.target is not None:
+        return F.col(contract.target).cast("int")
+    return F.lit(None).cast("int")
+
+
+def count_hours(rows: DataFrame, contract: Contract) -> list[PeriodCount]:
     """Counts rows and positives per hour (UTC)."""
     time = F.expr(f"unix_micros({EVENT_TIME})")
     hour = F.floor(F.col("time") / F.lit(MICROSECONDS_PER_HOUR)).cast("bigint")
     counted = (
-        rows.select(time.alias("time"), F.col(target).cast("int").alias("label"))
+        rows.select(time.alias("time"), positive(contract).alias("label"))
         .groupBy(hour.alias("hour"))
         .agg(
             F.count(F.lit(1)).alias("rows"),

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from constructs_lib.names.batch import canonical_json
 from gapless_glue import store
 from gapless_glue.contract import Contract
-from gapless_glue.dataset import EVENT_TIME, ROW_ID, dataset_columns, dataset_schema, files_for
+from gapless_glue.dataset import EVENT_TIME, ROW_ID, dataset_columns, dataset_schema, files_for, positive
 from gapless_glue.digest import MODULUS, digest_sums
 from gapless_glue.errors import RowsLost
 from gapless_glue.splits import DAY, PeriodCount
@@ -34,7 +34,7 @@ class Day:
         day: Such as ``2013-05-01``.
         location: The folder of its files.
         files: Their names in it.
-        rows, positives: How many rows, and how many of them have a true target.
+        rows, positives: How many rows, and in how many the target holds; None where it is no yes or no.
         first, last: Event times in microseconds since 1970.
         sums: Both sums of the rows' canonical hashes, modulo 2**64 (see ``digest``).
     """
@@ -43,7 +43,7 @@ class Day:
     location: str
     files: tuple[str, ...]
     rows: int
-    positives: int
+    positives: int | None
     first: int
     last: int
     sums: tuple[int, int]
@@ -192,7 +192,7 @@ def _measure(spark: SparkSession, contract: Contract, folder_uri: str) -> dict[s
         .groupBy(event_day().alias(EVENT_DAY))
         .agg(
             F.count(F.lit(1)).alias("rows"),
-            F.sum(F.col(contract.target).cast("int")).alias("positives"),
+            F.sum(positive(contract)).alias("positives"),
             F.min(time).alias("first"),
             F.max(time).alias("last"),
             *digest_sums(dataset_columns(contract)),
@@ -204,7 +204,7 @@ def _measure(spark: SparkSession, contract: Contract, folder_uri: str) -> dict[s
             location=places[row[EVENT_DAY]],
             files=tuple(sorted(files[row[EVENT_DAY]])),
             rows=int(row["rows"]),
-            positives=int(row["positives"]),
+            positives=row["positives"],
             first=row["first"],
             last=row["last"],
             sums=(int(row["sum_a"]) % MODULUS, int(row["sum_b"]) % MODULUS),

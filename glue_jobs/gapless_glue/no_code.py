@@ -30,6 +30,7 @@ from gapless_glue.dataset import (
     count_dropped,
     files_for,
     known_in_time,
+    named_target,
     primary_rows,
 )
 from gapless_glue.errors import BadBundle, BadFeatures, RowsLost, TakenOver, TooFewRows
@@ -145,7 +146,7 @@ def write_returned(
         returned.select(F.col(ROW_ID).alias("_returned_id"), *features), F.expr(f"{ROW_ID} = _returned_id")
     )
     names = [F.col(column.name) for column in contract.features]
-    dataset = joined.select(*names, F.col(TARGET).alias(contract.target), EVENT_TIME, ROW_ID)
+    dataset = joined.select(*names, *named_target(contract), EVENT_TIME, ROW_ID)
     dataset.coalesce(files_for(rows)).write.mode("overwrite").parquet(folder_uri)
 
 

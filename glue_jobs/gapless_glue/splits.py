@@ -20,11 +20,14 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class PeriodCount:
-    """The rows of one hour or day: its number since 1970, rows, positives, first and last event in microseconds."""
+    """The rows of one hour or day: its number since 1970, rows, positives, first and last event in microseconds.
+
+    Where the target is no yes or no, ``positives`` is None, here and in a plan.
+    """
 
     number: int
     rows: int
-    positives: int
+    positives: int | None
     first: int
     last: int
 
@@ -37,7 +40,7 @@ class SplitPlan:
     start: int
     end: int
     rows: int
-    positives: int
+    positives: int | None
     first: str
     last: str
 
@@ -80,10 +83,15 @@ def _plan(name: str, group: Sequence[PeriodCount], period: int) -> SplitPlan:
         start=group[0].number * period,
         end=(group[-1].number + 1) * period,
         rows=sum(count.rows for count in group),
-        positives=sum(count.positives for count in group),
+        positives=_positives(group),
         first=instant(group[0].first),
         last=instant(group[-1].last),
     )
+
+
+def _positives(group: Sequence[PeriodCount]) -> int | None:
+    counted = [count.positives for count in group if count.positives is not None]
+    return sum(counted) if counted else None
 
 
 def instant(microseconds: int) -> str:

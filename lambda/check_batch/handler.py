@@ -31,11 +31,12 @@ from constructs_lib.names.batch import (
     index_stamp,
     read_files,
 )
+from gapless_lambda.batches import ABSENT, check_files, read_batch
 from gapless_lambda.clients import client
 from gapless_lambda.s3 import Address, parse_uri, read_json
 from gapless_lambda.settings import read_settings
 
-ABSENT = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied", "Forbidden")
+BATCH_FILE = "_batch.json"
 
 
 class Input(TypedDict):
@@ -139,42 +140,6 @@ def is_fresh(batch: Mapping[str, Any]) -> bool:
 # --- the handler ---------------------------------------------------------------------------------------------------
 
 
-def read_batch(s3: Any, address: Address) -> Any:
-    """Reads ``_batch.json``.
-
-    Raises:
-        BadBatch: It is absent or not JSON.
-    """
-    try:
-        return read_json(s3, address)
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ABSENT:
-            raise
-        raise BadBatch(f"there is no batch at {address}, or it may not be read") from error
-    except ValueError as error:
-        raise BadBatch(str(error)) from error
-
-
-def check_files(s3: Any, bucket: str, folder: str, files: Iterable[BatchFile]) -> None:
-    """Looks at every file that the batch names, without reading it.
-
-    Raises:
-        BadBatch: A file is absent, empty or has another size than ``_batch.json`` says.
-    """
-    for file in files:
-        key = folder + file.key
-        try:
-            found = s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ABSENT:
-                raise
-            raise BadBatch(f"{file.key}: named by _batch.json and absent, or it may not be read") from error
-        if found != file.bytes:
-            raise BadBatch(f"{file.key}: has {found} bytes, _batch.json says {file.bytes}")
-        if found == 0:
-            raise BadBatch(f"{file.key}: is empty")
-
-
 def read_chain(s3: Any, datasets: str, as_of: str) -> Chain:
     """Reads what was published around an instant; three manifests at most in the usual case."""
     bucket, prefix = parse_uri(f"{datasets}index/")
@@ -226,7 +191,7 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     parent = NO_PARENT if is_fresh(batch) else choose_parent(chain, bundle, settings.engine)
     check_order(chain, files, as_of)
     check_sources(files, sources if parent == NO_PARENT else [contract["primary"]])
-    check_files(s3, address.bucket, batch_folder(batch, address.key), files)
+    check_files(s3, address.bucket, batch_folder(batch, address.key), files, BATCH_FILE)
     version = dataset_version(
         files,
         window_days=contract["window_days"],

@@ -1,22 +1,31 @@
 """Asks the live endpoint the golden requests, and expects what the same model answered before the endpoint was touched.
 
 Invoked by the deployment machine once the endpoint serves the new configuration. Reads the document that the golden job
-wrote (``sagemaker_jobs/golden.py``) and sends each request that was answered there; those that were refused there are
-not sent, since they would count among the endpoint's errors. Changes nothing, so it may run any number of times.
+wrote (``sagemaker_jobs/golden.py``) and sends each request that was answered there. Those that were refused there are
+not sent, since they would count among the endpoint's errors; but those that nothing could be asked there (a batch
+transform ends at a refusal) are, and have to be refused. Changes nothing, so it may run any number of times.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import time
+import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
+
+from botocore.exceptions import ClientError
 
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
-from gapless_lambda.s3 import parse_uri, read_json
+from gapless_lambda.s3 import Address, parse_uri, read_json
 
 TOLERANCE = 1e-6
 JSON = "application/json"
+PATIENCE, LOOK = 840.0, 0.5
+"""Seconds that an asynchronous endpoint may take for all golden requests, and between looks."""
+
 
 log = get_logger(__name__)
 
@@ -26,17 +35,21 @@ class GoldenMismatch(Exception):
 
 
 class Event(TypedDict):
-    """The endpoint, and the S3 URI of the golden job's document."""
+    """The endpoint, the S3 URI of the golden job's document, which of several variants is asked, and where requests lie
+    that are answered later."""
 
     endpoint_name: str
     golden_uri: str
+    variant: NotRequired[str]
+    requests_uri: NotRequired[str]
 
 
 class Result(TypedDict):
-    """How many requests were answered as before."""
+    """How many requests were answered as before, and how many were refused as they have to be."""
 
     passed: bool
     checked: int
+    refused: int
 
 
 class Case(TypedDict):
@@ -45,6 +58,14 @@ class Case(TypedDict):
     name: str
     request: Mapping[str, Any]
     predictions: Sequence[Mapping[str, Any]]
+
+
+class Nonsense(TypedDict):
+    """A request that has to be refused, and what the message contains then."""
+
+    name: str
+    request: Mapping[str, Any]
+    refusal: str
 
 
 def to_ask(document: Mapping[str, Any]) -> list[Case]:
@@ -61,10 +82,16 @@ def to_ask(document: Mapping[str, Any]) -> list[Case]:
     return cases
 
 
+def to_be_refused(document: Mapping[str, Any]) -> list[Nonsense]:
+    """Give the cases that the golden job has left to the endpoint."""
+    return [case for case in document["cases"] if case.get("refusal") is not None]
+
+
 def difference(case: Case, answer: Any) -> str | None:
     """Say in what an endpoint's answer differs from the predictions expected; None when they agree.
 
-    Probabilities agree within :data:`TOLERANCE`, labels exactly.
+    Numbers with a fraction agree within :data:`TOLERANCE`, absolute or relative; everything else exactly. An answer may
+    say more than was expected.
     """
     predictions = answer.get("predictions") if isinstance(answer, dict) else None
     if not isinstance(predictions, list) or len(predictions) != len(case["predictions"]):
@@ -75,18 +102,25 @@ def difference(case: Case, answer: Any) -> str | None:
     return None
 
 
-def _agree(given: Any, expected: Mapping[str, Any]) -> bool:
-    match given:
-        case {"probability": float() | int() as probability, "label": bool() as label}:
-            return abs(probability - expected["probability"]) <= TOLERANCE and label is expected["label"]
+def _agree(given: Any, expected: Any) -> bool:
+    match expected:
+        case dict():
+            return isinstance(given, dict) and all(_agree(given.get(name), value) for name, value in expected.items())
+        case list():
+            same = isinstance(given, list) and len(given) == len(expected)
+            return same and all(map(_agree, given, expected))
+        case float():
+            number = isinstance(given, int | float) and not isinstance(given, bool)
+            return number and math.isclose(given, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         case _:
-            return False
+            return type(given) is type(expected) and bool(given == expected)
 
 
-def ask(runtime: Any, endpoint_name: str, case: Case) -> Any:
+def ask(runtime: Any, endpoint_name: str, case: Case | Nonsense, variant: str | None = None) -> Any:
     """Send a request to the endpoint; give its answer as JSON, or the text that is none."""
+    target = {} if variant is None else {"TargetVariant": variant}
     body = json.dumps(case["request"]).encode("utf-8")
-    answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON, Body=body)
+    answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON, Body=body, **target)
     text = answer["Body"].read()
     try:
         return json.loads(text)
@@ -94,15 +128,73 @@ def ask(runtime: Any, endpoint_name: str, case: Case) -> Any:
         return text.decode("utf-8", "replace")
 
 
+def not_refused(runtime: Any, endpoint_name: str, case: Nonsense, variant: str | None = None) -> str | None:
+    """Say in what an endpoint's answer differs from the refusal (4xx) that is expected; None when it refuses so."""
+    expected = f"expected is a refusal that names {case['refusal']!r}"
+    try:
+        answer = ask(runtime, endpoint_name, case, variant)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ModelError":
+            raise
+        status, message = error.response["OriginalStatusCode"], error.response["OriginalMessage"]
+        if 400 <= status < 500 and case["refusal"] in message:
+            return None
+        return f"{case['name']}: answered status {status}, {message!r:.200}; {expected}"
+    return f"{case['name']}: answered {answer!r:.200}; {expected}"
+
+
+def ask_later(
+    s3: Any, runtime: Any, endpoint_name: str, requests: Address, cases: Sequence[Case], seconds: float = PATIENCE
+) -> list[Any]:
+    """Have an asynchronous endpoint answer all requests, and wait for the answers.
+
+    Args:
+        requests: The folder where requests are put.
+        seconds: How long they may take together; where there is no machine, one has to come first.
+    """
+    places = []
+    for number, case in enumerate(cases):
+        key = f"{requests.key}{uuid.uuid4().hex}-{number}.json"
+        s3.put_object(Bucket=requests.bucket, Key=key, Body=json.dumps(case["request"]).encode())
+        accepted = runtime.invoke_endpoint_async(
+            EndpointName=endpoint_name, InputLocation=f"s3://{requests.bucket}/{key}", ContentType=JSON, Accept=JSON
+        )
+        places.append((parse_uri(accepted["OutputLocation"]), parse_uri(accepted["FailureLocation"])))
+    end = time.monotonic() + seconds
+    return [_wait(s3, answer, failure, end) for answer, failure in places]
+
+
+def _wait(s3: Any, answer: Address, failure: Address, end: float) -> Any:
+    while time.monotonic() < end:
+        for place in (answer, failure):
+            try:
+                text = s3.get_object(Bucket=place.bucket, Key=place.key)["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchKey":
+                    raise
+                continue
+            try:
+                return json.loads(text)
+            except ValueError:
+                return text.decode("utf-8", "replace")
+        time.sleep(LOOK)
+    return f"no answer at {answer} in time"
+
+
 def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
     """Compare the endpoint with the golden document; raise when they differ."""
-    cases = to_ask(read_json(client("s3"), parse_uri(event["golden_uri"])))
+    document = read_json(client("s3"), parse_uri(event["golden_uri"]))
+    cases, nonsense = to_ask(document), to_be_refused(document)
     runtime = client("sagemaker-runtime")
-    differences = [difference(case, ask(runtime, event["endpoint_name"], case)) for case in cases]
+    if "requests_uri" in event:
+        answers = ask_later(client("s3"), runtime, event["endpoint_name"], parse_uri(event["requests_uri"]), cases)
+    else:
+        answers = [ask(runtime, event["endpoint_name"], case, event.get("variant")) for case in cases]
+    differences = [difference(case, answer) for case, answer in zip(cases, answers, strict=True)]
+    differences += [not_refused(runtime, event["endpoint_name"], case, event.get("variant")) for case in nonsense]
     found = [text for text in differences if text is not None]
     if found:
-        raise GoldenMismatch(f"{len(found)} of {len(cases)} golden requests: {'; '.join(found)}")
-    log.info(
-        "golden requests answered as before", extra={"endpoint_name": event["endpoint_name"], "checked": len(cases)}
-    )
-    return {"passed": True, "checked": len(cases)}
+        raise GoldenMismatch(f"{len(found)} of {len(differences)} golden requests: {'; '.join(found)}")
+    result = Result(passed=True, checked=len(cases), refused=len(nonsense))
+    log.info("golden requests answered as before", extra={"endpoint_name": event["endpoint_name"], **result})
+    return result

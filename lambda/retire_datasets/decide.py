@@ -94,6 +94,22 @@ def pinned_versions(pins: Iterable[Stored], now: datetime) -> set[str]:
     return {pin.key.split("/")[-2] for pin in pins if now - pin.written < timedelta(days=PIN_DAYS)}
 
 
+def derived(objects: Iterable[Stored], retired: Collection[str], *, folder: str) -> list[str]:
+    """Give the keys of what was made of the rows of retired datasets: encoded splits, requests and predictions.
+
+    Adapters stay, and what was learned for them: a model may serve with them, and they hold no rows.
+
+    Args:
+        objects: Of the workload's artefacts.
+        folder: The workload's folder of them, such as ``flight_delays/``.
+    """
+    encoded = rf"encoded/{_VERSION}/[^/]+/(?!adapters/)[^/]+/.+"
+    scored = r"scoring/(?:requests|predictions)/(?P<scored>[0-9a-f]{32})/.+"
+    shape = re.compile(f"{folder}(?:{encoded}|{scored})")
+    found = ((each.key, shape.fullmatch(each.key)) for each in objects)
+    return [key for key, match in found if match is not None and (match["version"] or match["scored"]) in retired]
+
+
 def leftovers(
     objects: Iterable[Stored], published: Collection[tuple[str, str]], now: datetime, *, folder: str
 ) -> list[str]:

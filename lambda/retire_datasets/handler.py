@@ -8,7 +8,8 @@ model that was not rejected was made of it. Every other one is retired:
 2. pins and models are looked up once more: a run pins first and looks for the manifest afterwards, so that whoever
    comes in between is seen here, or sees that the dataset is gone;
 3. its rows are marked by a tag, and the lifecycle of the bucket removes what is marked. Manifest, report and profile of
-   the attempt stay.
+   the attempt stay;
+4. what runs have made of its rows goes: encoded splits, and the requests and predictions of evaluations. Adapters stay.
 
 A dataset that is to be kept and was retired (a pin came in between, a model was approved after all, the setting has
 changed) is put back as long as its rows are there. So each call only brings the store nearer to what is wanted: it may
@@ -20,7 +21,7 @@ batches and of replays, in all zones. They go 30 days after they were written; r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
@@ -28,10 +29,12 @@ from typing import Any, TypedDict
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
 from gapless_lambda.settings import read_settings
-from retire_datasets.decide import Entry, Inventory, Policy, leftovers, pinned_versions, retirable
+from retire_datasets.decide import Entry, Inventory, Policy, derived, leftovers, pinned_versions, retirable
 from retire_datasets.lake import Datasets, delete, objects
 
 REJECTED = "Rejected"
+DERIVED = ("encoded", "scoring")
+"""Folders of the workload's artefacts where runs keep what they have made of rows."""
 
 log = get_logger(__name__)
 
@@ -43,12 +46,33 @@ class Event(TypedDict):
 
 
 class Result(TypedDict):
-    """Versions that are retired and had rows, that were put back, that cannot be put back; and objects removed."""
+    """Versions that are retired and had rows, that were put back, that cannot be put back; and objects removed.
+
+    ``derived`` counts what was made of retired datasets, ``leftovers`` what attempts have left that published nothing.
+    """
 
     retired: list[str]
     restored: list[str]
     lost: list[str]
+    derived: int
     leftovers: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done with datasets.
+
+    Attributes:
+        retired: Those that are out of use and had rows until now.
+        out_of_use: All that are, those of earlier nights among them.
+        restored: Those that were put back.
+        lost: Those that are wanted and cannot be put back.
+    """
+
+    retired: list[str]
+    out_of_use: frozenset[str]
+    restored: list[str]
+    lost: list[str]
 
 
 @dataclass(frozen=True)
@@ -60,6 +84,7 @@ class Settings:
     validated_bucket: str
     quarantine_bucket: str
     curated_bucket: str
+    artefacts_bucket: str
     model_package_group: str
     keep_newest: str
     keep_days: str
@@ -89,10 +114,8 @@ def in_use(datasets: Datasets, settings: Settings, now: datetime) -> set[str]:
     return {*pinned_versions(datasets.pins(), now), *models}
 
 
-def retire(
-    datasets: Datasets, settings: Settings, entries: list[Entry], inventory: Inventory, now: datetime
-) -> dict[str, list[str]]:
-    """Retire what is not kept, and put back what is; give the versions with which something was done."""
+def retire(datasets: Datasets, settings: Settings, entries: list[Entry], inventory: Inventory, now: datetime) -> Done:
+    """Retire what is not kept, and put back what is."""
 
     def unused(chosen: list[Entry]) -> list[Entry]:
         used = in_use(datasets, settings, now) if chosen else set()
@@ -115,8 +138,16 @@ def retire(
     for entry in expiring:
         datasets.mark(key for key in rows(entry) if key not in spared)
     lost = [entry for entry in absent if entry not in restored]
-    named = {"retired": expiring, "restored": restored, "lost": lost}
-    return {name: [entry.version for entry in each] for name, each in named.items()}
+    return Done(
+        retired=_versions(expiring),
+        out_of_use=frozenset(_versions(retired)),
+        restored=_versions(restored),
+        lost=_versions(lost),
+    )
+
+
+def _versions(entries: Iterable[Entry]) -> list[str]:
+    return [entry.version for entry in entries]
 
 
 def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
@@ -133,6 +164,8 @@ def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
     for bucket in (settings.validated_bucket, settings.quarantine_bucket, settings.curated_bucket):
         found = objects(s3, bucket, datasets.folder)
         removed += delete(s3, bucket, leftovers(found, attempts, now, folder=f"{datasets.folder}[^/]+/version="))
-    result = Result(retired=done["retired"], restored=done["restored"], lost=done["lost"], leftovers=removed)
+    made = (each for part in DERIVED for each in objects(s3, settings.artefacts_bucket, f"{datasets.folder}{part}/"))
+    gone = delete(s3, settings.artefacts_bucket, derived(made, done.out_of_use, folder=datasets.folder))
+    result = Result(retired=done.retired, restored=done.restored, lost=done.lost, derived=gone, leftovers=removed)
     log.info("datasets looked through", extra={**result, "datasets": len(entries)})
     return result

@@ -3,8 +3,15 @@
 Invoked by the intake queue (SQS, partial batch responses) with the events of EventBridge as message bodies:
 
 - ``Object Created`` of S3, for a key that ends in ``/_batch.json``, starts the loop machine;
-- ``SageMaker Model Package State Change`` to ``Approved`` starts the deployment machine;
-- ``Re-run Requested`` of ``gapless`` (``{"workload", "run_key"}``) starts an earlier execution once more.
+- ``Object Created`` for a key that ends in ``/_score.json`` starts the scoring machine, and ``Scoring Due`` of
+  ``gapless`` does so at set times (see :mod:`start_execution.scoring`);
+- ``SageMaker Model Package State Change`` to ``Approved`` starts the deployment machine; it and that to ``Rejected``
+  are written into the audit trail, with who decided;
+- ``Re-run Requested`` of ``gapless`` (``{"workload", "run_key"}``) starts an earlier execution once more; where its
+  detail has a ``bundle`` as well, new scripts were published, and it starts once more with each current bundle;
+- ``Retrain Requested`` of ``gapless`` (``{"workload", "by", "reason"}``, ``as_of`` if it is not the event's time), an
+  alarm of the monitor and a set time start the loop of the newest batch once more, with who asks and why in ``asked``.
+  Whether it trains is up to the policy that the loop asks.
 
 The idempotency key of a batch is the SHA-256 of what ``_batch.json`` says, wherever it lies and however it is laid
 out; that of an approval is the SHA-256 of the package's ARN and the event's id, which all deliveries of one event
@@ -17,7 +24,7 @@ share: a package whose approval was taken back can be approved, and so deployed,
 
 Whoever finds the item ``started`` has nothing to do; whoever finds it ``pending`` (another message at work, or one that
 died) goes on with step 2, which is harmless to repeat. So an event is lost at no point, and starts nothing twice. A
-re-run replaces step 1 by an update that raises the attempt once per event id.
+re-run replaces step 1 by an update that raises the attempt once per event id, or per bundle.
 
 A batch file that is not JSON starts an execution all the same: the data machine refuses it, and that failure reaches a
 person.
@@ -26,10 +33,8 @@ person.
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -39,7 +44,11 @@ from gapless_lambda.log import get_logger
 from gapless_lambda.messages import BatchResponse, each_message
 from gapless_lambda.s3 import Address, parse_uri, read_json
 from gapless_lambda.settings import read_settings
+from start_execution.asked import asked_again, asked_by_alarm, asked_by_clock, asked_by_person
+from start_execution.batches import as_of, batch_key, parse_batch, trigger
+from start_execution.decision import is_decision, record_decision
 from start_execution.record import BadEvent, Machine, Start, StartRecord
+from start_execution.scoring import MARKER, ScoringSettings, newest_inputs, read_waiting, scoring_start
 
 BATCH_FILE = "_batch.json"
 
@@ -57,75 +66,23 @@ class Settings:
     stage: str
     workload: str
     runs_table: str
+    audit_table: str
     loop_machine_arn: str
     deployment_machine_arn: str
     bundle_pointer: str
 
     def machine_arn(self, machine: Machine) -> str:
         """Give the ARN of the machine."""
+        if machine == "scoring":
+            return read_settings(ScoringSettings).scoring_machine_arn
         return self.loop_machine_arn if machine == "loop" else self.deployment_machine_arn
 
 
 # --- decisions: what an event asks for -----------------------------------------------------------------------------
 
 
-def parse_batch(body: bytes) -> dict[str, Any] | None:
-    """Read ``_batch.json``; None when it is not a JSON object with a list of files."""
-    try:
-        batch = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(batch, dict) or not isinstance(batch.get("files"), list):
-        return None
-    return batch if all(isinstance(file, dict) for file in batch["files"]) else None
-
-
-def batch_key(body: bytes) -> str:
-    """Give the idempotency key of a batch: the SHA-256 of its canonical JSON, or of the bytes when they do not parse.
-
-    The order of the files, of the members and white space do not count.
-    """
-    batch = parse_batch(body)
-    if batch is None:
-        return hashlib.sha256(body).hexdigest()
-    files = sorted(batch["files"], key=lambda file: (str(file.get("source")), str(file.get("key"))))
-    canonical = json.dumps({**batch, "files": files}, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def as_of(batch: Mapping[str, Any] | None, event_time: str) -> str:
-    """Give the instant that stands for "now" in the whole run: the batch's own, when valid, else the time of the event.
-
-    Args:
-        batch: What ``_batch.json`` says, None when it does not parse.
-        event_time: ISO 8601 with an offset.
-
-    Returns:
-        UTC, as ``2013-05-01T00:00:00Z``.
-
-    Raises:
-        BadEvent: The event's time is not one.
-    """
-    named = _utc(batch.get("as_of")) if batch else None
-    given = named if named is not None else _utc(event_time)
-    if given is None:
-        raise BadEvent(f"the event's time is not an ISO 8601 instant with an offset: {event_time!r}")
-    return given
-
-
-def _utc(text: Any) -> str | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-        named = instant.astimezone(UTC) if instant.tzinfo is not None else None
-    except (ValueError, OverflowError):
-        return None
-    return named.isoformat().replace("+00:00", "Z") if named is not None else None
-
-
 def landing_address(event: Mapping[str, Any], workload: str) -> Address | None:
-    """Give the address of the batch file that an S3 event is about, its key exactly as given; None for another file.
+    """Give the address of the document that an S3 event is about, its key exactly as given; None for another file.
 
     Raises:
         BadEvent: The key lies outside the workload's prefix.
@@ -133,7 +90,7 @@ def landing_address(event: Mapping[str, Any], workload: str) -> Address | None:
     address = Address(event["detail"]["bucket"]["name"], event["detail"]["object"]["key"])
     if not address.key.startswith(f"{workload}/"):
         raise BadEvent(f"key outside the workload's prefix: {address.key!r}; allowed is {workload}/…")
-    return address if address.key.rpartition("/")[2] == BATCH_FILE else None
+    return address if address.key.rpartition("/")[2] in (BATCH_FILE, MARKER) else None
 
 
 def landing_start(
@@ -149,14 +106,17 @@ def landing_start(
             "batch_uri": str(address),
             "as_of": as_of(parse_batch(body), event["time"]),
             "bundle": dict(bundle),
-            "triggered_by": _trigger(event),
+            "triggered_by": trigger(event),
         },
     )
 
 
 def approval_start(event: Mapping[str, Any], workload: str) -> Start | None:
-    """Decide what a change of a model package starts: the deployment when it was approved, otherwise nothing."""
-    if event["detail"].get("ModelApprovalStatus") != "Approved":
+    """Decide what a change of a model package starts: the deployment when it was approved, otherwise nothing.
+
+    A package that was approved before and gets a new property is not deployed again.
+    """
+    if event["detail"].get("ModelApprovalStatus") != "Approved" or not is_decision(event):
         return None
     arn = event["detail"]["ModelPackageArn"]
     return Start(
@@ -167,13 +127,9 @@ def approval_start(event: Mapping[str, Any], workload: str) -> Start | None:
             "workload": workload,
             "model_package_arn": arn,
             "as_of": as_of(None, event["time"]),
-            "triggered_by": _trigger(event),
+            "triggered_by": trigger(event),
         },
     )
-
-
-def _trigger(event: Mapping[str, Any]) -> dict[str, str]:
-    return {"event": event["id"], "source": event["source"], "detail_type": event["detail-type"]}
 
 
 # --- the handler ---------------------------------------------------------------------------------------------------
@@ -202,8 +158,8 @@ def read_bundle(s3: Any, pointer: str) -> dict[str, str]:
     return {name: current[name] for name in names}
 
 
-def wanted(event: Mapping[str, Any], settings: Settings, record: StartRecord) -> Start | None:
-    """Put on record what an event asks for; give the start that is still to be carried out, None when there is nothing.
+def wanted(event: Mapping[str, Any], settings: Settings, record: StartRecord) -> Iterator[Start | None]:
+    """Put on record what an event asks for; give each start that is still to be carried out, None for one that is not.
 
     Raises:
         BadEvent: The event is of no kind that is known here.
@@ -211,32 +167,81 @@ def wanted(event: Mapping[str, Any], settings: Settings, record: StartRecord) ->
     """
     match event.get("source"), event.get("detail-type"):
         case "aws.s3", "Object Created":
-            address = landing_address(event, settings.workload)
-            if address is None:
-                return None
-            s3 = client("s3")
-            body = s3.get_object(Bucket=address.bucket, Key=address.key)["Body"].read()
-            bundle = read_bundle(s3, settings.bundle_pointer)
-            return record.wish(landing_start(event, settings.workload, address, body, bundle))
+            yield wanted_by_file(event, settings, record)
         case "aws.sagemaker", "SageMaker Model Package State Change":
+            if is_decision(event):
+                audit = client("dynamodb"), client("sagemaker"), settings.audit_table
+                record_decision(*audit, settings.workload, event)
             approval = approval_start(event, settings.workload)
-            return record.wish(approval) if approval is not None else None
+            yield record.wish(approval) if approval is not None else None
+        case "gapless", "Scoring Due":
+            yield from wanted_at_a_time(event, settings, record)
         case "gapless", "Re-run Requested":
             if event["detail"]["workload"] != settings.workload:
-                return None
+                return
             bundle = read_bundle(client("s3"), settings.bundle_pointer)
-            return record.wish_again(event["detail"]["run_key"], event["id"], bundle)
+            request = f"bundle#{bundle['bundle']}" if "bundle" in event["detail"] else event["id"]
+            yield record.wish_again(event["detail"]["run_key"], request, bundle, asked_again(event))
+        case "gapless", "Retrain Requested":
+            if event["detail"]["workload"] == settings.workload:
+                yield wanted_by_somebody(event, asked_by_person(event), settings, record)
+        case "aws.cloudwatch", "CloudWatch Alarm State Change":
+            yield wanted_by_somebody(event, asked_by_alarm(event), settings, record)
+        case "aws.events", "Scheduled Event":
+            yield wanted_by_somebody(event, asked_by_clock(event), settings, record)
         case kind:
-            raise BadEvent(f"event of an unknown kind: {kind!r}; allowed are landed batches, approvals and re-runs")
+            raise BadEvent(
+                f"event of an unknown kind: {kind!r}; allowed are landed batches, approvals, re-runs, and what asks "
+                "for a training"
+            )
+
+
+def wanted_by_file(event: Mapping[str, Any], settings: Settings, record: StartRecord) -> Start | None:
+    """Put on record what a landed file asks for: the loop for a batch, the scoring machine for rows."""
+    address = landing_address(event, settings.workload)
+    if address is None:
+        return None
+    s3 = client("s3")
+    if address.key.endswith(f"/{MARKER}"):
+        return record.wish(scoring_start(event, settings.workload, read_waiting(s3, address)))
+    body = s3.get_object(Bucket=address.bucket, Key=address.key)["Body"].read()
+    bundle = read_bundle(s3, settings.bundle_pointer)
+    landed = landing_start(event, settings.workload, address, body, bundle)
+    todo = record.wish(landed)
+    record.remember_newest(settings.workload, landed.key, landed.input["as_of"])
+    return todo
+
+
+def wanted_by_somebody(
+    event: Mapping[str, Any], asked: Mapping[str, str], settings: Settings, record: StartRecord
+) -> Start | None:
+    """Put on record that somebody asks for a training of the newest batch; nothing while none has landed."""
+    key = record.newest(settings.workload)
+    if key is None:
+        return None
+    return record.wish_again(key, event["id"], read_bundle(client("s3"), settings.bundle_pointer), asked)
+
+
+def wanted_at_a_time(event: Mapping[str, Any], settings: Settings, record: StartRecord) -> Iterator[Start | None]:
+    """Put on record what a set time asks for: every input that was not scored, or where rows stay the newest again."""
+    inputs = newest_inputs(client("s3"), read_settings(ScoringSettings).scoring_uri)
+    again = bool(event["detail"].get("repeat", False))
+    for waiting in inputs[-1:] if again else inputs:
+        yield record.wish(scoring_start(event, settings.workload, waiting, again=again))
 
 
 def start(event: Mapping[str, Any], settings: Settings) -> None:
     """Carry out what an event asks for, once."""
     record = StartRecord(client("dynamodb"), settings.runs_table)
-    todo = wanted(event, settings, record)
-    if todo is None:
+    found = [todo for todo in wanted(event, settings, record) if todo is not None]
+    if not found:
         log.info("nothing to start", extra={"event_id": event["id"]})
-        return
+    for todo in found:
+        carry_out(todo, event, settings, record)
+
+
+def carry_out(todo: Start, event: Mapping[str, Any], settings: Settings, record: StartRecord) -> None:
+    """Start an execution, unless it exists, and put that on record."""
     machine_arn = settings.machine_arn(todo.machine)
     states = client("stepfunctions")
     try:

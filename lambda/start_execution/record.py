@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from botocore.exceptions import ClientError
 
-Machine = Literal["loop", "deployment"]
+Machine = Literal["loop", "deployment", "scoring"]
 
 
 class BadEvent(Exception):
@@ -71,17 +71,40 @@ class StartRecord:
             return _todo(start.key, self._read(start.key))
         return start
 
-    def wish_again(self, key: str, event_id: str, bundle: Mapping[str, str]) -> Start | None:
+    def remember_newest(self, workload: str, key: str, as_of: str) -> None:
+        """Remember which landed batch is the newest by its instant; an older one changes nothing."""
+        try:
+            self._dynamodb.put_item(
+                TableName=self._table,
+                Item={"run": {"S": f"newest#{workload}"}, "key": {"S": key}, "as_of": {"S": as_of}},
+                ConditionExpression="attribute_not_exists(run) OR as_of <= :as_of",
+                ExpressionAttributeValues={":as_of": {"S": as_of}},
+            )
+        except ClientError as error:
+            if not _is(error, "ConditionalCheckFailedException"):
+                raise
+
+    def newest(self, workload: str) -> str | None:
+        """Give the key of the newest batch, None while nothing has landed."""
+        key = {"run": {"S": f"newest#{workload}"}}
+        found = self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        return str(found["Item"]["key"]["S"]) if "Item" in found else None
+
+    def wish_again(
+        self, key: str, event_id: str, bundle: Mapping[str, str], asked: Mapping[str, str] | None = None
+    ) -> Start | None:
         """Raise the attempt of a recorded start, once per event; give the start to carry out, or None when done.
 
-        The input stays as recorded (``as_of`` too), but for the bundle of a loop: the current one takes its place.
+        The input stays as recorded (``as_of`` too), but for the bundle of a loop: the current one takes its place, and
+        whoever asks now stands in ``asked``.
 
         Raises:
             BadEvent: Nothing was ever started under this key.
             Busy: Another re-run was recorded between reading and writing.
         """
         item = self._read(key)
-        renewed = {**item.input, "bundle": dict(bundle)} if item.machine == "loop" else item.input
+        told = {"asked": dict(asked)} if asked is not None else {}
+        renewed = {**item.input, "bundle": dict(bundle), **told} if item.machine == "loop" else item.input
         try:
             self._dynamodb.update_item(
                 TableName=self._table,

@@ -13,14 +13,17 @@ import hashlib
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gapless_sagemaker.content import UnsafeContent, kind_of
+from gapless_sagemaker.content import PICKLE, Pickle, UnsafeContent, kind_of, pickle_in_zip
 
-REQUIRED = ("model.ubj", "features.json", "code/inference.py")
+REQUIRED = ("features.json", "code/inference.py")
+OTHER = "other"
+"""Kind of a file that may be anything: nothing but its own container loads it."""
+
 _CHUNK = 1 << 20
 
 
@@ -30,11 +33,12 @@ class UnsafeArtefact(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may hold: members, bytes unpacked, and bytes unpacked per byte packed."""
+    """What an archive may hold: members, bytes unpacked, bytes unpacked per byte packed, and whether pickles."""
 
     members: int = 1000
     unpacked_bytes: int = 1 << 30
     ratio: int = 200
+    pickles: bool = False
 
 
 LIMITS = Limits()
@@ -52,10 +56,19 @@ class File:
 
 @dataclass(frozen=True)
 class Artefact:
-    """An archive that was unpacked and found safe; ``sha256`` is its digest, ``bytes`` the sum of its files."""
+    """An archive that was unpacked and found safe.
+
+    Attributes:
+        directory: Where it was unpacked.
+        sha256: Its canonical digest, see :func:`digest_of`.
+        archive_sha256: The digest of the archive's own bytes.
+        bytes: The sum of its files.
+        files: All of them.
+    """
 
     directory: Path
     sha256: str
+    archive_sha256: str
     bytes: int
     files: tuple[File, ...]
 
@@ -67,21 +80,61 @@ def open_artefact(archive: Path, directory: Path, limits: Limits = LIMITS) -> Ar
         UnsafeArtefact: It is no gzipped tar file, is empty or cut off, goes beyond a limit, has a member that is no
             plain file or lies outside, has a file whose content is not allowed, or lacks one of :data:`REQUIRED`.
     """
+    artefact = _open(archive, directory, limits, kind_of)
+    try:
+        _require(artefact.files)
+    except UnsafeArtefact as error:
+        raise UnsafeArtefact(f"{archive.name}: {error}") from error
+    return artefact
+
+
+def open_foreign(archive: Path, directory: Path, limits: Limits = LIMITS) -> Artefact:
+    """Unpack the archive of a model that only its own container loads; a file of no known kind is ``other``.
+
+    Raises:
+        UnsafeArtefact: As :func:`open_artefact`, but for required files, and of content for pickles alone.
+    """
+    return _open(archive, directory, limits, _kind_if_known)
+
+
+def _open(archive: Path, directory: Path, limits: Limits, kind: Callable[[bytes], str]) -> Artefact:
     try:
         with tempfile.TemporaryFile() as plain:
             _decompress(archive, plain, limits)
             _unpack(plain, directory, limits)
-        files = tuple(_inspect(directory, path) for path in sorted(directory.rglob("*")) if path.is_file())
-        _require(files)
+        files = tuple(
+            _inspect(directory, path, kind, limits) for path in sorted(directory.rglob("*")) if path.is_file()
+        )
     except UnsafeArtefact as error:
         raise UnsafeArtefact(f"{archive.name}: {error}") from error
-    return Artefact(directory, digest_of(files), sum(file.bytes for file in files), files)
+    return Artefact(directory, digest_of(files), _archive_digest(archive), sum(file.bytes for file in files), files)
+
+
+def archive_in(folder: Path) -> Path:
+    """Give the one archive in a folder that SageMaker put it into.
+
+    Raises:
+        UnsafeArtefact: There is not exactly one.
+    """
+    archives = sorted(folder.glob("*.tar.gz"))
+    if len(archives) != 1:
+        given = ", ".join(archive.name for archive in archives) or "none"
+        raise UnsafeArtefact(f"archives in {folder.name}: {given}; allowed is exactly one *.tar.gz")
+    return archives[0]
 
 
 def digest_of(files: Sequence[File]) -> str:
     """Give the canonical digest: the SHA-256 over a line ``<sha256>  <path>`` per file, sorted by path."""
     lines = [f"{file.sha256}  {file.path}\n" for file in sorted(files, key=lambda file: file.path)]
     return hashlib.sha256("".join(lines).encode("utf-8")).hexdigest()
+
+
+def _archive_digest(archive: Path) -> str:
+    found = hashlib.sha256()
+    with archive.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
 
 
 def _decompress(archive: Path, plain: IO[bytes], limits: Limits) -> None:
@@ -163,14 +216,32 @@ def _type(member: tarfile.TarInfo) -> str:
     return "a device or pipe" if member.isdev() else f"a member of type {member.type!r}"
 
 
-def _inspect(directory: Path, path: Path) -> File:
+def _inspect(directory: Path, path: Path, kind_of_content: Callable[[bytes], str], limits: Limits) -> File:
     data = path.read_bytes()
     name = path.relative_to(directory).as_posix()
     try:
-        kind = kind_of(data)
+        kind = kind_of_content(data)
+    except Pickle as error:
+        if not limits.pickles:
+            raise UnsafeArtefact(f"{name}: {error}") from error
+        kind = PICKLE
     except UnsafeContent as error:
         raise UnsafeArtefact(f"{name}: {error}") from error
     return File(name, len(data), hashlib.sha256(data).hexdigest(), kind)
+
+
+def _kind_if_known(data: bytes) -> str:
+    try:
+        return kind_of(data)
+    except Pickle:
+        raise
+    except UnsafeContent as error:
+        inner = pickle_in_zip(data)
+        if inner is not None:
+            raise Pickle(
+                f"{inner} in it is a pickle; allowed are pickles where workload.yaml gives a reason"
+            ) from error
+        return OTHER
 
 
 def _require(files: Sequence[File]) -> None:

@@ -14,8 +14,11 @@ import re
 import struct
 import tarfile
 import zipfile
+import zlib
 
 ALLOWED = ("JSON", "UBJSON", "UTF-8 text")
+PICKLE = "pickle"
+"""Kind of a file that runs what its author likes when it is loaded: nothing but the workload itself can allow it."""
 
 _SIGNATURES = (
     (b"\x1f\x8b", "an archive (gzip)"),
@@ -33,18 +36,26 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _FIXED_SIZES = {"i": 1, "U": 1, "C": 1, "I": 2, "l": 4, "d": 4, "L": 8, "D": 8, "T": 0, "F": 0, "Z": 0, "N": 0}
 _INTEGERS = {"i": ">b", "U": ">B", "I": ">h", "l": ">i", "L": ">q"}
 _DEPTH = 64
+_HEAD = 1 << 20
 
 
 class UnsafeContent(Exception):
     """A file that is not one of the allowed kinds."""
 
 
+class Pickle(UnsafeContent):
+    """A file that is a pickle."""
+
+
 def kind_of(data: bytes) -> str:
     """Give the kind of a file: one of :data:`ALLOWED`.
 
     Raises:
+        Pickle: It is a pickle.
         UnsafeContent: It is anything else; the message says what it was taken for.
     """
+    if is_pickle(data):
+        raise Pickle(f"a pickle; allowed are {', '.join(ALLOWED)}, and pickles where workload.yaml gives a reason")
     refusal = _refusal(data)
     if refusal is not None:
         raise UnsafeContent(f"{refusal}; allowed are {', '.join(ALLOWED)}")
@@ -58,8 +69,6 @@ def kind_of(data: bytes) -> str:
 
 
 def _refusal(data: bytes) -> str | None:
-    if is_pickle(data):
-        return "a pickle"
     for signature, name in _SIGNATURES:
         if data.startswith(signature):
             return name
@@ -69,6 +78,22 @@ def _refusal(data: bytes) -> str | None:
         return "an archive (tar)"
     if data[2:4] == b"\r\n" and data[5:8] == b"\x00\x00\x00":
         return "Python bytecode"
+    return None
+
+
+def pickle_in_zip(data: bytes) -> str | None:
+    """Give the name of a pickle in a zip file, such as PyTorch's; None where there is none, or no zip file.
+
+    Each member is judged by its first megabyte, of which no more is ever decompressed.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.infolist():
+                with archive.open(member) as stream:
+                    if is_pickle(stream.read(_HEAD)):
+                        return member.filename
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error):
+        return None
     return None
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xgboost as xgb
 
-from gapless_sagemaker.artefact import Artefact, UnsafeArtefact, open_artefact
+from gapless_sagemaker.artefact import LIMITS, Artefact, Limits, archive_in, open_artefact
 
 JSON = "application/json"
+TREES = "model.ubj"
+"""Trees of XGBoost in an archive."""
 
 
 class Refused(Exception):
@@ -27,8 +28,10 @@ class LoadedModel:
 
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
+        self.directory = artefact.directory
         described = json.loads((artefact.directory / "features.json").read_text(encoding="utf-8"))
-        self.features: tuple[str, ...] = tuple(feature["name"] for feature in described["features"])
+        self.described: list[dict[str, Any]] = described["features"]
+        self.features: tuple[str, ...] = tuple(feature["name"] for feature in self.described)
         self._code = _import(artefact.directory / "code" / "inference.py", f"inference_{artefact.sha256}")
         self._model = self._code.model_fn(str(artefact.directory))
 
@@ -52,27 +55,28 @@ class LoadedModel:
         return answer
 
     def importance(self) -> dict[str, float]:
-        """Give the mean gain of the splits on each feature that is used, the greatest first."""
-        booster = xgb.Booster(model_file=self.artefact.directory / "model.ubj")
+        """Give the mean gain of the splits on each feature that is used, the greatest first; none without trees."""
+        if not (self.directory / TREES).is_file():
+            return {}
+        import xgboost as xgb  # images of other frameworks have none
+
+        booster = xgb.Booster(model_file=self.directory / TREES)
         gains = {name: float(np.mean(gain)) for name, gain in booster.get_score(importance_type="gain").items()}
         return dict(sorted(gains.items(), key=lambda item: -item[1]))
 
 
-def load(folder: Path, scratch: Path) -> LoadedModel:
+def load(folder: Path, scratch: Path, limits: Limits = LIMITS) -> LoadedModel:
     """Open the one archive in a folder and load its model.
 
     Args:
         folder: Where SageMaker put ``model.tar.gz``.
         scratch: Where to unpack it; must not exist yet.
+        limits: What it may hold.
 
     Raises:
         UnsafeArtefact: There is not exactly one archive, or it is refused; nothing of it has been loaded then.
     """
-    archives = sorted(folder.glob("*.tar.gz"))
-    if len(archives) != 1:
-        given = ", ".join(archive.name for archive in archives) or "none"
-        raise UnsafeArtefact(f"archives in {folder.name}: {given}; allowed is exactly one *.tar.gz")
-    return LoadedModel(open_artefact(archives[0], scratch))
+    return LoadedModel(open_artefact(archive_in(folder), scratch, limits))
 
 
 def _import(path: Path, name: str) -> types.ModuleType:

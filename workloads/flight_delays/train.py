@@ -8,7 +8,8 @@ variables. Reads the channels ``train`` and ``validation`` (Parquet files at any
 - ``features.json``: ``{"target", "threshold", "features": [{"name", "type", "categories"?}]}``, in the matrix's order;
 - ``code/inference.py``: how to answer requests.
 
-The same rows, hyperparameters and seed give the same bytes. Metric lines are ``train-auc:0.8123`` and
+The same rows, hyperparameters and seed give the same bytes, also when the training was interrupted in between and went
+on from a checkpoint. Metric lines are ``train-auc:0.8123`` and
 ``validation-auc:0.7812`` (``logloss`` likewise), one pair per round and at last those of the model that was kept.
 A failure leaves its reason in ``failure`` in the output directory and ends with a status other than 0; the image's
 toolkit may put its own words around it.
@@ -32,6 +33,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xgboost as xgb
+
+import gapless_checkpoints as checkpoints
+from gapless_guard import Guard, xgboost_callback
 
 METRICS = ("logloss", "auc")
 
@@ -176,7 +180,13 @@ def to_labels(table: pa.Table, target: str) -> npt.NDArray[np.float32]:
 
 
 def fit(options: argparse.Namespace, train: xgb.DMatrix, validation: xgb.DMatrix) -> xgb.Booster:
-    """Fit trees until the validation AUC has not risen for some rounds; keep those up to the best round."""
+    """Fit trees until the validation AUC has not risen for some rounds; keep those up to the best round.
+
+    Raises:
+        TrainingStopped: The training gets nowhere, by the rules of the workload's guard.
+    """
+    guard, late = Guard.of_job(), int(train.get_label().sum())
+    guard.check_classes({"true": late, "false": train.num_row() - late})
     parameters = {
         "objective": "binary:logistic",
         "eval_metric": list(METRICS),
@@ -192,14 +202,14 @@ def fit(options: argparse.Namespace, train: xgb.DMatrix, validation: xgb.DMatrix
     patience = xgb.callback.EarlyStopping(
         rounds=options.early_stopping_rounds, metric_name="auc", data_name="validation", maximize=True, save_best=True
     )
-    return xgb.train(
+    booster: xgb.Booster = checkpoints.train(
         parameters,
         train,
         num_boost_round=options.num_round,
         evals=[(train, "train"), (validation, "validation")],
-        callbacks=[patience],
-        verbose_eval=True,
+        callbacks=[xgboost_callback(guard, "logloss"), patience],
     )
+    return booster
 
 
 def save(model_dir: Path, booster: xgb.Booster, features: Sequence[Feature], options: argparse.Namespace) -> None:

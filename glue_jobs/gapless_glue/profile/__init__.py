@@ -7,5 +7,6 @@ one to compare with.
 from gapless_glue.profile.compare import compare
 from gapless_glue.profile.describe import FORMAT, profile
 from gapless_glue.profile.previous import compare_with_last
+from gapless_glue.profile.target import Target, target_in
 
-__all__ = ["FORMAT", "compare", "compare_with_last", "profile"]
+__all__ = ["FORMAT", "Target", "compare", "compare_with_last", "profile", "target_in"]

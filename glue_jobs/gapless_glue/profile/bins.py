@@ -24,11 +24,12 @@ BETWEEN = ":"
 
 @dataclass(frozen=True)
 class Bin:
-    """The rows of one bin or value; ``label`` is None for missing values."""
+    """The rows of one bin or value; ``label`` is None for missing values, ``others`` counts further classes."""
 
     label: str | None
     rows: int
     positives: int
+    others: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,32 +63,37 @@ def step_index(number: Column, steps: Sequence[float]) -> Column:
     return reduce(lambda left, right: left + right, above, F.lit(0))
 
 
-def count_bins(rows: DataFrame, target: str, labels: Mapping[str, Column]) -> dict[str, list[Bin]]:
-    """Counts rows and positives per column and label, in one pass over (column, label) pairs.
+def count_bins(rows: DataFrame, outcomes: Sequence[Column], labels: Mapping[str, Column]) -> dict[str, list[Bin]]:
+    """Counts rows and outcomes per column and label, in one pass over (column, label) pairs.
 
     Of a column's labels the ``MOST_VALUES`` most frequent are kept apart; the others are counted together as ``OTHER``
     before anything leaves the engine, so that a column of texts of their own costs no memory here.
 
     Args:
+        outcomes: 1 or 0 per row; the first counts the positives.
         labels: Name to the text that says which bin a row is in, null for a missing value.
     """
-    positive = F.col(target).cast("int").alias("positive")
+    holds = [outcome.alias(f"outcome_{place}") for place, outcome in enumerate(outcomes)]
+    sums = [F.sum(f"outcome_{place}").alias(f"outcome_{place}") for place in range(len(outcomes))]
     named = [label.alias(f"label_{place}") for place, label in enumerate(labels.values())]
     placed = [
         F.struct(F.lit(name).alias("column"), F.col(f"label_{place}").alias("label"))
         for place, name in enumerate(labels)
     ]
-    pairs = rows.select(positive, *named).select("positive", F.explode(F.array(*placed)).alias("pair"))
+    pairs = rows.select(*holds, *named).select(
+        *(f"outcome_{place}" for place in range(len(outcomes))), F.explode(F.array(*placed)).alias("pair")
+    )
     counted = pairs.groupBy(F.col("pair.column").alias("column"), F.col("pair.label").alias("label")).agg(
-        F.count(F.lit(1)).alias("rows"), F.sum("positive").alias("positives")
+        F.count(F.lit(1)).alias("rows"), *sums
     )
     by_size = Window.partitionBy("column", F.col("label").isNull()).orderBy(F.desc("rows"), "label")
     few = F.when(F.row_number().over(by_size) <= MOST_VALUES, F.col("label")).otherwise(F.lit(OTHER))
-    kept = counted.select("column", few.alias("label"), "rows", "positives")
-    found = kept.groupBy("column", "label").agg(F.sum("rows").alias("rows"), F.sum("positives").alias("positives"))
+    kept = counted.withColumn("label", few)
+    found = kept.groupBy("column", "label").agg(F.sum("rows").alias("rows"), *sums)
     bins: dict[str, list[Bin]] = {name: [] for name in labels}
     for row in found.collect():
-        bins[row["column"]].append(Bin(row["label"], int(row["rows"]), int(row["positives"] or 0)))
+        first, *others = (int(row[f"outcome_{place}"] or 0) for place in range(len(outcomes)))
+        bins[row["column"]].append(Bin(row["label"], int(row["rows"]), first, tuple(others)))
     return bins
 
 
@@ -137,17 +143,31 @@ def by_presence(bins: Sequence[Bin]) -> list[Bin]:
 
 def together(label: str | None, bins: Sequence[Bin]) -> Bin:
     """Several bins as one."""
-    return Bin(label, sum(item.rows for item in bins), sum(item.positives for item in bins))
+    others = tuple(sum(counts) for counts in zip(*(item.others for item in bins), strict=True))
+    return Bin(label, sum(item.rows for item in bins), sum(item.positives for item in bins), others)
 
 
 def strength(bins: Sequence[Bin]) -> float | None:
-    """Returns the area under the ROC curve of bins ranked by their share of positives; None with one class only."""
-    positives = sum(item.positives for item in bins)
-    negatives = sum(item.rows - item.positives for item in bins)
+    """Returns how well bins tell what holds: the area under the ROC curve; None where nothing differs.
+
+    Bins are ranked by their share of positives. Of several classes each is held against all others, and the areas are
+    averaged with the classes' rows as weights.
+    """
+    places = range(1 + len(bins[0].others)) if bins else ()
+    areas = [(_area([(item.rows, (item.positives, *item.others)[place]) for item in bins])) for place in places]
+    told = [(area, weight) for area, weight in areas if area is not None]
+    total = sum(weight for _, weight in told)
+    return sum(area * weight for area, weight in told) / total if total else None
+
+
+def _area(counts: Sequence[tuple[int, int]]) -> tuple[float | None, int]:
+    """The area of bins of (rows, positives), None with one class only; and all their positives."""
+    positives = sum(held for _, held in counts)
+    negatives = sum(rows - held for rows, held in counts)
     if not positives or not negatives:
-        return None
+        return None, positives
     area, below = 0.0, 0
-    for item in sorted(bins, key=lambda item: item.positives / item.rows):
-        area += item.positives * (below + (item.rows - item.positives) / 2)
-        below += item.rows - item.positives
-    return area / (positives * negatives)
+    for rows, held in sorted(counts, key=lambda each: each[1] / each[0]):
+        area += held * (below + (rows - held) / 2)
+        below += rows - held
+    return area / (positives * negatives), positives

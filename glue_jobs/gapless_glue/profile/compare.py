@@ -41,7 +41,7 @@ def compare(before: Document, now: Document) -> dict[str, Any]:
     columns = {name: _compare_column(old[name], new[name], before, now) for name in same}
     compared = {
         "rows": [before["rows"], now["rows"]],
-        "target": {"name": now["target"]["name"], "share": [before["target"]["share"], now["target"]["share"]]},
+        "target": _compare_target(before, now),
         "added": [name for name in new if name not in old],
         "removed": [name for name in old if name not in new],
         "retyped": {
@@ -60,10 +60,25 @@ def _compare_column(old: Document, new: Document, before: Document, now: Documen
         "missing_changed": _changed(shares, [before["rows"], now["rows"]]),
         "psi": None,
         "psi_limit": None,
+        **_moved(counts),
     }
-    if counts is not None:
-        found |= {"psi": psi(*counts), "psi_limit": shift_limit(*counts)}
     return found if "quantiles" in old else {**found, **_changed_values(old, new)}
+
+
+def _compare_target(before: Document, now: Document) -> dict[str, Any]:
+    """Shares of what holds; of a number or class whether it has moved, as of a column."""
+    old, new = before["target"], now["target"]
+    found = {"name": new["name"], "share": [old["share"], new["share"]]}
+    if old["name"] != new["name"]:
+        return found
+    kinds = [{"quantiles", "values"} & target.keys() for target in (old, new)]
+    if kinds == [{"quantiles"}, {"quantiles"}]:
+        return found | _moved(_number_counts(old, new, before, now))
+    return found | _moved(_value_counts(old, new)) if kinds == [{"values"}, {"values"}] else found
+
+
+def _moved(counts: tuple[list[float], list[float]] | None) -> dict[str, Any]:
+    return {} if counts is None else {"psi": psi(*counts), "psi_limit": shift_limit(*counts)}
 
 
 def psi(before: Sequence[float], now: Sequence[float]) -> float:
@@ -173,12 +188,7 @@ def _changed(shares: Sequence[float | None], rows: Sequence[int]) -> bool:
 
 
 def _warnings(compared: Document) -> Iterator[dict[str, Any]]:
-    target = compared["target"]
-    if _changed(target["share"], compared["rows"]):
-        old, new = target["share"]
-        yield finding(
-            "target_moved", f"{target['name']} held in {old:.1%} of the rows and now in {new:.1%}", target["name"]
-        )
+    yield from _target_warnings(compared["target"], compared["rows"])
     for name in compared["added"]:
         yield finding("added", f"{name} is new", name)
     for name in compared["removed"]:
@@ -187,6 +197,16 @@ def _warnings(compared: Document) -> Iterator[dict[str, Any]]:
         yield finding("retyped", f"{name} was {old} and is {new}", name)
     for name, column in compared["columns"].items():
         yield from _column_warnings(name, column)
+
+
+def _target_warnings(target: Document, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
+    name = target["name"]
+    if "psi" in target:
+        if target["psi"] > target["psi_limit"]:
+            yield finding("target_moved", f"{name} has moved (PSI {target['psi']:.2f})", name)
+    elif _changed(target["share"], rows):
+        old, new = target["share"]
+        yield finding("target_moved", f"{name} held in {old:.1%} of the rows and now in {new:.1%}", name)
 
 
 def _column_warnings(name: str, column: Document) -> Iterator[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 Four passes: two over all rows (moments, then bins), two over a sample (percentiles with correlations, then pairs of
 categories). ``strength`` is the area under the ROC curve that a feature reaches alone when its bins are ranked by their
-own share of positives: 0.5 tells nothing, and a value near 1 before the event smells of a leak.
+own share of positives (see ``target``): 0.5 tells nothing, and a value near 1 before the event smells of a leak.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ from gapless_glue.profile.pairs import (
     sample_of,
     tenth_label,
 )
+from gapless_glue.profile.target import Outcome, Target, look_at
 from gapless_glue.rules import NUMBERS
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a key of the document gets another meaning; profiles of two formats are not compared."""
 
 IDENTIFIER_SHARE = 0.9
@@ -55,19 +56,20 @@ MICROSECONDS = 1_000_000
 Moments = Mapping[str, Any]
 
 
-def profile(rows: DataFrame, features: Sequence[ContractColumn], target: str) -> dict[str, Any]:
+def profile(rows: DataFrame, features: Sequence[ContractColumn], target: Target) -> dict[str, Any]:
     """Returns the profile of a dataset as JSON types.
 
     Args:
         rows: Rows of a dataset: features, target, ``_event_time`` and ``_row_id``.
     """
-    moments = _moments(rows, features, target)
+    outcome = look_at(rows, target)
+    moments = _moments(rows, features, outcome)
     total, positives = int(moments["rows"]), int(moments["positives"] or 0)
     sample = sample_of(rows, total, ROW_ID)
     numbers = [column.name for column in features if column.type in NUMBERS]
     sampled = measure_numbers(sample, numbers)
     grids = {name: _grid(name, moments, sampled) for name in numbers}
-    bins = _bins(rows, features, target, moments, grids)
+    bins = _bins(rows, features, outcome, moments, grids)
     columns = {
         column.name: _column(column, moments, bins[column.name], grids.get(column.name), sampled) for column in features
     }
@@ -76,9 +78,11 @@ def profile(rows: DataFrame, features: Sequence[ContractColumn], target: str) ->
         "rows": total,
         "sample_rows": sampled.rows,
         "target": {
-            "name": target,
+            "name": target.name,
+            "shown": outcome.shown,
             "positives": positives,
-            "share": positives / total if total else None,
+            "share": positives / total if total and outcome.shown is not None else None,
+            **outcome.told,
             "over_time": _over_time(moments, bins[EVENT_TIME]),
         },
         "columns": columns,
@@ -87,13 +91,12 @@ def profile(rows: DataFrame, features: Sequence[ContractColumn], target: str) ->
     return {**described, "warnings": findings(described)}
 
 
-def _moments(rows: DataFrame, features: Sequence[ContractColumn], target: str) -> Moments:
+def _moments(rows: DataFrame, features: Sequence[ContractColumn], outcome: Outcome) -> Moments:
     """One aggregate row: each feature's count and distinct values; a number's extremes, mean, spread, correlations."""
-    label = F.col(target).cast("int")
     clock = F.unix_micros(F.col(EVENT_TIME)).cast("double")
     wanted: list[Column] = [
         F.count(F.lit(1)).alias("rows"),
-        F.sum(label).alias("positives"),
+        F.sum(outcome.positive).alias("positives"),
         F.min(clock).alias(f"min.{EVENT_TIME}"),
         F.max(clock).alias(f"max.{EVENT_TIME}"),
     ]
@@ -110,9 +113,10 @@ def _moments(rows: DataFrame, features: Sequence[ContractColumn], target: str) -
                 F.max(number).alias(f"max.{column.name}"),
                 F.avg(number).alias(f"mean.{column.name}"),
                 F.stddev_samp(number).alias(f"stddev.{column.name}"),
-                F.corr(number, label.cast("double")).alias(f"correlation.{column.name}"),
                 F.corr(number, clock).alias(f"clock.{column.name}"),
             ]
+            if outcome.number is not None:
+                wanted.append(F.corr(number, outcome.number).alias(f"correlation.{column.name}"))
     found: dict[str, Any] = rows.agg(*wanted).collect()[0].asDict()
     return found
 
@@ -123,7 +127,7 @@ def _grid(name: str, moments: Moments, sampled: Sampled) -> Grid:
 
 
 def _bins(
-    rows: DataFrame, features: Sequence[ContractColumn], target: str, moments: Moments, grids: Mapping[str, Grid]
+    rows: DataFrame, features: Sequence[ContractColumn], outcome: Outcome, moments: Moments, grids: Mapping[str, Grid]
 ) -> dict[str, list[Bin]]:
     """Counts every feature's bins, and those of the event time."""
     labels: dict[str, Column] = {}
@@ -137,7 +141,7 @@ def _bins(
             labels[column.name] = value.cast("string")
     span = Grid(finite(moments[f"min.{EVENT_TIME}"]), finite(moments[f"max.{EVENT_TIME}"]), ())
     labels[EVENT_TIME] = number_label(F.unix_micros(F.col(EVENT_TIME)).cast("double"), span)
-    return count_bins(rows, target, labels)
+    return count_bins(rows, [outcome.positive, *outcome.others], labels)
 
 
 def _identifies(column: ContractColumn, moments: Moments) -> bool:
@@ -166,7 +170,7 @@ def _column(
     if grid is None:
         return {**common, "values": values(bins)}
     numbers = {
-        part: finite(moments[f"{part}.{name}"]) for part in ("min", "max", "mean", "stddev", "correlation", "clock")
+        part: finite(moments.get(f"{part}.{name}")) for part in ("min", "max", "mean", "stddev", "correlation", "clock")
     }
     return {**common, **numbers, "quantiles": list(sampled.quantiles[name]), "histogram": histogram(grid, bins)}
 

@@ -1,0 +1,1 @@
+"""Checks the token with which an API is asked."""

@@ -1,0 +1,1 @@
+"""Logs a run of the model pipeline to MLflow."""

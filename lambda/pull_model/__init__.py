@@ -1,0 +1,1 @@
+"""Takes over a model that another stage has approved, and signs it anew."""

@@ -1,0 +1,1 @@
+"""Seals a model that passed the gate, and signs what it is."""

@@ -1,0 +1,1 @@
+"""Finds out whether a registered model is the one that was signed."""

@@ -1,0 +1,1 @@
+"""What the evaluation of a model consists of, one module each."""
