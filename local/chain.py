@@ -51,6 +51,13 @@ class Chain:
         return ended_badly[-1] if ended_badly else None
 
     @property
+    def declined(self) -> str | None:
+        """Why the policy of trainings let nothing train, if it did not."""
+        loop = self.of("loop")
+        decision = loop.output.get("decision") if loop is not None and isinstance(loop.output, dict) else None
+        return str(decision) if decision is not None else None
+
+    @property
     def finished(self) -> bool:
         """Whether nothing more will happen without a person: deployed, turned down, awaiting approval, or failed."""
         loop, deployment = self.of("loop"), self.of("deployment")
@@ -68,6 +75,8 @@ class Chain:
             return "running"
         if self.failed is not None:
             return f"failed in the {self.failed.machine} pipeline"
+        if self.declined is not None:
+            return self.declined
         if self.package is None:
             return "the gate turned the model down; what was live stays live"
         if self.package.approval == PENDING:

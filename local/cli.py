@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -13,18 +14,37 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
+from local import scoring
 from local import status as look
+from local.batch_folder import read_batch
 from local.datasets import commands as datasets
+from local.deliveries import delivery_lines
 from local.demo import DemoOptions, run_demo
 from local.errors import Failure, UserError
 from local.execute import run_command
+from local.executions import await_end
+from local.experiments import experiments_url
 from local.flights import Months
 from local.ingestion import path_of, read_paths, replay_path, start_path, waiting
 from local.interrupts import leave_on_signals
-from local.landing import last_landed
+from local.landing import check_folder, last_landed
+from local.lineage import LineageReader, downstream, upstream
 from local.logs import log_lines
-from local.predict import curl_command, golden_request, invocations_url, predict, read_request, with_values
+from local.monitor import found_by, record_of, start_monitoring
+from local.predict import (
+    api_curl_command,
+    api_document,
+    curl_command,
+    golden_request,
+    invocations_url,
+    predict,
+    read_request,
+    with_values,
+)
 from local.redrive import redrive
+from local.retrain import ask_for_training
+from local.rollback import actor_or_user, start_rollback
+from local.runs import commands as runs
 from local.server_process import StartOptions, clear, log_tail, running, stop
 from local.settings import CHECKOUT, Settings
 from local.steps import (
@@ -33,13 +53,17 @@ from local.steps import (
     platform,
     reader_of,
     step_deploy,
+    step_destroy,
     step_land,
+    step_land_batch,
     step_publish,
     step_report,
     step_run,
     step_synth,
     step_up,
+    watch_run,
 )
+from local.story.paths import extend_path
 
 app = typer.Typer(
     help="The platform on this machine, against a local AWS: no account, no Docker.",
@@ -49,15 +73,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(runs.app, name="runs")
 ingest = typer.Typer(help="The ingestion paths of the workload, by hand.", no_args_is_help=True)
 app.add_typer(ingest, name="ingest")
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-_FILE_LOGS = ("server", "synth", "bootstrap", "deploy")
+_FILE_LOGS = ("server", "synth", "bootstrap", "deploy", "destroy")
 
 WaitScale = Annotated[float, typer.Option(help="Seconds that a second of waiting in a state machine lasts here.")]
 Engine = Annotated[str, typer.Option(help="What runs Glue jobs: sail or spark.")]
+Spot = Annotated[int, typer.Option(help="How often a training on spot machines loses them, after a checkpoint.")]
 MonthsOption = Annotated[str, typer.Option(help="Months of 2013: one such as 4, or a span such as 1-4.")]
 Sample = Annotated[int | None, typer.Option(help="Take this many flights, spread evenly. Default: all.")]
 IngestionPath = Annotated[str, typer.Argument(help="batches, or a source of the workload.")]
@@ -76,9 +102,11 @@ def main_options(
 
 
 @app.command()
-def up(context: typer.Context, wait_scale: WaitScale = 0.02, engine: Engine = "sail") -> None:
+def up(
+    context: typer.Context, wait_scale: WaitScale = 0.02, engine: Engine = "sail", spot_interruptions: Spot = 0
+) -> None:
     """Start the local AWS; does nothing if it runs."""
-    step_up(context.obj, StartOptions(wait_scale, engine), console)
+    step_up(context.obj, StartOptions(wait_scale, engine, spot_interruptions=spot_interruptions), console)
 
 
 @app.command()
@@ -88,6 +116,15 @@ def deploy(context: typer.Context) -> None:
     templates = step_synth(context.obj, console)
     step_deploy(context.obj, aws, templates.folder, console)
     step_publish(platform(context.obj), console)
+
+
+@app.command()
+def destroy(
+    context: typer.Context,
+    only_list: Annotated[bool, typer.Option("--list", help="Only say what would stay, and why.")] = False,
+) -> None:
+    """Destroy the stage's stacks with the CDK CLI, and list what stays and why."""
+    step_destroy(context.obj, attach(context.obj), console, only_list=only_list)
 
 
 @app.command()
@@ -105,8 +142,15 @@ def land(
         str | None, typer.Option(help="Folder of the landing zone. Default: named by the months.")
     ] = None,
     as_of: Annotated[str | None, typer.Option(help="UTC instant, ISO 8601. Default: the end of the months.")] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="Land the batch in this folder instead: its _batch.json and what that names.")
+    ] = None,
 ) -> None:
-    """Land a batch of real flights; that starts the pipelines."""
+    """Land a batch of real flights, or one of your own; that starts the pipelines."""
+    if files is not None:
+        batch = read_batch(files, context.obj.workload)
+        step_land_batch(platform(context.obj), batch, check_folder(folder or files.resolve().name), console)
+        return
     request = LandRequest(Months.parse(months), sample, folder, parse_instant(as_of))
     step_land(platform(context.obj), request, console)
 
@@ -132,11 +176,15 @@ def predict_command(
     file: Annotated[Path | None, typer.Option(help="JSON: features, a list of them, or a whole request.")] = None,
     values: Annotated[list[str] | None, typer.Option("--set", help="Change a feature: distance=500.")] = None,
     curl: Annotated[bool, typer.Option(help="Print a signed curl command instead of asking.")] = False,
+    api: Annotated[bool, typer.Option(help="Print a curl command that asks the workload's API.")] = False,
 ) -> None:
     """Ask the served model; without a file, the first golden request."""
     request = read_request(file) if file is not None else golden_request(context.obj)
     request = with_values(request, values or [])
     target = platform(context.obj)
+    if api:
+        console.print(api_curl_command(target.aws, target.outputs, request), markup=False)
+        return
     if curl:
         console.print(curl_command(target.aws.server, target.outputs, request), markup=False)
         return
@@ -144,6 +192,85 @@ def predict_command(
     console.print(json.dumps(answer.response), markup=False)
     url = invocations_url(target.aws.server, target.outputs)
     console.print(f"{answer.milliseconds:.1f} ms from variant {answer.variant} at {url}", style="dim")
+
+
+@app.command(name="openapi")
+def openapi_command(context: typer.Context) -> None:
+    """Print the OpenAPI document of the workload's API."""
+    target = platform(context.obj)
+    console.print(api_document(target.aws, target.outputs), markup=False)
+
+
+@app.command()
+def score(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="CSV, JSON lines or Parquet: keys and features of rows.")],
+    folder: Annotated[
+        str | None, typer.Option(help="Folder of the landing zone. Default: named by the first file.")
+    ] = None,
+    as_of: Annotated[str | None, typer.Option(help="UTC instant, ISO 8601. Default: now.")] = None,
+    show: Annotated[int, typer.Option(min=0, help="Print so many scored rows.")] = 3,
+    timeout: Minutes = 30.0,
+) -> None:
+    """Score files of rows by batch transform, and wait for the predictions."""
+    target = platform(context.obj)
+    machine = scoring.machine_of(context.obj, target.aws)
+    delivery = scoring.read_delivery(files, parse_instant(as_of) or dt.datetime.now(dt.UTC).replace(microsecond=0))
+    key = scoring.deliver(context.obj, target.aws, target.outputs, delivery, folder or files[0].name)
+    done = scoring.wait_for(target.aws, machine, key, timeout * 60)
+    manifest, rows = scoring.read_predictions(target.aws, done.output["manifest_uri"])
+    console.print(f"scored {manifest['rows']} rows by {manifest['model_package_arn'].partition('/')[2]}")
+    console.print(done.output["manifest_uri"], style="dim")
+    for row in itertools.islice(rows, show):
+        console.print(json.dumps(row, ensure_ascii=False), markup=False)
+
+
+@app.command()
+def rollback(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why the present model has to go; it is kept.")],
+    version: Annotated[
+        str | None, typer.Argument(help="Number or ARN of a version that has served. Default: the one before.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option(help="Who goes back. Default: the user of this machine.")] = None,
+    timeout: Minutes = 30.0,
+) -> None:
+    """Let a version of the model serve again that has served before."""
+    target = platform(context.obj)
+    arn = start_rollback(
+        target.settings, target.aws, target.outputs, version=version, actor=actor_or_user(actor), reason=reason
+    )
+    with console.status("going back") as status:
+        ended = await_end(
+            target.aws,
+            "deployment",
+            arn,
+            what="rollback",
+            timeout_seconds=timeout * 60,
+            show=lambda state: status.update(f"going back: {state}"),
+        )
+    console.print(f"{ended.output['model_package_arn']} serves again, by {ended.output['config']}")
+
+
+@app.command()
+def retrain(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why the model is to be trained again; it is kept.")],
+    actor: Annotated[str | None, typer.Option(help="Who asks. Default: the user of this machine.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="What stands for now to the policy. Default: now.")] = None,
+    timeout: Minutes = 30.0,
+) -> None:
+    """Ask for a training of the newest batch, and watch what the workload's policy makes of it."""
+    target = platform(context.obj)
+    run_id = ask_for_training(
+        target.settings,
+        target.aws,
+        target.outputs,
+        actor=actor_or_user(actor),
+        reason=reason,
+        as_of=parse_instant(as_of),
+    )
+    watch_run(target, run_id, console, timeout_seconds=timeout * 60)
 
 
 @app.command()
@@ -166,6 +293,7 @@ def status(context: typer.Context) -> None:
         console.print(str(error))
         return
     groups["pipelines"] = look.machine_lines(aws, outputs)
+    groups["deliveries"] = list(delivery_lines(settings, aws))
     groups["live"] = list(look.live_lines(settings, aws, outputs))
     groups["queues"] = list(look.queue_lines(aws, outputs))
     groups["alarms"] = look.alarm_lines(aws, outputs)
@@ -188,6 +316,47 @@ def logs(
         console.print(line, markup=False)
 
 
+@app.command()
+def lineage(
+    context: typer.Context,
+    dataset: Annotated[str | None, typer.Option(help="What was made of this version, or its first digits.")] = None,
+    model: Annotated[str | None, typer.Option(help="What made the model with this number or ARN.")] = None,
+    endpoint: Annotated[bool, typer.Option("--endpoint", help="What made the model that serves; the default.")] = False,
+) -> None:
+    """Show what came of what: files, datasets, models and endpoints."""
+    if sum((dataset is not None, model is not None, endpoint)) > 1:
+        raise UserError("one of --dataset, --model and --endpoint can be asked at a time")
+    target = platform(context.obj)
+    reader = LineageReader(target.settings, target.aws, target.outputs)
+    if dataset is not None:
+        console.print(downstream(reader.find_source(dataset), reader.models()))
+        return
+    for each in reader.served() if model is None else [reader.model(model)]:
+        source = reader.source(each.dataset_version) if each.dataset_version is not None else None
+        console.print(upstream(each, source))
+
+
+@app.command()
+def monitor(
+    context: typer.Context,
+    as_of: Annotated[str | None, typer.Option(help="Look at the window that ended last before this instant.")] = None,
+    timeout: Minutes = 30.0,
+) -> None:
+    """Compare what the endpoint served in a window with the dataset behind its model."""
+    target = platform(context.obj)
+    arn, run_id = start_monitoring(target, parse_instant(as_of) or dt.datetime.now(dt.UTC))
+    with console.status("monitoring") as status:
+        await_end(
+            target.aws,
+            "monitoring",
+            arn,
+            what="monitoring",
+            timeout_seconds=timeout * 60,
+            show=lambda state: status.update(f"monitoring: {state}"),
+        )
+    console.print(found_by(record_of(target, run_id)))
+
+
 @app.command(name="exec", context_settings={"allow_interspersed_args": False})
 def exec_command(
     context: typer.Context,
@@ -207,6 +376,18 @@ def report(
     """Write one HTML file about the run of the last landed batch."""
     settings: Settings = context.obj
     step_report(platform(settings), last_landed(settings), out or settings.report_file, console)
+
+
+@app.command()
+def experiments(
+    context: typer.Context,
+    browse: Annotated[bool, typer.Option("--open", help="Open the page in a browser as well.")] = False,
+) -> None:
+    """Print the address of MLflow's page, where runs are looked at and compared."""
+    url = experiments_url(context.obj, attach(context.obj))
+    console.print(url)
+    if browse:
+        typer.launch(url)
 
 
 @app.command()
@@ -237,6 +418,47 @@ def demo(
     run_demo(context.obj, options, console)
 
 
+@app.command()
+def story(
+    context: typer.Context,
+    workload: Annotated[str, typer.Argument(help="A workload, or the folder of one.")],
+    every: Annotated[str | None, typer.Option(help="A step is a day, week, month, quarter or year.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="A step is so many rows instead.")] = None,
+    start: Annotated[
+        str | None, typer.Option(help="When the first model serves: ISO 8601. Default: after a quarter of the history.")
+    ] = None,
+    label_delay: Annotated[
+        float, typer.Option(min=0, help="Days after an event until it is known what came true.")
+    ] = 1.0,
+    data: Annotated[
+        Path | None, typer.Option(help="A folder with a file per source. Default: what the workload's batch.py writes.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: in the state directory.")] = None,
+    keep: Annotated[bool, typer.Option(help="Keep datasets and models of the story.")] = False,
+    live: Annotated[
+        bool,
+        typer.Option(help="Deploy the flights as well, and show a canary and a sabotaged model that is taken back."),
+    ] = False,
+) -> None:
+    """Tell what continuous training would have earned on a workload's own history, step by step."""
+    settings: Settings = context.obj
+    extend_path()
+    from local.story.command import StoryRequest, find_workload, parse_schedule, run_story
+
+    settings.prepare()
+    folder = find_workload(workload)
+    request = StoryRequest(
+        workload_dir=folder,
+        stage=settings.stage,
+        schedule=parse_schedule(every, rows, parse_instant(start, "--start"), label_delay),
+        data=data,
+        output=(out or settings.state_dir / "story" / folder.name).absolute(),
+        keep=keep,
+        live=Settings(settings.state_dir / "live", settings.stage, "flight_delays") if live else None,
+    )
+    run_story(request, console)
+
+
 @ingest.command(name="list")
 def ingest_list(context: typer.Context) -> None:
     """Show each ingestion path, with what waits to be done and what was given up."""
@@ -262,7 +484,7 @@ def ingest_replay(context: typer.Context, path: IngestionPath) -> None:
     console.print(f"moved {moved} messages of {path} back to its queue")
 
 
-def parse_instant(text: str | None) -> dt.datetime | None:
+def parse_instant(text: str | None, option: str = "--as-of") -> dt.datetime | None:
     """An ISO 8601 instant in UTC; one without an offset is taken as UTC.
 
     Raises:
@@ -273,7 +495,7 @@ def parse_instant(text: str | None) -> dt.datetime | None:
     try:
         found = dt.datetime.fromisoformat(text)
     except ValueError as error:
-        raise UserError(f"--as-of {text!r} (allowed: ISO 8601 such as 2013-05-01T04:00:00Z)") from error
+        raise UserError(f"{option} {text!r} (allowed: ISO 8601 such as 2013-05-01T04:00:00Z)") from error
     return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 

@@ -18,6 +18,7 @@ from local.errors import Failure, UserError
 from local.interrupts import undisturbed
 from local.memory import PeakMemory
 from local.predict import golden_request, predict
+from local.report.evaluation import headline
 from local.server_process import StartOptions, clear, has_state, running, stop
 from local.settings import Settings
 from local.steps import (
@@ -45,11 +46,13 @@ class DemoOptions:
         landing: Which flights it lands.
         keep: Leave server and state as they are at the end.
         timeout_seconds: How long the pipelines may take.
+        wait_scale: What a second of waiting in a state machine lasts. Default: as everywhere.
     """
 
     landing: LandRequest
     keep: bool
     timeout_seconds: float
+    wait_scale: float = StartOptions.wait_scale
 
 
 @dataclass
@@ -83,8 +86,8 @@ def run_demo(settings: Settings, options: DemoOptions, console: Console) -> Reco
         UserError: Something that a step needs is missing.
     """
     record, begun = Record(), time.monotonic()
-    with _borrowed(settings, options, record), PeakMemory({os.getpid()}) as memory:
-        target = _prepare(settings, options, record, memory, console)
+    with borrowed(settings, options, record), PeakMemory({os.getpid()}) as memory:
+        target = prepare(settings, options, record, memory, console)
         _run(target, options, record, console)
         record.facts |= {"peak_memory_bytes": memory.peak_bytes, "memory_at_peak": memory.at_peak}
     record.facts["total_seconds"] = round(time.monotonic() - begun, 2)
@@ -101,7 +104,7 @@ def summary_file(settings: Settings) -> Path:
 
 
 @contextmanager
-def _borrowed(settings: Settings, options: DemoOptions, record: Record) -> Iterator[None]:
+def borrowed(settings: Settings, options: DemoOptions, record: Record) -> Iterator[None]:
     """Give back the machine as it was: stop a server that did not run before, clear state that was not there."""
     was_running = running(settings) is not None
     leftover = settings.cli_dir / "demo-unfinished"
@@ -132,13 +135,14 @@ def _take_down(settings: Settings, *, forget: bool) -> None:
         clear(settings, keep_cache=True)
 
 
-def _prepare(
-    settings: Settings, options: DemoOptions, record: Record, memory: PeakMemory, console: Console
-) -> Platform:
-    aws = record.timed("up", lambda: step_up(settings, StartOptions(tied=not options.keep), console))
+def prepare(settings: Settings, options: DemoOptions, record: Record, memory: PeakMemory, console: Console) -> Platform:
+    """Start the server, deploy and publish."""
+    aws = record.timed(
+        "up", lambda: step_up(settings, StartOptions(options.wait_scale, tied=not options.keep), console)
+    )
     memory.roots.add(aws.server.pid)
     templates = record.timed("synth", lambda: step_synth(settings, console))
-    deployed = step_deploy(settings, aws, templates.folder, console)
+    deployed = step_deploy(settings, aws, templates.folder, console, other_workloads=False)
     record.seconds |= {"bootstrap": round(deployed.bootstrap_seconds, 2), "deploy": round(deployed.deploy_seconds, 2)}
     target = platform(settings)
     record.timed("publish", lambda: step_publish(target, console))
@@ -163,7 +167,7 @@ def _run(target: Platform, options: DemoOptions, record: Record, console: Consol
         "run_id": chain.run_id,
         "pipeline_seconds": {item.machine: round(item.seconds, 2) for item in chain.executions if item.seconds},
         "prediction_milliseconds": round(prediction.milliseconds, 2),
-        "auc": content.auc,
+        "metric": headline(content.evaluation) if content.evaluation else None,
         "dataset_version": content.dataset_version,
     }
 
@@ -184,8 +188,9 @@ def summary(record: Record) -> Table:
     table.add_row("total", f"{record.facts['total_seconds']:.1f} s")
     table.add_row("landing to prediction", f"{record.facts['landing_to_prediction_seconds']:.1f} s")
     table.add_row("prediction", f"{record.facts['prediction_milliseconds']:.1f} ms")
-    auc = record.facts.get("auc")
-    table.add_row("AUC on unseen flights", f"{auc:.3f}" if auc is not None else "-")
+    if record.facts["metric"] is not None:
+        name, value = record.facts["metric"]
+        table.add_row(f"{name}, unseen rows", f"{value:.3f}")
     table.add_row("dataset version", str(record.facts.get("dataset_version") or "-"))
     peak = record.facts["peak_memory_bytes"]
     table.add_row("peak memory", f"{peak / _GIB:.2f} GiB" if peak else "not measured on this system")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from botocore.exceptions import ClientError
 
+from constructs_lib.names.naming import pascal_case
 from local.aws import Aws
 from local.cdk import StackEvent, parse_event, run_cdk
 from local.settings import ACCOUNT, REGION, Settings
@@ -22,8 +23,18 @@ class Deployed:
     deploy_seconds: float
 
 
-def deploy_stacks(settings: Settings, aws: Aws, templates: Path, on_event: Callable[[StackEvent], None]) -> Deployed:
-    """Bootstrap if need be, then deploy what exists once per account and every stack of the stage.
+def deploy_stacks(
+    settings: Settings,
+    aws: Aws,
+    templates: Path,
+    on_event: Callable[[StackEvent], None],
+    *,
+    other_workloads: bool = True,
+) -> Deployed:
+    """Bootstrap if need be, then deploy what exists once per account and the stacks of the stage.
+
+    Args:
+        other_workloads: Whether those of other workloads are deployed as well.
 
     Raises:
         Failure: The CDK CLI ended with an error.
@@ -41,8 +52,11 @@ def deploy_stacks(settings: Settings, aws: Aws, templates: Path, on_event: Calla
     options = ["--app", str(templates), "--require-approval", "never", "--progress", "events"]
     options += ["--concurrency", "4", "--method", "direct"]
     # the CDK knows no order between a stage and what is outside of it
-    for stacks, log in (("Account", "deploy-account.log"), (f"{settings.stage}/*", "deploy.log")):
-        run_cdk(settings, aws.server, ["deploy", stacks, *options], log=settings.log_dir / log, on_line=on_line)
+    own = [f"{settings.stage}/{pascal_case(settings.workload)}{part}" for part in ("State", "Workload")]
+    own.append(f"{settings.stage}/Figures")
+    wanted = [f"{settings.stage}/*"] if other_workloads else own
+    for stacks, log in ((["Account"], "deploy-account.log"), (wanted, "deploy.log")):
+        run_cdk(settings, aws.server, ["deploy", *stacks, *options], log=settings.log_dir / log, on_line=on_line)
     return Deployed(bootstrapped - started, time.monotonic() - bootstrapped)
 
 

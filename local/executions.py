@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local.aws import Aws
+from local.errors import Failure
 
 RUNNING = "RUNNING"
 SUCCEEDED = "SUCCEEDED"
+
+_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,30 @@ def read_execution(aws: Aws, machine: str, arn: str) -> Execution:
         cause=found.get("cause"),
         states=fold_states(event for page in pages for event in page["events"]),
     )
+
+
+def await_end(
+    aws: Aws, machine: str, arn: str, *, what: str, timeout_seconds: float, show: Callable[[str], None]
+) -> Execution:
+    """Wait until an execution has succeeded.
+
+    Args:
+        what: What the execution is, for messages.
+        show: Told the name of the state that the machine is in.
+
+    Raises:
+        Failure: It failed, or did not end in time.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while (execution := read_execution(aws, machine, arn)).status == RUNNING:
+        if execution.states:
+            show(execution.states[-1].name)
+        if time.monotonic() > deadline:
+            raise Failure(f"the {what} {execution.name} has not ended within {timeout_seconds:.0f} s; it goes on")
+        time.sleep(_POLL_SECONDS)
+    if execution.status != SUCCEEDED:
+        raise Failure(f"the {what} {execution.name} failed: {execution.error}: {execution.cause}")
+    return execution
 
 
 def execution_arns(aws: Aws, machine_arn: str, *, limit: int = 100) -> list[str]:

@@ -15,7 +15,10 @@ from local.settings import Settings
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a workload's stack, one field per key (``LandingBucket`` is ``landing_bucket``)."""
+    """The outputs of a workload's stack, one field per key (``LandingBucket`` is ``landing_bucket``).
+
+    Those with a default are there only where the workload asks for what they tell of.
+    """
 
     landing_bucket: str
     landing_prefix: str
@@ -42,6 +45,10 @@ class Outputs:
     on_call_topic_arn: str
     contract_uri: str
     alarm_names: tuple[str, ...]
+    api_id: str | None = None
+    open_api_uri: str | None = None
+    monitoring_machine_arn: str | None = None
+    retraining_function_name: str | None = None
 
     @property
     def machines(self) -> dict[str, str]:
@@ -67,10 +74,10 @@ def parse_outputs(stack: str, values: Mapping[str, str]) -> Outputs:
         Failure: Some are missing.
     """
     keys = {name: _output_key(name) for name in Outputs.__dataclass_fields__}
-    missing = sorted(key for key in keys.values() if key not in values)
+    missing = sorted(key for name, key in keys.items() if key not in values and not hasattr(Outputs, name))
     if missing:
         raise Failure(f"stack {stack} lacks the outputs {', '.join(missing)}; deploy it again")
-    found: dict[str, Any] = {name: values[key] for name, key in keys.items()}
+    found: dict[str, Any] = {name: values[key] for name, key in keys.items() if key in values}
     found["alarm_names"] = tuple(name for name in found["alarm_names"].split(",") if name)
     return Outputs(**found)
 

@@ -18,6 +18,8 @@ from local.outputs import Outputs
 from local.server_file import Server
 from local.settings import REGION, Settings
 
+API_STAGE = "v1"
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -45,7 +47,7 @@ def golden_request(settings: Settings) -> dict[str, Any]:
     path = settings.workload_dir / "golden.json"
     try:
         cases = json.loads(path.read_text())["cases"]
-        answered: dict[str, Any] = next(case["request"] for case in cases if "probability" in case["expect"])
+        answered: dict[str, Any] = next(case["request"] for case in cases if "refused" not in case["expect"])
     except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
         raise UserError(f"{path} has no golden request ({type(error).__name__}: {error}); name a file") from error
     return answered
@@ -137,7 +139,50 @@ def invocations_url(server: Server, outputs: Outputs) -> str:
 
 def curl_command(server: Server, outputs: Outputs, request: Mapping[str, Any]) -> str:
     """A request for a shell, signed by curl itself with the root keys of the local account."""
+    return _curl(server, "sagemaker", invocations_url(server, outputs), request)
+
+
+def api_url(server: Server, outputs: Outputs) -> str:
+    """Where requests to the workload's API are posted; they must be signed, or bring a token.
+
+    Raises:
+        UserError: The workload has no API.
+    """
+    if outputs.api_id is None:
+        raise UserError("the workload has no API; say so under serving.api of its workload.yaml and deploy it")
+    return f"{server.endpoint}/restapis/{outputs.api_id}/{API_STAGE}/_user_request_/predictions"
+
+
+def api_curl_command(aws: Aws, outputs: Outputs, request: Mapping[str, Any]) -> str:
+    """A request to the workload's API for a shell, signed as the other one is, or with a place for a token.
+
+    Raises:
+        UserError: The workload has no API.
+    """
+    url = api_url(aws.server, outputs)
+    scheme = json.loads(api_document(aws, outputs))["components"]["securitySchemes"]["caller"]
+    service = "execute-api" if scheme.get("x-amazon-apigateway-authtype") == "awsSigv4" else None
+    return _curl(aws.server, service, url, request)
+
+
+def api_document(aws: Aws, outputs: Outputs) -> str:
+    """The OpenAPI document of the workload's API, as it is deployed.
+
+    Raises:
+        UserError: The workload has no API.
+    """
+    if outputs.open_api_uri is None:
+        raise UserError("the workload has no API; say so under serving.api of its workload.yaml and deploy it")
+    bucket, _, key = outputs.open_api_uri.removeprefix("s3://").partition("/")
+    text: str = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+    return text
+
+
+def _curl(server: Server, service: str | None, url: str, request: Mapping[str, Any]) -> str:
     words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(server.ca_file)]
-    words += ["--aws-sigv4", f"aws:amz:{REGION}:sagemaker", "--user", f"{server.access_key}:{server.secret_key}"]
-    words += ["-H", "content-type: application/json", "-d", json.dumps(request), invocations_url(server, outputs)]
+    if service is None:
+        words += ["-H", "authorization: Bearer <token>"]
+    else:
+        words += ["--aws-sigv4", f"aws:amz:{REGION}:{service}", "--user", f"{server.access_key}:{server.secret_key}"]
+    words += ["-H", "content-type: application/json", "-d", json.dumps(request), url]
     return shlex.join(words)

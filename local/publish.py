@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-from dataclasses import dataclass
-from typing import Any
 
-from botocore.exceptions import ClientError
-
-from constructs_lib.names.bundle import build_bundle, pointer_key
+from constructs_lib.names.bundle import build_bundle
+from delivery.bundles import Published, publish
 from local.aws import Aws
 from local.environment import base_env
 from local.errors import UserError
@@ -18,27 +14,6 @@ from local.outputs import Outputs
 from local.settings import CHECKOUT, Settings
 
 _UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published bundle.
-
-    Args:
-        bundle: SHA-256 of the archive.
-        uri: Where it is.
-        commit: The commit that it was made from; ends in ``-dirty`` if the workload has uncommitted changes.
-        uploaded: Whether the archive is new.
-    """
-
-    bundle: str
-    uri: str
-    commit: str
-    uploaded: bool
-
-    def pointer(self) -> dict[str, str]:
-        """The content of ``current.json``."""
-        return {"bundle": self.bundle, "uri": self.uri, "commit": self.commit}
 
 
 def publish_bundle(settings: Settings, aws: Aws, outputs: Outputs) -> Published:
@@ -52,14 +27,7 @@ def publish_bundle(settings: Settings, aws: Aws, outputs: Outputs) -> Published:
         bundle = build_bundle(settings.workload_dir)
     except ValueError as error:
         raise UserError(str(error)) from error
-    s3, bucket, key = aws.client("s3"), outputs.artefacts_bucket, bundle.key(settings.workload)
-    uploaded = not _exists(s3, bucket, key)
-    if uploaded:
-        s3.put_object(Bucket=bucket, Key=key, Body=bundle.content)
-    published = Published(bundle.sha256, f"s3://{bucket}/{key}", commit, uploaded)
-    pointer = json.dumps(published.pointer(), sort_keys=True).encode()
-    s3.put_object(Bucket=bucket, Key=pointer_key(settings.workload), Body=pointer)
-    return published
+    return publish(aws.client("s3"), outputs.artefacts_bucket, settings.workload, bundle, commit)
 
 
 def current_commit(settings: Settings) -> str:
@@ -79,13 +47,3 @@ def current_commit(settings: Settings) -> str:
         return _UNKNOWN
     changes = run("status", "--porcelain", "--", str(settings.workload_dir))
     return head.stdout.strip() + ("-dirty" if changes.stdout.strip() else "")
-
-
-def _exists(s3: Any, bucket: str, key: str) -> bool:
-    try:
-        s3.head_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-            return False
-        raise
-    return True

@@ -42,6 +42,7 @@ class StartOptions:
     Args:
         wait_scale: What a second of a Wait state, a bake time or a deadline lasts on the laptop, in seconds.
         engine: What runs Glue jobs.
+        spot_interruptions: How often a training on spot machines loses them, each time after it has kept a checkpoint.
         tied: Whether the server ends when the starting process ends, however that ends.
 
     Raises:
@@ -51,12 +52,15 @@ class StartOptions:
     wait_scale: float = 0.02
     engine: str = "sail"
     tied: bool = False
+    spot_interruptions: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.wait_scale <= 1:
             raise UserError(f"--wait-scale is {self.wait_scale} (allowed: above 0, at most 1)")
         if self.engine not in ENGINES:
             raise UserError(f"--engine is {self.engine!r} (allowed: {', '.join(ENGINES)})")
+        if self.spot_interruptions < 0:
+            raise UserError(f"--spot-interruptions is {self.spot_interruptions} (allowed: 0 and more)")
 
 
 def running(settings: Settings) -> Server | None:
@@ -181,6 +185,7 @@ def _spawn(settings: Settings, options: StartOptions, lock: int) -> subprocess.P
     command = [str(python), "-m", "local.server", "--state-dir", str(settings.state_dir)]
     command += ["--port", str(_choose_port(settings.port_file)), "--job-python", sys.executable]
     command += ["--wait-scale", str(options.wait_scale), "--engine", options.engine]
+    command += ["--spot-interruptions", str(options.spot_interruptions)]
     with settings.server_log.open("wb") as log:
         process = subprocess.Popen(
             command,

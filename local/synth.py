@@ -20,6 +20,9 @@ from local.server_process import log_tail
 from local.settings import CHECKOUT, Settings
 
 _INPUTS = ("app.py", "cdk.json", "stacks", "constructs_lib", "lambda", "glue_jobs", "sagemaker_jobs", "workloads")
+_ELSEWHERE = ("account", "region", "promotion")
+"""Settings of a stage that are about accounts in AWS."""
+
 _PACKAGES = ("aws-cdk-lib", "constructs", "cdk-nag", "pydantic")
 
 
@@ -80,6 +83,26 @@ def inputs_digest(checkout: Path) -> str:
     return digest.hexdigest()
 
 
+def context_here(checkout: Path) -> dict[str, str]:
+    """What replaces parts of the context of ``cdk.json``, as a variable of the CDK; nothing where all of it holds here.
+
+    This machine is the account and region of every stage, whichever it has in AWS; so there is no other account to take
+    models from, and nothing that delivers to accounts.
+    """
+    path = checkout / "cdk.json"
+    content = json.loads(path.read_text(encoding="utf-8")).get("context", {}) if path.is_file() else {}
+    stages = content.get("stages")
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+        return {}
+    here = {
+        name: {key: value for key, value in stage.items() if key not in _ELSEWHERE} for name, stage in stages.items()
+    }
+    replaced: dict[str, object] = {"stages": here} if here != stages else {}
+    if "pipeline" in content:
+        replaced["pipeline"] = None
+    return {"CDK_CONTEXT_JSON": json.dumps(replaced)} if replaced else {}
+
+
 def _input_files(checkout: Path) -> Iterator[Path]:
     for name in _INPUTS:
         root = checkout / name
@@ -92,7 +115,7 @@ def _run_app(settings: Settings, out: Path) -> float:
     started = time.monotonic()
     with log.open("wb") as output:
         command = [sys.executable, "app.py"]
-        env = synth_env(settings, out)
+        env = synth_env(settings, out) | context_here(CHECKOUT)
         with child(command, env=env, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT) as process:
             code = process.wait()
     if code != 0:

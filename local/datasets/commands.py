@@ -10,7 +10,8 @@ from rich.console import Console
 from local.datasets import show
 from local.datasets.difference import difference
 from local.datasets.read import DatasetReader
-from local.datasets.replay import await_replay, start_replay
+from local.datasets.replay import start_replay
+from local.executions import await_end
 from local.steps import Platform, platform
 
 app = typer.Typer(help="The published datasets: list, show, diff, replay.", invoke_without_command=True)
@@ -61,8 +62,13 @@ def replay(context: typer.Context, version: Version, timeout: Minutes = 30.0) ->
     dataset = _reader(target).find(version)
     arn = start_replay(target.settings, target.aws, target.outputs, dataset)
     with console.status("replaying") as status:
-        ended = await_replay(
-            target.aws, arn, timeout_seconds=timeout * 60, show=lambda state: status.update(f"replaying: {state}")
+        ended = await_end(
+            target.aws,
+            "data",
+            arn,
+            what="replay",
+            timeout_seconds=timeout * 60,
+            show=lambda state: status.update(f"replaying: {state}"),
         )
     for name, split in ended.output["replayed"]["splits"].items():
         console.print(f"{name}: {split['rows']:,} rows, the same digest {split['digest']}")

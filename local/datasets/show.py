@@ -57,15 +57,18 @@ def page(described: Described, use: Use) -> RenderableType:
         inputs.add_row(file["source"], file["key"], f"{file['bytes']:,}", file["sha256"])
     splits = _table("split", "rows", "positives", "from", "to", "digest")
     for name, split in manifest["splits"].items():
-        figures = (f"{split['rows']:,}", f"{split['positives']:,}", split["from"], split["to"], split["digest"])
+        positives = f"{split['positives']:,}" if split["positives"] is not None else "-"
+        figures = (f"{split['rows']:,}", positives, split["from"], split["to"], split["digest"])
         splits.add_row(name, *figures)
     return Group(facts, "", inputs, "", splits)
 
 
-def changes(sections: Mapping[str, Sequence[Change]], before: str, after: str) -> RenderableType:
-    """A table per section of what differs."""
+def changes(
+    sections: Mapping[str, Sequence[Change]], before: str, after: str, *, what: str = "datasets"
+) -> RenderableType:
+    """A table per section of what differs between two things of a kind."""
     if not sections:
-        return Text("the two datasets do not differ")
+        return Text(f"the two {what} do not differ")
     tables: list[RenderableType] = []
     for title, found in sections.items():
         table = _table(title, before[:SHORT], after[:SHORT])

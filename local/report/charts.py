@@ -27,6 +27,7 @@ _VARIABLES = {
     BAD: "var(--bad)",
 }
 _MOST_DATES = 5
+_BAD_MARKS = ("alarm", "refused", "failed", "rolled back")
 # What a picture of its own needs and a part of a page must not have: a prologue, rules and ids for the whole document,
 # a fixed size, a font of its own.
 _FOR_A_PAGE = [
@@ -83,15 +84,31 @@ def roc_chart(fpr: Sequence[float], tpr: Sequence[float], auc: float) -> str:
         return _svg(figure)
 
 
-def calibration_chart(predicted: Sequence[float], observed: Sequence[float]) -> str:
-    """Observed share against mean predicted probability, with the diagonal of perfect calibration."""
+def calibration_chart(predicted: Sequence[float], observed: Sequence[float], kind: str) -> str:
+    """What was observed against the mean prediction, with the diagonal of perfect calibration.
+
+    Args:
+        kind: ``probability`` or ``value``, what is predicted.
+    """
     with rc_context(_STYLE):
         figure, axes = _square()
-        top = min(1.0, 1.08 * max(0.1, *predicted, *observed))
-        axes.plot([0, top], [0, top], color=MUTED, linestyle="--", linewidth=1, label="perfect")
+        low, top = 0.0, min(1.0, 1.08 * max(0.1, *predicted, *observed))
+        if kind == "value":
+            low, top = (side([*predicted, *observed]) for side in (min, max))
+            low, top = low - 0.04 * (top - low), top + 0.04 * (top - low)
+        axes.plot([low, top], [low, top], color=MUTED, linestyle="--", linewidth=1, label="perfect")
         axes.plot(predicted, observed, color=FIRST, linewidth=2, marker="o", markersize=4, label="model")
-        axes.set(xlabel="predicted probability", ylabel="observed share", xlim=(0, top), ylim=(0, top))
+        axes.set(xlabel=f"predicted {kind}", ylabel="observed mean", xlim=(low, top), ylim=(low, top))
         axes.legend(loc="upper left")
+        return _svg(figure)
+
+
+def histogram_chart(edges: Sequence[float], rows: Sequence[int], label: str) -> str:
+    """Rows per bin; there is one more edge than bins."""
+    with rc_context(_STYLE):
+        figure, axes = _square()
+        axes.stairs(rows, edges, fill=True, color=FIRST)
+        axes.set(xlabel=label, ylabel="rows")
         return _svg(figure)
 
 
@@ -137,6 +154,61 @@ def balance_chart(
             upper.text(instant.timestamp(), top, f" {name}", va="top", fontsize=9, color=MUTED, clip_on=True)
         steps = range(0, len(begins), max(1, len(begins) // _MOST_DATES))
         lower.set_xticks([places[step] for step in steps], [f"{begins[step]:%Y-%m-%d}" for step in steps])
+        return _svg(figure)
+
+
+def trail_chart(
+    labels: Sequence[str], values: Sequence[float], filled: Sequence[bool], label: str, legend: Mapping[str, bool]
+) -> str:
+    """Values one after the other, each a filled or an open point; the line between them only guides the eye."""
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 3.0), layout="constrained")
+        axes = figure.add_subplot()
+        places = range(len(values))
+        axes.plot(places, values, color=GRID, linewidth=2, zorder=1)
+        for name, full in legend.items():
+            those = [place for place in places if filled[place] == full]
+            face = FIRST if full else "none"
+            heights = [values[place] for place in those]
+            axes.scatter(those, heights, s=46, facecolors=face, edgecolors=FIRST, linewidths=1.5, label=name, zorder=2)
+        steps = range(0, len(values), math.ceil(len(values) / 10))
+        axes.set_xticks(list(steps), [labels[step] for step in steps])
+        axes.set_ylabel(label)
+        axes.margins(x=0.04, y=0.2)
+        axes.legend(loc="best")
+        return _svg(figure)
+
+
+def story_chart(
+    labels: Sequence[str], qualities: Mapping[str, Sequence[float]], marks: Mapping[str, Sequence[int]], label: str
+) -> str:
+    """Lines over the steps of a story, the last one strong, above a row of points for each kind of mark.
+
+    Args:
+        labels: Of the steps.
+        qualities: Line → a value per step; NaN where there is none.
+        marks: Kind → the steps, from 0, at whose end something of it happened.
+    """
+    looks: Sequence[Any] = (
+        {"color": MUTED, "linestyle": "--", "linewidth": 1.5},
+        {"color": SECOND, "linewidth": 2},
+        {"color": FIRST, "linewidth": 2.5},
+    )
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(9.6, 3.4 + 0.3 * len(marks)), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[9, len(marks) or 1])
+        for (name, values), look in zip(qualities.items(), looks, strict=True):
+            upper.plot(range(len(labels)), values, marker="o", markersize=4, label=name, **look)
+        upper.set_ylabel(label)
+        upper.legend(loc="best", ncols=len(qualities))
+        for row, (kind, places) in enumerate(marks.items()):
+            bad = kind in _BAD_MARKS
+            lower.scatter([place + 0.5 for place in places], [row] * len(places), s=46, color=BAD if bad else FIRST)
+        lower.set_yticks(range(len(marks)), list(marks))
+        lower.set(ylim=(len(marks) - 0.5, -0.5), xlim=(-0.4, len(labels) - 0.4))
+        lower.tick_params(axis="y", length=0)
+        steps = range(0, len(labels), math.ceil(len(labels) / 12))
+        lower.set_xticks(list(steps), [labels[step] for step in steps])
         return _svg(figure)
 
 

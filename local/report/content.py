@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.chain import Chain
+from local.runs.read import Run
 
 Document = Mapping[str, Any]
 
@@ -23,11 +24,15 @@ class Content:
         profile: ``profile.json`` of the dataset.
         manifest: The published manifest of the dataset.
         evaluation: ``evaluation.json`` of the model.
+        evaluation_details: ``details.json`` beside it: its curves.
+        evaluation_page: ``report.html`` beside it: bias, attributions and cost as well.
         gate: What the gate judged, rule by rule.
         package: The model package, as SageMaker describes it.
         endpoint: The endpoint, as SageMaker describes it.
         endpoint_config: Its configuration.
         golden: ``golden.json`` of the deployment: golden requests and answers.
+        runs: Every run of the model pipeline until now, oldest first.
+        trials: Those of the newest run that was tuned.
     """
 
     workload: str
@@ -37,16 +42,15 @@ class Content:
     profile: Document | None = None
     manifest: Document | None = None
     evaluation: Document | None = None
+    evaluation_details: Document | None = None
+    evaluation_page: str | None = None
     gate: Sequence[Document] = field(default_factory=tuple)
     package: Document | None = None
     endpoint: Document | None = None
     endpoint_config: Document | None = None
     golden: Document | None = None
-
-    @property
-    def auc(self) -> float | None:
-        """Area under the ROC curve on the held-back rows."""
-        return float(self.evaluation["metrics"]["auc"]) if self.evaluation else None
+    runs: Sequence[Run] = field(default_factory=tuple)
+    trials: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
     @property
     def dataset_version(self) -> str | None:

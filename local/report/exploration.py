@@ -11,7 +11,7 @@ from local.report.charts import balance_chart, bar_chart
 from local.report.content import Content, Document
 from local.report.html import Cell, Fixed, Html, Share, badge, details, figure, join, paragraph, section, table
 
-_FORMAT = 2
+_FORMAT = 3
 _BAR_WIDTH, _BAR_HEIGHT = 5, 26
 _MOST_VALUES = 20
 _MOST_IN_PICTURE = 25
@@ -44,10 +44,14 @@ def profile(content: Content) -> Html:
 
 def _intro(found: Document) -> Html:
     target = found["target"]
+    size = f"{found['rows']:,} rows, {len(found['columns'])} features"
+    if target["shown"] is None:
+        return paragraph(f"{size}; there is no target.")
+    classes = f" {target['classes']} classes are told apart from each other." if "classes" in target else ""
     return paragraph(
-        f"{found['rows']:,} rows, {len(found['columns'])} features; {target['name']} holds in "
-        f"{_percent(target['share'])} of the rows. Strength is the area under the ROC curve that a feature reaches "
-        "alone (0.5 tells nothing). In the pictures, the strong part of a bar is the rows in which the target holds."
+        f"{size}; {target['shown']} in {_percent(target['share'])} of the rows. Strength is the area under the ROC "
+        f"curve that a feature reaches alone (0.5 tells nothing).{classes} In the pictures, the strong part of a bar "
+        f"is the rows in which {target['shown']}."
     )
 
 
@@ -60,13 +64,13 @@ def _balance(target: Document, report: Document | None) -> Html:
     """The target over time, with the bounds of the splits."""
     over_time = target["over_time"]
     begins = [_instant(edge) for edge in over_time["edges"]]
-    if len(begins) < 3:
+    if len(begins) < 3 or target["shown"] is None:
         return Html("")
     rows, positives = over_time["rows"], over_time["positives"]
     shares = [positive / count if count else math.nan for positive, count in zip(positives, rows, strict=True)]
     splits = report["phases"]["splitting"] if report is not None else {}
     marks = {name: _instant(split["from"]) for name, split in splits.items() if split["from"] is not None}
-    caption = f"How often {target['name']} holds over time, and on how many rows that rests; dashed: where splits begin"
+    caption = f"How often {target['shown']} over time, and on how many rows that rests; dashed: where splits begin"
     numbers = table(
         "Target over time",
         ["From", "Rows", "Share positive"],
@@ -188,10 +192,9 @@ def _comparison(found: Document | None) -> Html:
     named = f"the dataset {found['version'][:10]} of {found['as_of'].partition('T')[0]}"
     if found["unavailable"] is not None:
         return paragraph(f"Not compared with {named}: {found['unavailable']}.")
-    before, now = found["target"]["share"]
     intro = paragraph(
-        f"Compared with {named}: {found['rows'][0]:,} rows then and {found['rows'][1]:,} now; "
-        f"{found['target']['name']} held in {_percent(before)} and holds in {_percent(now)}."
+        f"Compared with {named}: {found['rows'][0]:,} rows then and {found['rows'][1]:,} now"
+        f"{_target_change(found['target'])}."
     )
     ordered = sorted(found["columns"].items(), key=lambda pair: (-(pair[1]["psi"] or 0.0), pair[0]))
     moved = [(name, column) for name, column in ordered if column["psi"] is not None]
@@ -211,6 +214,13 @@ def _comparison(found: Document | None) -> Html:
     rows = [_change_row(name, column) for name, column in ordered]
     parts.append(details("Changes in numbers", table("Features then and now", header, rows)))
     return join(parts)
+
+
+def _target_change(target: Document) -> str:
+    before, now = target["share"]
+    if "psi" in target:
+        return f"; {target['name']} has moved by PSI {target['psi']:.2f}"
+    return f"; {target['name']} held in {_percent(before)} and holds in {_percent(now)}" if now is not None else ""
 
 
 def _change_row(name: str, column: Document) -> list[Cell]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+
+_STYLE = Path(__file__).with_name("style.css")
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class Share:
     value: float | None
 
     @classmethod
-    def of(cls, part: int, whole: int) -> Share:
-        """The share of a part."""
-        return cls(part / whole if whole else None)
+    def of(cls, part: int | None, whole: int) -> Share:
+        """The share of a part; None where there is none."""
+        return cls(part / whole if whole and part is not None else None)
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ def details(summary: str, inner: Html) -> Html:
     return Html(f"<details><summary>{escape(summary)}</summary>{inner.text}</details>")
 
 
+def framed(title: str, page: str) -> Html:
+    """A whole page within this one; it runs no script and reaches nothing outside."""
+    return Html(f'<iframe title="{escape(title, quote=True)}" sandbox srcdoc="{escape(page, quote=True)}"></iframe>')
+
+
 def badge(text: str, *, good: bool) -> Html:
     """A word that is good or bad, told by a sign as well as by colour."""
     sign, kind = ("✓", "good") if good else ("✗", "bad")
@@ -121,3 +129,42 @@ def badge(text: str, *, good: bool) -> Html:
 def code(text: str) -> Html:
     """A name or a digest."""
     return Html(f"<code>{escape(text)}</code>")
+
+
+def cards(facts: Mapping[str, str]) -> Html:
+    """A few facts that are seen first."""
+    shown = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return Html(f'<dl class="cards">{shown}</dl>')
+
+
+def page(title: str, heading: str, head: Html, anchors: Mapping[str, str], parts: Iterable[Html], footer: str) -> str:
+    """A whole page that needs nothing but itself.
+
+    Args:
+        title: Of the window.
+        head: What stands between the heading and the links.
+        anchors: Anchor of each part → its name.
+    """
+    links = "".join(f'<li><a href="#{anchor}">{escape(name)}</a></li>' for anchor, name in anchors.items())
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{_STYLE.read_text(encoding="utf-8")}</style>
+</head>
+<body>
+<header>
+<h1>{escape(heading)}</h1>
+{head.text}
+<nav aria-label="Parts of the report"><ul>{links}</ul></nav>
+</header>
+<main>
+{join(parts).text}
+</main>
+<footer>{escape(footer)}</footer>
+</body>
+</html>
+"""

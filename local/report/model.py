@@ -1,82 +1,11 @@
-"""The parts of the report about the model and its deployment: metrics, curves, gate, endpoint, golden requests."""
+"""The parts of the report about what became of the model: gate, package, endpoint, golden requests."""
 
 from __future__ import annotations
 
 import json
 
-from local.report.charts import bar_chart, calibration_chart, roc_chart
 from local.report.content import Content, Document
-from local.report.html import Cell, Fixed, Html, badge, code, details, figure, paragraph, section, table
-
-_MOST_FEATURES = 15
-_METRICS = {
-    "auc": "Area under the ROC curve",
-    "log_loss": "Log loss",
-    "brier": "Brier score",
-    "accuracy": "Accuracy",
-    "base_rate": "Share of positives",
-}
-
-
-def model(content: Content) -> Html:
-    """Metrics beside the champion's, ROC, calibration, importance, the files of the artefact."""
-    found = content.evaluation
-    if found is None:
-        return section("model", "Model", paragraph("The run has not evaluated a model."))
-    intro = paragraph(
-        f"Evaluated on {found['rows']:,} held-back rows, the newest ones; {found['positives']:,} positive."
-    )
-    roc, calibration = found["curves"]["roc"], found["curves"]["calibration"]
-    auc = found["metrics"]["auc"]
-    curves = Html(
-        '<div class="pair">'
-        + figure(roc_chart(roc["fpr"], roc["tpr"], auc), f"ROC curve on held-back rows, area {auc:.3f}").text
-        + figure(
-            calibration_chart(calibration["predicted"], calibration["observed"]),
-            "Calibration: on the dashed line, predicted probabilities are what is observed",
-        ).text
-        + "</div>"
-    )
-    return section(
-        "model", "Model", intro, _metrics(found), curves, _calibration(calibration), _importance(found), _files(found)
-    )
-
-
-def _metrics(found: Document) -> Html:
-    champion = found["champion"]
-    before = champion["metrics"] if champion else {}
-    rows: list[list[Cell]] = [
-        [text, Fixed(found["metrics"].get(key), 4), Fixed(before.get(key), 4)] for key, text in _METRICS.items()
-    ]
-    return table("Metrics on the same rows", ["Metric", "This model", "Champion before it"], rows)
-
-
-def _calibration(found: Document) -> Html:
-    rows: list[list[Cell]] = [
-        [f"group {index}", Fixed(predicted, 4), Fixed(observed, 4), count]
-        for index, (predicted, observed, count) in enumerate(
-            zip(found["predicted"], found["observed"], found["count"], strict=True), start=1
-        )
-    ]
-    numbers = table("Calibration", ["Group", "Mean prediction", "Observed share", "Rows"], rows)
-    return details("Calibration in numbers", numbers)
-
-
-def _importance(found: Document) -> Html:
-    gains = sorted(found["importance"].items(), key=lambda pair: -float(pair[1]))[:_MOST_FEATURES]
-    if not gains:
-        return paragraph("The model tells no importance of its features.")
-    chart = bar_chart([name for name, _ in gains], [float(gain) for _, gain in gains], "gain")
-    numbers = table("Importance", ["Feature", "Gain"], [[name, float(gain)] for name, gain in gains])
-    caption = f"What the model relies on: the {len(gains)} features with the largest gain"
-    return Html(figure(chart, caption).text + details("Importance in numbers", numbers).text)
-
-
-def _files(found: Document) -> Html:
-    rows: list[list[Cell]] = [
-        [item["path"], item["bytes"], item.get("kind"), code(item["sha256"][:12])] for item in found["model"]["files"]
-    ]
-    return details("Files of the model artefact", table("Artefact", ["File", "Bytes", "Kind", "SHA-256"], rows))
+from local.report.html import Cell, Html, badge, code, paragraph, section, table
 
 
 def gate(content: Content) -> Html:
@@ -140,9 +69,20 @@ def _golden(golden: Document | None) -> Html | None:
     rows: list[list[Cell]] = [
         [
             case["name"],
-            badge("as expected" if case["passed"] else "not as expected", good=bool(case["passed"])),
-            code(json.dumps(case["predictions"])) if case["predictions"] is not None else f"refused: {case['refused']}",
+            _outcome(case),
+            code(json.dumps(case["predictions"])) if case["predictions"] is not None else _refusal(case),
         ]
         for case in golden["cases"]
     ]
     return table("Golden requests, asked before the endpoint was touched", ["Case", "Result", "Answer"], rows)
+
+
+def _outcome(case: Document) -> Cell:
+    if case["passed"] is None:
+        return "-"
+    return badge("as expected" if case["passed"] else "not as expected", good=bool(case["passed"]))
+
+
+def _refusal(case: Document) -> Cell:
+    """What came instead of predictions, or why a case was not asked then."""
+    return f"refused: {case['refused']}" if case["passed"] is not None else case["reason"]

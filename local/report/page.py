@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from html import escape
-from pathlib import Path
 
 from local.failures import Explanation
 from local.report.content import Content
 from local.report.data import quality
+from local.report.evaluation import headline, model
 from local.report.exploration import profile
-from local.report.html import Html, details, figure, paragraph, section, table
+from local.report.html import Html, cards, details, figure, join, page, paragraph, section, table
 from local.report.lineage import build_graph, draw
-from local.report.model import deployment, gate, model
+from local.report.model import deployment, gate
 from local.report.pipelines import pipelines
+from local.report.runs import runs
 
-_STYLE = Path(__file__).with_name("style.css")
 _PARTS = {
     "pipelines": "Pipelines",
     "quality": "Data quality",
     "profile": "Data profile",
     "model": "Model",
     "gate": "Gate",
+    "runs": "Training runs",
     "lineage": "Lineage",
     "deployment": "Deployment",
 }
@@ -28,57 +29,40 @@ _PARTS = {
 
 def render_page(content: Content, failure: Explanation | None = None) -> str:
     """The report as HTML; a failure is told at the top."""
-    title = f"{content.workload}: run {content.chain.run_id}"
-    links = "".join(f'<li><a href="#{anchor}">{name}</a></li>' for anchor, name in _PARTS.items())
     parts = [
         pipelines(content),
         quality(content),
         profile(content),
         model(content),
         gate(content),
+        runs(content),
         lineage(content),
         deployment(content),
     ]
-    body = "\n".join(part.text for part in parts)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{_STYLE.read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<header>
-<h1>{escape(content.workload)}</h1>
-<p>Run {escape(content.chain.run_id)} in stage {escape(content.stage)}: {escape(content.chain.outcome())}.</p>
-{_cards(content).text}
-{_failure(failure).text}
-<nav aria-label="Parts of the report"><ul>{links}</ul></nav>
-</header>
-<main>
-{body}
-</main>
-<footer>Times are UTC. Everything on this page comes from the run's own records.</footer>
-</body>
-</html>
-"""
+    run = f"Run {content.chain.run_id} in stage {content.stage}: {content.chain.outcome()}."
+    return page(
+        f"{content.workload}: run {content.chain.run_id}",
+        content.workload,
+        join([paragraph(run), _cards(content), _failure(failure)]),
+        _PARTS,
+        parts,
+        "Times are UTC. Everything on this page comes from the run's own records.",
+    )
 
 
 def _cards(content: Content) -> Html:
     loop = content.chain.of("loop")
     rows_in = content.report["phases"]["validation"]["rows_in"] if content.report else None
+    metric, value = headline(content.evaluation) if content.evaluation else ("Metric", None)
     facts = {
         "Data as of": str(loop.input.get("as_of", "-")).partition("T")[0] if loop else "-",
         "Rows landed": f"{rows_in:,}" if rows_in is not None else "-",
         "Dataset version": (content.dataset_version or "-")[:10],
-        "AUC on held-back rows": f"{content.auc:.3f}" if content.auc is not None else "-",
+        f"{metric} on held-back rows": f"{value:.3f}" if value is not None else "-",
         "Pipelines": _pipeline_seconds(content),
         "Endpoint": content.endpoint["EndpointStatus"] if content.endpoint else "-",
     }
-    cards = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
-    return Html(f'<dl class="cards">{cards}</dl>')
+    return cards(facts)
 
 
 def _pipeline_seconds(content: Content) -> str:

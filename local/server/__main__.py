@@ -45,7 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True, help="the port on 127.0.0.1")
     parser.add_argument("--job-python", type=Path, required=True, help="the interpreter that runs jobs")
     parser.add_argument("--wait-scale", type=float, default=1.0, help="factor on Wait states and retry delays")
+    parser.add_argument("--alarm-scale", type=float, default=1.0, help="factor on the periods of alarms")
     parser.add_argument("--engine", choices=("sail", "spark"), default="sail", help="what runs Glue jobs")
+    parser.add_argument("--spot-interruptions", type=int, default=0, help="how often spot trainings are interrupted")
+    parser.add_argument("--account", default=ACCOUNT, help="twelve digits")
+    parser.add_argument(
+        "--neighbour", type=Path, action="append", default=[], help="state directory of a server of another account"
+    )
     return parser
 
 
@@ -59,7 +65,11 @@ def _settings(options: argparse.Namespace) -> Settings:
         ca_file=state_dir / "tls" / "ca.pem",
         job_python=options.job_python.absolute(),
         wait_scale=options.wait_scale,
+        alarm_scale=options.alarm_scale,
         engine=options.engine,
+        spot_interruptions=options.spot_interruptions,
+        account=options.account,
+        neighbours=tuple(options.neighbour),
     )
 
 
@@ -101,7 +111,7 @@ def _environment(settings: Settings, root: Credentials) -> dict[str, str]:
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": settings.endpoint,
-        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_ACCOUNT_ID": settings.account,
         "MINISTACK_REGION": REGION,
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(settings.port),

@@ -1,7 +1,9 @@
 """CloudWatch alarms as AWS evaluates them: by dimension, period by period, with missing data treated as told.
 
 ministack mixes all series of a metric and looks at alarms only when a metric is published. Here every alarm is also
-looked at every second, so one goes off, and goes quiet again, although nothing is published.
+looked at every second, so one goes off, and goes quiet again, although nothing is published. Alarms of templates may
+use metric math; those on a band that CloudWatch would have to learn from weeks of data stay without data. The setting
+``alarm_scale`` shortens all periods, as ``wait_scale`` shortens waits.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ import operator
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from local.server import hooks
 from local.server.host import Host
+from local.server.metric_math import evaluate
 
 log = logging.getLogger("gapless.alarms")
 
 _LOOK_EVERY_SECONDS = 1.0
+_LEAST_LOOK_SECONDS = 0.2
+_EVICT_EVERY_SECONDS = 600.0
 _HOLD_SECONDS = 60
 """How long a state that was set by hand lasts, as on AWS until the next evaluation."""
 
@@ -34,16 +40,36 @@ _ACTION_FIELDS = ("AlarmActions", "OKActions", "InsufficientDataActions")
 _CLOUDWATCH = "cloudwatch.amazonaws.com"
 
 Alarm = dict[str, Any]
+Point = dict[str, Any]
 
 
 def register(host: Host) -> None:
     """Take over the evaluation of alarms, and tell the default event bus of every change."""
-    watch = AlarmWatch()
+    watch = AlarmWatch(host.settings.alarm_scale)
+    hooks.replace(
+        "services.cloudformation.provisioners:_cw_metric_alarm_record",
+        _with_metric_math(hooks.get("services.cloudformation.provisioners:_cw_metric_alarm_record")),
+    )
     hooks.replace("services.cloudwatch:_evaluate_alarm", watch.evaluate)
+    _evict_seldom()
     _announce_changes(host)
     _check_on_all_alarms()
     host.on_ready(watch.start)
     host.on_shutdown(watch.stop)
+
+
+def _evict_seldom() -> None:
+    """Throw away what is older than two weeks now and then; ministack copies every value at every request for it."""
+    original = hooks.get("services.cloudwatch:_evict_old_metrics")
+    due = time.monotonic()
+
+    def evict() -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + _EVICT_EVERY_SECONDS
+            original()
+
+    hooks.replace("services.cloudwatch:_evict_old_metrics", evict)
 
 
 def _check_on_all_alarms() -> None:
@@ -59,6 +85,33 @@ def _check_on_all_alarms() -> None:
         return f"arn:aws:cloudwatch:{region}:{account_id}:alarm:*"
 
     hooks.replace("core.iam_actions:extract_resource_arn", extract)
+
+
+def _with_metric_math(original: Callable[[str, Alarm], Alarm]) -> Callable[[str, Alarm], Alarm]:
+    """Make alarms of templates that compare an expression; ministack refuses them."""
+
+    def record(name: str, props: Alarm) -> Alarm:
+        queries = props.get("Metrics")
+        if not queries:
+            return original(name, props)
+        plain = {key: value for key, value in props.items() if key not in ("Metrics", "ThresholdMetricId")}
+        period = next(int(query["MetricStat"]["Period"]) for query in queries if "MetricStat" in query)
+        if "ThresholdMetricId" in props:
+            made = original(
+                name, {**plain, "MetricName": "math", "Namespace": "math", "Period": period, "Threshold": 0}
+            )
+            band = {"Metrics": queries, "ThresholdMetricId": props["ThresholdMetricId"]}
+            return {**made, "MetricName": None, "Namespace": None, **band}
+        alarm = original(name, {**plain, "MetricName": "math", "Namespace": "math", "Period": period})
+        evaluate(_compared(queries), dict.fromkeys((query["Id"] for query in queries), 1.0))
+        return {**alarm, "MetricName": None, "Namespace": None, "Metrics": queries}
+
+    return record
+
+
+def _compared(queries: Sequence[Mapping[str, Any]]) -> str:
+    [expression] = [str(query["Expression"]) for query in queries if "Expression" in query]
+    return expression
 
 
 def judge(values: Sequence[float | None], alarm: Mapping[str, Any]) -> str | None:
@@ -80,7 +133,8 @@ def judge(values: Sequence[float | None], alarm: Mapping[str, Any]) -> str | Non
 class AlarmWatch:
     """Evaluates alarms whenever ministack asks and once a second besides."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._reasons: dict[str, str] = {}
@@ -95,17 +149,18 @@ class AlarmWatch:
 
     def _run(self) -> None:
         alarms = hooks.get("services.cloudwatch:_alarms")
-        while not self._stopped.wait(_LOOK_EVERY_SECONDS):
+        while not self._stopped.wait(max(_LEAST_LOOK_SECONDS, _LOOK_EVERY_SECONDS * self._scale)):
             for alarm in list(alarms.values()):
                 self.evaluate(alarm)
 
     def evaluate(self, alarm: Alarm) -> None:
         """Bring one alarm's state up to date."""
         with self._lock:
-            if not alarm.get("MetricName") or alarm["ComparisonOperator"] not in _COMPARE or self._is_held(alarm):
+            has_metric = alarm.get("MetricName") or alarm.get("Metrics")
+            if not has_metric or alarm["ComparisonOperator"] not in _COMPARE or self._is_held(alarm):
                 return
             periods = int(alarm.get("EvaluationPeriods") or 1)
-            values = _values(alarm, periods, time.time())
+            values = _values(alarm, periods, time.time(), self._scale)
             state = judge(values, alarm)
             if state is not None and state != alarm["StateValue"]:
                 self._change(alarm, state, _reason(alarm, values, state))
@@ -116,7 +171,7 @@ class AlarmWatch:
         return (
             not own
             and alarm["StateValue"] != "INSUFFICIENT_DATA"
-            and (time.time() - float(alarm.get("StateUpdatedTimestamp") or 0) < _HOLD_SECONDS)
+            and (time.time() - float(alarm.get("StateUpdatedTimestamp") or 0) < _HOLD_SECONDS * self._scale)
         )
 
     def _change(self, alarm: Alarm, state: str, reason: str) -> None:
@@ -128,10 +183,37 @@ class AlarmWatch:
         hooks.get("services.cloudwatch:_evaluate_parent_alarms")(alarm)
 
 
-def _values(alarm: Alarm, periods: int, now: float) -> list[float | None]:
+def _values(alarm: Alarm, periods: int, now: float, scale: float) -> list[float | None]:
     """One value for each of the last periods, the newest first; the newest one ends now."""
-    seconds = int(alarm.get("Period") or 60)
-    points = _points(alarm)
+    queries = alarm.get("Metrics")
+    if not queries:
+        return _series(alarm, int(alarm.get("Period") or 60) * scale, periods, now)
+    series = {
+        query["Id"]: _series(_as_alarm(query["MetricStat"]), int(query["MetricStat"]["Period"]) * scale, periods, now)
+        for query in queries
+        if "MetricStat" in query
+    }
+    expression = _compared(queries)
+    return [evaluate(expression, {name: each[number] for name, each in series.items()}) for number in range(periods)]
+
+
+def _as_alarm(stat: Mapping[str, Any]) -> Alarm:
+    name = str(stat["Stat"])
+    return {**stat["Metric"], ("ExtendedStatistic" if name.startswith("p") else "Statistic"): name}
+
+
+def metric_series(metric: Mapping[str, Any], seconds: float, periods: int, now: float) -> list[float | None]:
+    """A statistic of a metric for each of the last periods, the newest first; ``None`` where there is no data.
+
+    Args:
+        metric: ``Namespace``, ``MetricName``, ``Dimensions`` and ``Statistic``.
+        seconds: How long a period is.
+    """
+    return _series(dict(metric), seconds, periods, now)
+
+
+def _series(alarm: Alarm, seconds: float, periods: int, now: float) -> list[float | None]:
+    points = _RECENT.points(alarm, seconds * periods, now)
     values = []
     for number in range(periods):
         end = now - number * seconds
@@ -140,16 +222,46 @@ def _values(alarm: Alarm, periods: int, now: float) -> list[float | None]:
     return values
 
 
-def _points(alarm: Alarm) -> list[dict[str, Any]]:
-    wanted = {item["Name"]: item["Value"] for item in alarm.get("Dimensions") or []}
-    metrics = hooks.get("services.cloudwatch:_metrics")
-    return [
-        point
-        for (namespace, name, _dimensions), points in list(metrics.items())
-        if (namespace, name) == (alarm["Namespace"], alarm["MetricName"])
-        for point in list(points)
-        if point["Dimensions"] == wanted
-    ]
+@dataclass
+class _Window:
+    """The values of one metric that are not over yet.
+
+    Attributes:
+        source: Where ministack keeps all of them, in the order in which they came.
+        read: How many of them were looked at.
+    """
+
+    source: Sequence[Point]
+    read: int = 0
+    points: list[Point] = field(default_factory=list)
+
+
+class _Recent:
+    """The newest values of metrics: each value is looked at once, however many there are and however often asked."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._windows: dict[tuple[object, float], _Window] = {}
+
+    def points(self, alarm: Alarm, seconds: float, now: float) -> list[Point]:
+        """The values of an alarm's metric that are younger than ``seconds``."""
+        dimensions = {item["Name"]: item["Value"] for item in alarm.get("Dimensions") or []}
+        key = (alarm["Namespace"], alarm["MetricName"], hooks.get("services.cloudwatch:_dims_key")(dimensions))
+        source = hooks.get("services.cloudwatch:_metrics").get(key)
+        if source is None:
+            return []
+        with self._lock:
+            window = self._windows.get((key, seconds))
+            if window is None or window.source is not source:
+                window = self._windows[(key, seconds)] = _Window(source)
+            end = len(source)
+            known = [*window.points, *source[window.read : end]]
+            window.points = [point for point in known if point["Timestamp"] > now - seconds]
+            window.read = end
+            return window.points
+
+
+_RECENT = _Recent()
 
 
 def _statistic(alarm: Alarm, points: list[dict[str, Any]]) -> float | None:
@@ -163,9 +275,11 @@ def _statistic(alarm: Alarm, points: list[dict[str, Any]]) -> float | None:
 
 def _reason(alarm: Alarm, values: Sequence[float | None], state: str) -> str:
     seen = ", ".join("no data" if value is None else f"{value:g}" for value in values)
-    what = alarm.get("ExtendedStatistic") or alarm.get("Statistic")
+    queries = alarm.get("Metrics")
+    what = _compared(queries) if queries else f"{alarm.get('ExtendedStatistic') or alarm.get('Statistic')} of "
+    what += "" if queries else str(alarm["MetricName"])
     limit = f"{alarm['ComparisonOperator']} {float(alarm['Threshold']):g}"
-    return f"{state}: {what} of {alarm['MetricName']} per period was {seen} (newest first); limit: {limit}"
+    return f"{state}: {what} per period was {seen} (newest first); limit: {limit}"
 
 
 def _announce_changes(host: Host) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 
 from local.server import hooks
 from local.server.host import (
-    ACCOUNT,
     REGION,
     ActionOf,
     Caller,
@@ -44,10 +43,11 @@ RawResponse = tuple[int, dict[str, str], bytes]
 class Ministack:
     """The one place that joins the host to ministack's private parts; see ``hooks`` for the list of them."""
 
-    def __init__(self, root: Credentials) -> None:
+    def __init__(self, root: Credentials, account: str) -> None:
+        self._account = account
         if not hooks.get("app:AUTH"):
             raise RuntimeError("ministack was imported before the environment was set: IAM is off")
-        _make_root_sign(root)
+        _make_root_sign(root, account)
         self._on_worker_thread: set[str] = set()
         original = hooks.get("services.cloudformation.stacks:_runs_on_worker_thread")
         hooks.replace(
@@ -97,6 +97,24 @@ class Ministack:
 
         handlers[service] = serve
 
+    def add_alternatives(self, service: str, alternatives: Mapping[str, Callable[[Request], Response | None]]) -> None:
+        """Ask an alternative before ministack serves an operation; ministack has checked the policies by then."""
+        handlers = hooks.get("app:SERVICE_HANDLERS")
+        original = handlers[service]
+        passed_on = Response(status=0)
+        own = {name: self._asgi_handler(_or_else(each, passed_on)) for name, each in alternatives.items()}
+
+        async def serve(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> RawResponse:
+            operation = headers.get("x-amz-target", "").rpartition(".")[2]
+            if operation in own:
+                found: RawResponse = await own[operation](method, path, headers, body, query)
+                if found[0] != passed_on.status:
+                    return found
+            answer: RawResponse = await original(method, path, headers, body, query)
+            return answer
+
+        handlers[service] = serve
+
     def add_guards(self, service: str, guards: Mapping[str, Callable[[Request], None]]) -> None:
         """Call a guard before ministack serves an operation; what it raises is the answer."""
         handlers = hooks.get("app:SERVICE_HANDLERS")
@@ -141,7 +159,7 @@ class Ministack:
     def caller(self, headers: Mapping[str, str], query: Any) -> Caller:
         """Who signed a request; the signature itself has been verified before."""
         access_key = hooks.get("core.router:extract_access_key_id")(headers, query)
-        principal = hooks.get("core.iam_evaluator:resolve_principal")(access_key, ACCOUNT)
+        principal = hooks.get("core.iam_evaluator:resolve_principal")(access_key, self._account)
         return Caller(access_key, getattr(principal, "arn", ""))
 
     # -- resource types
@@ -191,7 +209,7 @@ class Ministack:
     def assume_as_service(self, role_arn: str, service: str, session: str, context: Mapping[str, str]) -> Credentials:
         """Temporary credentials of a role for a service that its trust policy names."""
         role_name = role_arn.rsplit("/", 1)[-1]
-        role = hooks.get("services.iam:_roles").get_scoped(ACCOUNT, None, role_name)
+        role = hooks.get("services.iam:_roles").get_scoped(self._account, None, role_name)
         if role is None:
             raise Denied(f"{service} cannot assume {role_arn}: there is no such role")
         if not _trusts(role["AssumeRolePolicyDocument"], service, context):
@@ -205,7 +223,7 @@ class Ministack:
         hooks.get("services.sts:register_session")(
             credentials.access_key,
             {
-                "Arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/{role_name}/{name}",
+                "Arn": f"arn:aws:sts::{self._account}:assumed-role/{role_name}/{name}",
                 "UserId": f"{role.get('RoleId', role_name)}:{name}",
                 "SecretAccessKey": credentials.secret_key,
                 "SessionToken": credentials.session_token,
@@ -242,7 +260,7 @@ class Ministack:
         _apart_from_any_request(hooks.get("services.eventbridge:_put_events"), {"Entries": [entry]}, True)
 
 
-def _make_root_sign(root: Credentials) -> None:
+def _make_root_sign(root: Credentials, account: str) -> None:
     """Let the root user in by its own secret only.
 
     Stock ministack takes several well-known keys, and no key at all, for the root user and never looks at their
@@ -253,9 +271,9 @@ def _make_root_sign(root: Credentials) -> None:
     hooks.get("services.sts:register_session")(
         root.access_key,
         {
-            "Arn": f"arn:aws:iam::{ACCOUNT}:root",
-            "AccountId": ACCOUNT,
-            "UserId": ACCOUNT,
+            "Arn": f"arn:aws:iam::{account}:root",
+            "AccountId": account,
+            "UserId": account,
             "PrincipalType": "Root",
             "SecretAccessKey": root.secret_key,
         },
@@ -303,7 +321,7 @@ def _applies(statement: Mapping[str, Any], service: str, context: Mapping[str, s
     evaluation = hooks.get("core.iam_evaluator:EvalContext")(
         principal_arn=service,
         principal_type="Service",
-        principal_account=ACCOUNT,
+        principal_account=context["aws:SourceAccount"],
         action="sts:AssumeRole",
         resource_arn="*",
         region=REGION,
@@ -316,3 +334,7 @@ def _applies(statement: Mapping[str, Any], service: str, context: Mapping[str, s
         and hooks.get("core.iam_evaluator:_service_principal_matches")(statement.get("Principal"), service)
         and hooks.get("core.iam_evaluator:_conditions_met")(statement.get("Condition", {}), evaluation)
     )
+
+
+def _or_else(alternative: Callable[[Request], Response | None], passed_on: Response) -> Handler:
+    return lambda request: alternative(request) or passed_on

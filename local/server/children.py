@@ -38,7 +38,14 @@ class Children:
         self._starter.start()
 
     def spawn(
-        self, argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, stdout: Any, stderr: Any
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdout: Any,
+        stderr: Any,
+        stdin: Any = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Start a program in a session of its own, tied to this process."""
         command = [*_PLAIN_PYTHON, str(_HERE / "tether.py"), str(os.getpid()), *argv]
@@ -50,7 +57,7 @@ class Children:
                     command,
                     env=dict(env),
                     cwd=cwd,
-                    stdin=subprocess.DEVNULL,
+                    stdin=stdin,
                     stdout=stdout,
                     stderr=stderr,
                     start_new_session=True,

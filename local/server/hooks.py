@@ -69,6 +69,7 @@ HOOKS: Mapping[str, Hook] = {
     "core.iam_actions:extract_iam_action": Hook(
         "operations that take a role are known", ("service", "method", "path", "headers", "body", "query_params")
     ),
+    "core.iam_actions:_lambda_action": Hook("operations on one alias are known", ("method", "path")),
     "core.iam_actions:identity_denial_message": Hook(
         "denials carry AWS's sentence", ("action", "principal_arn", "resource", "explicit_deny")
     ),
@@ -86,8 +87,13 @@ HOOKS: Mapping[str, Hook] = {
         ("doc", "ctx", "service", "named_only", "direct_only"),
     ),
     "services.cloudwatch:_evaluate_alarm": Hook("alarms are evaluated by dimension and period", ("alarm",)),
+    "services.cloudformation.provisioners:_cw_metric_alarm_record": Hook(
+        "alarms of templates may use metric math", ("name", "props")
+    ),
     "services.cloudwatch:_alarms": Hook("alarms are looked at although no metric is published"),
     "services.cloudwatch:_metrics": Hook("alarms find their metric's values"),
+    "services.cloudwatch:_dims_key": Hook("alarms find their metric's values", ("dims",)),
+    "services.cloudwatch:_evict_old_metrics": Hook("old metrics are not looked for at each request", ()),
     "services.cloudwatch:_calc_stats": Hook("alarms compute statistics", ("points",)),
     "services.cloudwatch:_stat_value": Hook("alarms compute percentiles", ("stats", "stat_name", "points")),
     "services.cloudwatch:_record_history": Hook(
@@ -99,6 +105,13 @@ HOOKS: Mapping[str, Hook] = {
     ),
     "services.sns:_topics": Hook("the key of an alarm's topic is known"),
     "services.cloudwatch:_evaluate_parent_alarms": Hook("composite alarms follow their children", None),
+    "services.scheduler:_tick_schedules": Hook("schedules are delivered under their role, by a time zone", ()),
+    "services.scheduler:_schedules": Hook("schedules are found"),
+    "services.eventbridge:_parse_rate_seconds": Hook("set times are kept by the clock of a time zone", ("expr",)),
+    "services.eventbridge:_parse_cron_fields": Hook("set times are kept by the clock of a time zone", ("expr",)),
+    "services.eventbridge:_cron_next_fire": Hook(
+        "set times are kept by the clock of a time zone", ("fields", "after_dt")
+    ),
     "services.eventbridge:_put_events": Hook("events come from aws.* sources", ("data", "allow_aws_source")),
     # S3 and KMS
     "services.s3:handle_request": Hook(
@@ -112,6 +125,9 @@ HOOKS: Mapping[str, Hook] = {
             "access_point",
         ),
     ),
+    "services.s3:validate_object_request": Hook(
+        "a bucket that is not here may be another account's", ("method", "path", "headers", "query_params")
+    ),
     "services.s3:_bucket_default_sse_headers": Hook("the default key of a bucket is known", ("bucket_name",)),
     "services.kms:_resolve_key": Hook("keys are found by id, ARN and alias", ("key_id_or_arn",)),
     # Lambda
@@ -122,6 +138,18 @@ HOOKS: Mapping[str, Hook] = {
         "exceptions of functions keep their type's name", ("func", "event", "request_id")
     ),
     "core.lambda_runtime:subprocess": Hook("processes of functions end with the server"),
+    "services.lambda_svc:_effective_func_record_for_qualifier": Hook(
+        "calls of an alias that is being moved are shared between two versions", ("func", "qualifier")
+    ),
+    "services.lambda_svc:_invoke": Hook(
+        "calls of an alias that is being moved are shared between two versions",
+        ("name", "event", "headers", "path_qualifier", "query_params"),
+    ),
+    "services.lambda_svc:_emit_lambda_logs": Hook(
+        "metrics in log lines of functions are published",
+        ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
+    ),
+    "services.lambda_svc:_functions": Hook("aliases that are being moved are found"),
     # Step Functions
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),
     "services.stepfunctions:_executions": Hook("executions are found by their ARN"),

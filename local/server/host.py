@@ -42,9 +42,12 @@ class Settings:
     ca_file: Path
     job_python: Path
     wait_scale: float = 1.0
+    alarm_scale: float = 1.0
     engine: str = "sail"
+    spot_interruptions: int = 0
     account: str = ACCOUNT
     region: str = REGION
+    neighbours: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,10 @@ class Host:
         """Replace single JSON-protocol operations of a service that ministack has; IAM is checked as before."""
         self._ministack.add_operations(service, operations)
 
+    def add_alternatives(self, service: str, alternatives: Mapping[str, Callable[[Request], Response | None]]) -> None:
+        """Answer some requests in the place of a service that ministack has, which answers where ``None`` is given."""
+        self._ministack.add_alternatives(service, alternatives)
+
     def add_guards(self, service: str, guards: Mapping[str, Callable[[Request], None]]) -> None:
         """Check operations of a service that ministack has before it serves them; ``Denied`` refuses them."""
         self._ministack.add_guards(service, guards)
@@ -311,12 +318,14 @@ class Host:
         cwd: Path,
         stdout: Any,
         stderr: Any = subprocess.STDOUT,
+        stdin: Any = subprocess.DEVNULL,
     ) -> subprocess.Popen[bytes]:
         """Start a child in a session of its own; it dies with the server, however the server dies.
 
         A program that does not exist is no exception: the child exits with 127 and says so on its stderr.
         """
-        return self._children.spawn([str(part) for part in argv], env=env, cwd=cwd, stdout=stdout, stderr=stderr)
+        command = [str(part) for part in argv]
+        return self._children.spawn(command, env=env, cwd=cwd, stdout=stdout, stderr=stderr, stdin=stdin)
 
     def adopt(self, process: subprocess.Popen[Any]) -> None:
         """Take charge of a child that was started elsewhere and leads a process group of its own."""

@@ -11,21 +11,27 @@ from itertools import groupby
 _PROPERTY = re.compile(r"\\p\{(\w+)\}")
 _QUANTIFIED_END = re.compile(r"\$\{\d+(,\d*)?\}")
 _SURROGATES = r"\uD800\uDC00-\uDBFF\uDFFF"
-_POSIX = {"Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z", "Digit": "0-9", "Lower": "a-z", "Upper": "A-Z"}
+_POSIX = {"Alnum": "a-zA-Z0-9", "Alpha": "a-zA-Z", "Digit": "0-9", "Lower": "a-z", "Print": " -~", "Upper": "A-Z"}
 
 
 @cache
 def compile_java(pattern: str) -> re.Pattern[str]:
     r"""Compile a Java pattern; match it with ``fullmatch``, as ``String.matches`` does.
 
-    Unicode categories (``\p{L}``) must stand inside a character class, where the models have them. ``\w``, ``\d`` and
+    Unicode categories (``\p{L}``) may stand inside a character class or alone. ``\w``, ``\d`` and
     ``\s`` are ASCII, as in Java. A pair of surrogates is one character in Java, so a range between two pairs is the
     range of the supplementary planes.
     """
     text = pattern.replace(_SURROGATES, "\\U00010000-\\U0010ffff")
     text = _QUANTIFIED_END.sub("$", text)
-    text = _PROPERTY.sub(lambda match: _characters(match[1]), text)
+    text = _PROPERTY.sub(_class_of, text)
     return re.compile(text, re.ASCII)
+
+
+def _class_of(match: re.Match[str]) -> str:
+    before = match.string[: match.start()]
+    characters = _characters(match[1])
+    return characters if before.rfind("[") > before.rfind("]") else f"[{characters}]"
 
 
 def _characters(name: str) -> str:

@@ -17,6 +17,9 @@ _POLLING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _REPORTED = '"error": str(e), "trace": traceback.format_exc()'
 _REPORTED_WITH_TYPE = '"error": type(e).__name__ + "\\x00" + str(e), "trace": traceback.format_exc()'
 
+_PARTS_OF_ALIAS = 5
+"""``/<version of the API>/functions/<function>/aliases/<alias>``"""
+
 Document = dict[str, Any]
 
 
@@ -25,6 +28,7 @@ def register(host: Host) -> None:
     _act_under_role(host)
     _keep_error_types()
     hooks.replace("core.lambda_runtime:subprocess", _TiedSubprocess(host))
+    _know_operations_on_one_alias()
     host.extend_resource_type("AWS::Lambda::EventSourceMapping", lambda _id, props: _check_poller(host, props))
 
 
@@ -63,6 +67,20 @@ def _keep_error_types() -> None:
         return result
 
     hooks.replace("services.lambda_svc:_execute_function_warm", execute)
+
+
+def _know_operations_on_one_alias() -> None:
+    """ministack takes whatever is done with one alias for ListAliases."""
+    original = hooks.get("core.iam_actions:_lambda_action")
+    operations = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+    def action(method: str, path: str) -> str | None:
+        parts = [part for part in path.split("/") if part]
+        of_one_alias = len(parts) == _PARTS_OF_ALIAS and parts[1] == "functions" and parts[3] == "aliases"
+        found: str | None = operations.get(method) if of_one_alias else original(method, path)
+        return found
+
+    hooks.replace("core.iam_actions:_lambda_action", action)
 
 
 def _check_poller(host: Host, props: Document) -> None:

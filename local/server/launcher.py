@@ -32,15 +32,24 @@ PLUGINS = (
     "local.server.lambdas",
     "local.server.cloudformation",
     "local.server.events",
+    "local.server.schedules",
     "local.server.alarms",
     "local.server.step_functions",
     "local.server.lake_formation",
     "local.server.glue",
     "local.server.athena",
     "local.server.firehose",
+    "local.server.log_streams",
+    "local.server.embedded_metrics",
+    "local.server.rest_apis",
     "local.server.sqs",
+    "local.server.ecr",
+    "local.server.codebuild",
+    "local.server.codedeploy",
     "local.server.sagemaker",
+    "local.server.autoscaling",
     "local.server.passing",
+    "local.server.neighbours",
 )
 """Modules with ``register(host)``, in the order in which they are called."""
 
@@ -59,7 +68,7 @@ def run(settings: Settings, root: Credentials) -> None:
     _raise_file_limit()
     children = Children()
     try:
-        host = Host(settings, root, Ministack(root), children)
+        host = Host(settings, root, Ministack(root, settings.account), children)
         _register_plugins(host)
         asyncio.run(_serve(host, root, children))
     finally:

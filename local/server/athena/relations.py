@@ -116,7 +116,8 @@ class Relation:
         if "parquet" in self._serde.lower():
             return f"read_parquet([{names}], union_by_name = true)"
         if self._serde.endswith("JsonSerDe"):
-            columns = ", ".join(f"{_text(name)}: 'VARCHAR'" for name in self._columns)
+            kinds = {self._member(name): "JSON" if "<" in kind else "VARCHAR" for name, kind in self._columns.items()}
+            columns = ", ".join(f"{_text(name)}: '{kind}'" for name, kind in kinds.items())
             return f"read_json([{names}], format = 'newline_delimited', columns = {{{columns}}})"
         parameters = self._storage["SerdeInfo"].get("Parameters") or {}
         if self._serde.endswith("OpenCSVSerde"):
@@ -148,7 +149,12 @@ class Relation:
 
     def _of_json(self) -> Iterator[str]:
         for name, kind in self._columns.items():
-            yield f"TRY_CAST({_quoted(name)} AS {to_duckdb(kind)}) AS {_quoted(name)}"
+            yield f"TRY_CAST({_quoted(self._member(name))} AS {to_duckdb(kind)}) AS {_quoted(name)}"
+
+    def _member(self, column: str) -> str:
+        """The member of a JSON object that is a column: the SerDe may be told that it is spelled otherwise."""
+        parameters = self._storage["SerdeInfo"].get("Parameters") or {}
+        return str(parameters.get(f"mapping.{column}", column))
 
     def _of_csv(self) -> Iterator[str]:
         for position, (name, kind) in enumerate(self._columns.items()):

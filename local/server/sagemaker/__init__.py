@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from local.server.host import Host
 from local.server.sagemaker.feature_store.resource_type import register_feature_groups
+from local.server.sagemaker.mlflow.resource_types import register_mlflow
+from local.server.sagemaker.pipelines.resource_type import register_pipelines
 from local.server.sagemaker.resource_types import register_types
 from local.server.sagemaker.service import SageMaker
 
@@ -22,5 +24,7 @@ def register(host: Host) -> None:
     )
     register_types(host, service.registry, service.store)
     register_feature_groups(host)
+    register_pipelines(host)
+    register_mlflow(host, service.tracking)
     host.on_ready(service.recover)
     host.on_shutdown(service.close)

@@ -21,6 +21,7 @@ from local.server.sagemaker.resources import (
     PROCESSING_JOB,
     TRAINING_JOB,
     TRANSFORM_JOB,
+    TUNING_JOB,
     Kind,
 )
 from local.server.sagemaker.store import Document
@@ -48,6 +49,7 @@ LISTINGS = (
     Listing(TRAINING_JOB, "TrainingJobSummaries", "Ascending"),
     Listing(PROCESSING_JOB, "ProcessingJobSummaries", "Ascending"),
     Listing(TRANSFORM_JOB, "TransformJobSummaries", "Descending"),
+    Listing(TUNING_JOB, "HyperParameterTuningJobSummaries", "Ascending"),
     Listing(MODEL, "Models", "Descending"),
     Listing(ENDPOINT_CONFIG, "EndpointConfigs", "Descending"),
     Listing(ENDPOINT, "Endpoints", "Descending"),
@@ -67,7 +69,7 @@ def _operation(platform: Platform, listing: Listing) -> Operation:
         found = [document for document in platform.store.all(listing.kind.name) if _matches(listing, params, document)]
         key = _sort_key(listing, params.get("SortBy", "CreationTime"))
         found.sort(key=key, reverse=params.get("SortOrder", listing.order) == "Descending")
-        return _page(listing.member, found, params)
+        return page(listing.member, found, params)
 
     return list_all
 
@@ -116,7 +118,8 @@ def _sort_key(listing: Listing, sort_by: str) -> Callable[[Document], Any]:
     return lambda document: document["CreationTime"]
 
 
-def _page(member: str, found: Iterable[Document], params: Document) -> Document:
+def page(member: str, found: Iterable[Document], params: Document) -> Document:
+    """The part of a list that a request asks for, with the token of the next one where there is one."""
     rows = list(found)
     start = _read_token(params["NextToken"]) if "NextToken" in params else 0
     end = start + params.get("MaxResults", _DEFAULT_PAGE)

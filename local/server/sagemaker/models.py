@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from botocore.exceptions import ClientError
 
 from local.server.host import Caller, Credentials
+from local.server.own_images import OwnImages
 from local.server.sagemaker import s3_data
+from local.server.sagemaker.algorithms import algorithm_of
 from local.server.sagemaker.errors import invalid, unsupported
 from local.server.sagemaker.images import require_framework
 from local.server.sagemaker.platform import Operation, Platform
@@ -37,6 +40,7 @@ class Models:
     def __init__(self, platform: Platform, registry: Registry) -> None:
         self._platform = platform
         self._registry = registry
+        self._images = OwnImages(platform.settings)
 
     def operations(self) -> dict[str, Operation]:
         """The operations by name."""
@@ -60,20 +64,23 @@ class Models:
     def _create(self, params: Document, caller: Caller) -> Document:
         name = params["ModelName"]
         arn = self._platform.arn(MODEL, name)
-        definition = _the_container(params)
+        definitions = _container_definitions(params)
         if "ExecutionRoleArn" not in params:
             raise invalid("ExecutionRoleArn is required")
         self._platform.pass_role(caller, params["ExecutionRoleArn"], arn)
-        container = self._resolve(definition, caller)
-        require_framework(container.image)
+        containers = [container for each in definitions for container in self._resolve(each, caller)]
+        for container in containers:
+            if not self._images.names(container.image):
+                require_servable(container, self._platform.settings.job_python)
         model = {
             **params,
             "ModelArn": arn,
             "EnableNetworkIsolation": params.get("EnableNetworkIsolation", False),
-            "_Container": vars(container),
+            "_Containers": [vars(container) for container in containers],
         }
-        if container.model_data is not None:
-            self._require_access(params["ExecutionRoleArn"], arn, container.model_data)
+        for container in containers:
+            if container.model_data is not None:
+                self._require_access(params["ExecutionRoleArn"], arn, container.model_data)
         self._platform.tag_new(caller, arn, model)
         try:
             self._platform.store.add(MODEL.name, name, model)
@@ -89,7 +96,8 @@ class Models:
         self._platform.emit(MODEL, "Model", model)
         return {}
 
-    def _resolve(self, definition: Document, caller: Caller) -> Container:
+    def _resolve(self, definition: Document, caller: Caller) -> list[Container]:
+        """The container of a definition, or those of the model package that it names."""
         environment = definition.get("Environment", {})
         if "ModelPackageName" in definition:
             package = self._registry.package(definition["ModelPackageName"])
@@ -99,11 +107,13 @@ class Models:
                     f"Model Package {package['ModelPackageArn']} is not approved: its approval status is "
                     f"{package['ModelApprovalStatus']}"
                 )
-            definition = _the_package_container(package)
-            environment = {**definition.get("Environment", {}), **environment}
+            return [
+                Container(each["Image"], _model_data(each), {**each.get("Environment", {}), **environment})
+                for each in package.get("InferenceSpecification", {}).get("Containers", [])
+            ]
         if "Image" not in definition:
             raise invalid("a container needs Image or ModelPackageName")
-        return Container(definition["Image"], _model_data(definition), environment)
+        return [Container(definition["Image"], _model_data(definition), environment)]
 
     def _require_access(self, role_arn: str, arn: str, model_data: str) -> None:
         """Look at the artefact with the model's role, as AWS does before it accepts a model."""
@@ -121,26 +131,33 @@ class Models:
             self._platform.host.forget(credentials)
 
 
-def _the_container(params: Document) -> Document:
+def require_servable(container: Container, job_python: Path) -> None:
+    """See that the local server can run a container.
+
+    Raises:
+        ServiceError: It cannot (``ValidationException``).
+    """
+    if algorithm_of(container.image) is None:
+        require_framework(container.image, job_python)
+
+
+def _container_definitions(params: Document) -> list[Document]:
+    """The containers of a model: one, or several that answer one after the other."""
+    if "PrimaryContainer" in params and params.get("Containers"):
+        raise invalid("either PrimaryContainer or Containers can be given, not both")
     primary = [params["PrimaryContainer"]] if "PrimaryContainer" in params else []
-    containers = [*primary, *params.get("Containers", [])]
-    if len(containers) != 1:
-        raise unsupported(f"a model with {len(containers)} containers (one is)")
-    container: Document = containers[0]
-    if container.get("Mode", "SingleModel") != "SingleModel":
-        raise unsupported("a container in MultiModel mode")
-    for member in _UNSUPPORTED_OF_CONTAINER:
-        if member in container:
-            raise unsupported(f"{member} of a container")
-    return container
-
-
-def _the_package_container(package: Document) -> Document:
-    containers = package.get("InferenceSpecification", {}).get("Containers", [])
-    if len(containers) != 1:
-        raise unsupported(f"a model package with {len(containers)} containers (one is)")
-    container: Document = containers[0]
-    return container
+    containers: list[Document] = [*primary, *params.get("Containers", [])]
+    if not containers:
+        raise invalid("either PrimaryContainer or Containers is required")
+    if params.get("InferenceExecutionConfig", {}).get("Mode", "Serial") != "Serial":
+        raise unsupported("InferenceExecutionConfig.Mode Direct")
+    for container in containers:
+        if container.get("Mode", "SingleModel") != "SingleModel":
+            raise unsupported("a container in MultiModel mode")
+        for member in _UNSUPPORTED_OF_CONTAINER:
+            if member in container:
+                raise unsupported(f"{member} of a container")
+    return containers
 
 
 def _model_data(definition: Document) -> str | None:

@@ -7,10 +7,12 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from local.server.host import Caller, Credentials, Denied, Host, Settings
 from local.server.sagemaker.errors import invalid
+from local.server.sagemaker.faults import Faults
 from local.server.sagemaker.resources import Kind
 from local.server.sagemaker.service_model import output_shape
 from local.server.sagemaker.shaping import milliseconds, shaped
@@ -34,6 +36,11 @@ class Platform:
     host: Host
     store: Store
     stopping: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def faults(self) -> Faults:
+        """What is to go wrong."""
+        return Faults(self.settings.state_dir)
 
     @property
     def settings(self) -> Settings:

@@ -33,6 +33,9 @@ class Registry:
             "CreateModelPackageGroup": self.create_group,
             "DescribeModelPackageGroup": lambda params, _caller: self.group(params["ModelPackageGroupName"]),
             "DeleteModelPackageGroup": self.delete_group,
+            "PutModelPackageGroupPolicy": self._put_policy,
+            "GetModelPackageGroupPolicy": self._get_policy,
+            "DeleteModelPackageGroupPolicy": self._delete_policy,
             "CreateModelPackage": self._create_package,
             "DescribeModelPackage": lambda params, _caller: self.package(params["ModelPackageName"]),
             "UpdateModelPackage": self._update_package,
@@ -63,7 +66,7 @@ class Registry:
             **params,
             "ModelPackageGroupArn": arn,
             "ModelPackageGroupStatus": "Completed",
-            "CreatedBy": {},
+            "CreatedBy": _identity_of(caller),
             "_LastVersion": 0,
         }
         self._platform.tag_new(caller, arn, group)
@@ -86,6 +89,28 @@ class Registry:
             )
         self._store.remove(MODEL_PACKAGE_GROUP.name, name)
         self._store.remove_tags(arn)
+        return {}
+
+    # -- policies of groups
+
+    def set_policy(self, name_or_arn: str, policy: str | None) -> None:
+        """Say which other accounts may use a group; ``None``: none."""
+        group = self.group(name_or_arn)
+        self._store.change(MODEL_PACKAGE_GROUP.name, group["ModelPackageGroupName"], _Policy=policy)
+
+    def _put_policy(self, params: Document, _caller: Caller) -> Document:
+        group = self.group(params["ModelPackageGroupName"])
+        self.set_policy(group["ModelPackageGroupName"], params["ResourcePolicy"])
+        return {"ModelPackageGroupArn": group["ModelPackageGroupArn"]}
+
+    def _get_policy(self, params: Document, _caller: Caller) -> Document:
+        policy = self.group(params["ModelPackageGroupName"]).get("_Policy")
+        if policy is None:
+            raise invalid(f"Model Package Group {params['ModelPackageGroupName']} has no resource policy")
+        return {"ResourcePolicy": policy}
+
+    def _delete_policy(self, params: Document, _caller: Caller) -> Document:
+        self.set_policy(params["ModelPackageGroupName"], None)
         return {}
 
     # -- packages
@@ -140,7 +165,7 @@ class Registry:
             "ModelPackageStatus": "Completed",
             "ModelPackageStatusDetails": {"ValidationStatuses": [], "ImageScanStatuses": []},
             "CertifyForMarketplace": params.get("CertifyForMarketplace", False),
-            "CreatedBy": {},
+            "CreatedBy": _identity_of(caller),
             "_ClientToken": json.loads(request).get("ClientToken"),
             "_Request": request,
         }
@@ -170,7 +195,7 @@ class Registry:
 
         return int(self._store.edit(MODEL_PACKAGE_GROUP.name, group, count)["_LastVersion"])
 
-    def _update_package(self, params: Document, _caller: Caller) -> Document:
+    def _update_package(self, params: Document, caller: Caller) -> Document:
         package = self.package(params["ModelPackageArn"])
         changes = {name: params[name] for name in _UPDATES if name in params}
         known = {*_UPDATES, "ModelPackageArn", "CustomerMetadataProperties", "CustomerMetadataPropertiesToRemove"}
@@ -183,7 +208,8 @@ class Registry:
             properties.pop(key, None)
         changes["CustomerMetadataProperties"] = properties or None
         changed = {name for name, value in changes.items() if package.get(name) != value}
-        updated = self._store.change(MODEL_PACKAGE.name, package["_Name"], **changes)
+        by = {"LastModifiedBy": _identity_of(caller)}
+        updated = self._store.change(MODEL_PACKAGE.name, package["_Name"], **changes, **by)
         self._announce(updated, UpdatedModelPackageFields=sorted(changed))
         return updated
 
@@ -196,3 +222,7 @@ class Registry:
     def _announce(self, package: Document, **more: Any) -> None:
         named = {**package, "ModelPackageName": package["_Name"]}
         self._platform.emit(MODEL_PACKAGE, "Model Package", named, **more)
+
+
+def _identity_of(caller: Caller) -> Document:
+    return {"IamIdentity": {"Arn": caller.arn, "PrincipalId": caller.access_key}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 from local.server.host import Caller, Host, ServiceError
@@ -14,6 +15,7 @@ from local.server.validation import validate
 
 _LONGEST_NAME = 63
 _KNOWN = {"ModelPackageGroupName", "ModelPackageGroupDescription", "Tags"}
+_POLICY = "ModelPackageGroupPolicy"
 
 
 class ModelPackageGroupType:
@@ -30,18 +32,20 @@ class ModelPackageGroupType:
         params.setdefault("ModelPackageGroupName", _name(stack_name, logical_id))
         validate(input_shape("CreateModelPackageGroup"), params)
         group = self._registry.create_group(params, self._caller)
+        self._registry.set_policy(group["ModelPackageGroupArn"], _policy(props))
         return group["ModelPackageGroupArn"], _attributes(group)
 
     def update(
         self, physical_id: str, old_props: dict[str, Any], new_props: dict[str, Any], stack_name: str, /
     ) -> tuple[str, dict[str, Any]]:
-        """Change the tags; a new name or description makes a new group."""
+        """Change tags and policy; a new name or description makes a new group."""
         params = _params(new_props)
         old = _params(old_props)
         if {**params, "Tags": None} != {**old, "Tags": None}:
             return self.create(physical_id.rpartition("/")[2], new_props, stack_name)
         self._store.remove_tags(physical_id)
         self._store.add_tags(physical_id, {tag["Key"]: tag["Value"] for tag in params.get("Tags", [])})
+        self._registry.set_policy(physical_id, _policy(new_props))
         return physical_id, _attributes(self._registry.group(physical_id))
 
     def delete(self, physical_id: str, _props: dict[str, Any], /) -> None:
@@ -63,10 +67,15 @@ def register_types(host: Host, registry: Registry, store: Store) -> None:
 
 
 def _params(props: dict[str, Any]) -> Document:
-    unknown = sorted(props.keys() - _KNOWN)
+    unknown = sorted(props.keys() - _KNOWN - {_POLICY})
     if unknown:
         raise unsupported(f"{', '.join(unknown)} of AWS::SageMaker::ModelPackageGroup")
-    return dict(props)
+    return {name: value for name, value in props.items() if name != _POLICY}
+
+
+def _policy(props: dict[str, Any]) -> str | None:
+    policy = props.get(_POLICY)
+    return policy if policy is None or isinstance(policy, str) else json.dumps(policy)
 
 
 def _attributes(group: Document) -> dict[str, Any]:

@@ -51,6 +51,9 @@ ENDPOINT = Kind("Endpoint", "endpoint")
 MODEL_PACKAGE_GROUP = Kind("ModelPackageGroup", "model-package-group", lower_case_arn=False)
 MODEL_PACKAGE = Kind("ModelPackage", "model-package", lower_case_arn=False)
 FEATURE_GROUP = Kind("FeatureGroup", "feature-group")
+PIPELINE = Kind("Pipeline", "pipeline")
+AUTOML_JOB = Kind("AutoMLJob", "automl-job")
+TUNING_JOB = Kind("HyperParameterTuningJob", "hyper-parameter-tuning-job")
 
 KINDS = (
     TRAINING_JOB,
@@ -62,4 +65,7 @@ KINDS = (
     MODEL_PACKAGE_GROUP,
     MODEL_PACKAGE,
     FEATURE_GROUP,
+    PIPELINE,
+    AUTOML_JOB,
+    TUNING_JOB,
 )

@@ -62,6 +62,11 @@ def download_object(s3: Any, address: Address, target: Path) -> None:
         shutil.copyfileobj(body, file)
 
 
+def holds_objects(s3: Any, uri: str) -> bool:
+    """Whether there is any object under a prefix."""
+    return next(_keys(s3, Address.parse(uri)), None) is not None
+
+
 def download_prefix(s3: Any, uri: str, target: Path) -> int:
     """Copy every object under a prefix; returns how many.
 

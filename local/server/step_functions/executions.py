@@ -124,6 +124,7 @@ class Executions:
 
     def _run(self, record: Document, running: _Running) -> None:
         timer = None
+        self._tell_begin(record)
         try:
             machine = self._machine(record)
             definition = _definition(machine)
@@ -204,12 +205,16 @@ class Executions:
         if not record.get("sync"):
             self._put_event(record)
 
+    def _tell_begin(self, record: Document) -> None:
+        if not record.get("sync"):
+            self._put_event(record)
+
     def _put_event(self, record: Document) -> None:
         detail = {
             **{key: record.get(key) for key in ("executionArn", "stateMachineArn", "name", "status", "input")},
             "startDate": int(_seconds(record["startDate"]) * 1000),
-            "stopDate": int(_seconds(record["stopDate"]) * 1000),
-            "output": record["output"],
+            "stopDate": int(_seconds(record["stopDate"]) * 1000) if record.get("stopDate") else None,
+            "output": record.get("output"),
             "error": record.get("error"),
             "cause": record.get("cause"),
             **_redrive_status(record),

@@ -60,8 +60,8 @@ def evaluate(expression: str, scope: Scope) -> Any:
     Raises:
         StateError: ``States.QueryEvaluationError``, as in ``fill``.
     """
-    states = {"input": scope.input, "context": scope.context, **scope.extra}
-    bindings = {name: Utils.NULL_VALUE if value is None else value for name, value in scope.variables.items()}
+    states = _with_nulls({"input": scope.input, "context": scope.context, **scope.extra})
+    bindings = _with_nulls(scope.variables)
     try:
         value = _run(expression, {**bindings, "states": states})
         if value is None and not _run(f"$exists(({expression}))", {**bindings, "states": states}):
@@ -80,6 +80,17 @@ def _run(expression: str, bindings: dict[str, Any]) -> Any:
     for name, function in _FUNCTIONS.items():
         compiled.register_lambda(name, function)
     return compiled.evaluate(None, bindings)
+
+
+def _with_nulls(value: Any) -> Any:
+    """JSON whose nulls are values: the evaluator takes Python's None for no value at all, as JavaScript's undefined."""
+    if value is None:
+        return Utils.NULL_VALUE
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_nulls(item) for item in value]
+    return value
 
 
 def _plain(value: Any, expression: str) -> Any:
@@ -131,7 +142,7 @@ def _uuid() -> str:
 
 
 def _parse(text: str) -> Any:
-    return json.loads(text, parse_float=_number)
+    return _with_nulls(json.loads(text, parse_float=_number))
 
 
 def _number(text: str) -> int | float:

@@ -65,6 +65,16 @@ _JOBS: Mapping[tuple[str, str], Job] = {
         identify_for_stop=lambda request, answer: {"JobName": request["JobName"], "JobRunIds": [answer["JobRunId"]]},
         result=lambda description: description["JobRun"],
     ),
+    ("codebuild", "startBuild"): Job(
+        describe="BatchGetBuilds",
+        identify=lambda _request, answer: {"ids": [answer["build"]["id"]]},
+        status=lambda description: str(description["builds"][0]["buildStatus"]),
+        succeeded=frozenset({"SUCCEEDED"}),
+        ended=frozenset({"SUCCEEDED", "FAILED", "FAULT", "TIMED_OUT", "STOPPED"}),
+        stop="StopBuild",
+        identify_for_stop=lambda _request, answer: {"id": answer["build"]["id"]},
+        result=lambda description: {"Build": description["Builds"][0]},
+    ),
     ("athena", "startQueryExecution"): Job(
         describe="GetQueryExecution",
         identify=lambda _request, answer: {"QueryExecutionId": answer["QueryExecutionId"]},
@@ -89,6 +99,7 @@ _JOBS: Mapping[tuple[str, str], Job] = {
 
 _OPTIMISED: Mapping[str, frozenset[str]] = {
     "athena": frozenset({"startQueryExecution", "stopQueryExecution", "getQueryExecution", "getQueryResults"}),
+    "codebuild": frozenset({"startBuild", "stopBuild", "batchGetBuilds", "batchDeleteBuilds"}),
     "dynamodb": frozenset({"getItem", "putItem", "updateItem", "deleteItem"}),
     "events": frozenset({"putEvents"}),
     "glue": frozenset({"startJobRun"}),

@@ -39,6 +39,7 @@ _OPTIMISED_BASE = {
     "sns": "AmazonSNSException",
     "sqs": "AmazonSQSException",
     "athena": "AmazonAthenaException",
+    "codebuild": "AWSCodeBuildException",
     "states": "AWSStepFunctionsException",
     "events": "AmazonCloudWatchEventsException",
 }

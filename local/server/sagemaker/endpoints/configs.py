@@ -11,8 +11,8 @@ from local.server.sagemaker.platform import Operation, Platform
 from local.server.sagemaker.resources import ENDPOINT_CONFIG
 from local.server.sagemaker.store import AlreadyThere, Document
 
-_UNSUPPORTED = ("AsyncInferenceConfig", "ExplainerConfig", "ShadowProductionVariants", "ExecutionRoleArn")
-_UNSUPPORTED_OF_VARIANT = ("ServerlessConfig", "ManagedInstanceScaling", "InstancePools", "CoreDumpConfig")
+_UNSUPPORTED = ("ExplainerConfig", "ExecutionRoleArn")
+_UNSUPPORTED_OF_VARIANT = ("ManagedInstanceScaling", "InstancePools", "CoreDumpConfig")
 
 
 class EndpointConfigs:
@@ -48,13 +48,18 @@ class EndpointConfigs:
         for member in _UNSUPPORTED:
             if member in params:
                 raise unsupported(f"{member} of an endpoint configuration")
-        names = [variant["VariantName"] for variant in params["ProductionVariants"]]
+        shadows = params.get("ShadowProductionVariants", [])
+        if shadows and (len(shadows), len(params["ProductionVariants"])) != (1, 1):
+            raise invalid("a configuration with a shadow variant has one production variant and one shadow variant")
+        names = [variant["VariantName"] for variant in [*params["ProductionVariants"], *shadows]]
         if len(set(names)) != len(names):
             raise invalid(f"the names of production variants must be unique, not {names}")
+        _check_kinds(params)
         config = {
             **params,
             "EndpointConfigArn": arn,
             "ProductionVariants": [self._variant(variant) for variant in params["ProductionVariants"]],
+            **({"ShadowProductionVariants": [self._variant(variant) for variant in shadows]} if shadows else {}),
         }
         self._platform.tag_new(caller, arn, config)
         try:
@@ -77,11 +82,52 @@ class EndpointConfigs:
                 raise unsupported(f"{member} of a production variant")
         if variant.get("RoutingConfig", {}).get("RoutingStrategy") == "PREFIX_AWARE":
             raise unsupported("RoutingStrategy PREFIX_AWARE")
-        for member in ("ModelName", "InstanceType"):
+        needed = ("ModelName",) if "ServerlessConfig" in variant else ("ModelName", "InstanceType")
+        for member in needed:
             if member not in variant:
                 raise unsupported(f"a production variant without {member}")
-        self._models.model(variant["ModelName"])
+        model = self._models.model(variant["ModelName"])
+        if "ServerlessConfig" in variant:
+            _check_serverless(variant, model)
+            return {"InitialVariantWeight": 1.0, **variant}
         return {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0, **variant}
+
+
+def _check_serverless(variant: Document, model: Document) -> None:
+    """What SageMaker does not do for serverless endpoints, in its own words or near them."""
+    asked = variant["ServerlessConfig"]
+    if asked["MemorySizeInMB"] % 1024:
+        raise invalid(
+            f"MemorySizeInMB must be one of 1024, 2048, 3072, 4096, 5120, 6144, not {asked['MemorySizeInMB']}"
+        )
+    if asked.get("ProvisionedConcurrency", 1) > asked["MaxConcurrency"]:
+        raise invalid("ProvisionedConcurrency must be less than or equal to MaxConcurrency")
+    for member in ("InstanceType", "InitialInstanceCount"):
+        if member in variant:
+            raise invalid(f"{member} cannot be given with ServerlessConfig")
+    refused = {
+        "VpcConfig": bool(model.get("VpcConfig")),
+        "network isolation": model["EnableNetworkIsolation"],
+        "an inference pipeline": len(model["_Containers"]) > 1,
+    }
+    for what in (what for what, is_asked in refused.items() if is_asked):
+        raise invalid(f"{what} is not supported for serverless endpoints (model {model['ModelName']})")
+
+
+def _check_kinds(params: Document) -> None:
+    """Serverless and asynchronous endpoints have one variant, and neither keeps what it is asked."""
+    serverless = any("ServerlessConfig" in variant for variant in params["ProductionVariants"])
+    kind = "serverless" if serverless else "asynchronous" if "AsyncInferenceConfig" in params else ""
+    if not kind:
+        return
+    if serverless and "AsyncInferenceConfig" in params:
+        raise invalid("AsyncInferenceConfig is not supported for serverless endpoints")
+    if len(params["ProductionVariants"]) > 1:
+        raise invalid(f"multiple production variants are not supported for {kind} endpoints")
+    if params.get("DataCaptureConfig", {}).get("EnableCapture", "DataCaptureConfig" in params):
+        raise invalid(f"data capture is not supported for {kind} endpoints")
+    if kind == "asynchronous" and "S3OutputPath" not in params["AsyncInferenceConfig"]["OutputConfig"]:
+        raise unsupported("an asynchronous endpoint without S3OutputPath")
 
 
 def retained(config: Document, endpoint: Document, exclude: set[str]) -> Document:
@@ -96,8 +142,8 @@ def retained(config: Document, endpoint: Document, exclude: set[str]) -> Documen
         now = current.get(variant["VariantName"])
         if now is None:
             continue
-        if "DesiredInstanceCount" not in exclude:
-            variant["InitialInstanceCount"] = now["DesiredInstanceCount"]
+        if "DesiredInstanceCount" not in exclude and "ServerlessConfig" not in variant:
+            variant["InitialInstanceCount"] = now.get("DesiredInstanceCount", variant["InitialInstanceCount"])
         if "DesiredWeight" not in exclude:
             variant["InitialVariantWeight"] = now["DesiredWeight"]
     if "DataCaptureConfig" not in exclude:

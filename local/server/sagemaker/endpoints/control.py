@@ -9,8 +9,8 @@ from typing import Any
 
 from local.server.host import Caller
 from local.server.sagemaker.endpoints.configs import EndpointConfigs, retained
-from local.server.sagemaker.endpoints.deployment import Replacement, RolledBack, retire
-from local.server.sagemaker.endpoints.fleet import Fleet, FleetFailed
+from local.server.sagemaker.endpoints.deployment import HalfBack, Replacement, RolledBack, RollingReplacement, retire
+from local.server.sagemaker.endpoints.fleet import Fleet, FleetFailed, initial_count
 from local.server.sagemaker.endpoints.rollout import Rollout
 from local.server.sagemaker.endpoints.traffic import Route, Traffic
 from local.server.sagemaker.errors import invalid, unsupported
@@ -22,7 +22,8 @@ from local.server.sagemaker.shaping import milliseconds
 from local.server.sagemaker.store import AlreadyThere, Document
 
 _LONGEST_REASON = 1024
-_SERVED_DURING = ("InService", "Updating", "RollingBack")
+_HALF_BACK = "UpdateRollbackFailed"
+_SERVED_DURING = ("InService", "Updating", "RollingBack", _HALF_BACK)
 
 
 @dataclass
@@ -76,6 +77,11 @@ class Endpoints:
         with self._lock:
             return self._live.get(name)
 
+    def lives(self) -> dict[str, Live]:
+        """What serves the endpoints, by their names."""
+        with self._lock:
+            return dict(self._live)
+
     # -- create
 
     def _create(self, params: Document, caller: Caller) -> Document:
@@ -111,6 +117,7 @@ class Endpoints:
             name,
             EndpointStatus="InService",
             ProductionVariants=self._summaries(endpoint["_Deployed"]),
+            ShadowProductionVariants=_shadow_summaries(endpoint["_Deployed"]),
             DataCaptureConfig=_capture_summary(config),
         )
 
@@ -150,6 +157,8 @@ class Endpoints:
         if params.get("RetainDeploymentConfig", False):
             deployment = endpoint.get("LastDeploymentConfig")
         rollout = Rollout.parse(deployment, _instances(config))
+        if rollout.rolling:
+            _check_rolling(config, endpoint)
         self._check_alarms(caller, rollout)
         deployed = self._deployed(config)
         endpoint = self._begin_update(name, params["EndpointConfigName"], deployment)
@@ -174,10 +183,11 @@ class Endpoints:
         if live is None:
             self._finish_update(name, "the endpoint has no fleet", {})
             return
-        replacement = Replacement(
+        replacement = (RollingReplacement if rollout.rolling else Replacement)(
             host=self._platform.host,
             traffic=live.traffic,
-            old=live.fleet,
+            before=live.traffic.routes,
+            had=sum(len(each.slots) for route in live.traffic.routes for each in route.fleet.variants.values()),
             new=self._fleet(name, deployed),
             weights=_weights(deployed["config"]),
             old_weights=_current_weights(self.endpoint(name)),
@@ -188,16 +198,22 @@ class Endpoints:
         try:
             replacement.run()
         except RolledBack as error:
-            self._finish_update(name, str(error), {})
+            mixed = len(replacement.before) > 1  # what a failed rollback has left serves on, and says so
+            self._finish_update(name, str(error), {}, status=_HALF_BACK if mixed else "InService")
+            return
+        except HalfBack as error:
+            self._finish_update(name, str(error), {}, status=_HALF_BACK)
             return
         live.fleet = replacement.new
         self._finish_update(name, None, self._in_service(config_name, deployed))
-        retire(live.traffic, replacement.old)
+        for route in replacement.before:
+            retire(live.traffic, route.fleet)
 
     def _in_service(self, config_name: str, deployed: Document) -> Document:
         return {
             "EndpointConfigName": config_name,
             "ProductionVariants": self._summaries(deployed),
+            "ShadowProductionVariants": _shadow_summaries(deployed),
             "DataCaptureConfig": _capture_summary(deployed["config"]),
             "_Deployed": deployed,
         }
@@ -206,12 +222,12 @@ class Endpoints:
         if not self._platform.stopping.is_set():
             self._change(name, EndpointStatus="RollingBack")
 
-    def _finish_update(self, name: str, reason: str | None, members: Document) -> None:
+    def _finish_update(self, name: str, reason: str | None, members: Document, *, status: str = "InService") -> None:
         if self._platform.stopping.is_set():
             return
         self._change(
             name,
-            EndpointStatus="InService",
+            EndpointStatus=status,
             FailureReason=None if reason is None else reason[:_LONGEST_REASON],
             PendingDeploymentSummary=None,
             **members,
@@ -238,8 +254,10 @@ class Endpoints:
         for each in wanted.values():
             if "ServerlessUpdateConfig" in each:
                 raise unsupported("ServerlessUpdateConfig")
-            if each.get("DesiredInstanceCount", 1) < 1:
-                raise unsupported("a variant without an instance")
+            if each.get("DesiredInstanceCount", 1) < 1 and not _is_asynchronous(endpoint):
+                raise invalid("DesiredInstanceCount of 0 is for asynchronous endpoints and inference components")
+            if "DesiredInstanceCount" in each and "ServerlessConfig" in _variant_of(endpoint, each["VariantName"]):
+                raise invalid("a serverless variant has no instances")
         endpoint = self._begin_scaling(name, wanted)
         self._in_thread(name, lambda: self._apply_scaling(name))
         return endpoint
@@ -252,7 +270,8 @@ class Endpoints:
             for variant in endpoint["ProductionVariants"]:
                 each = wanted.get(variant["VariantName"], {})
                 variant["DesiredWeight"] = each.get("DesiredWeight", variant["DesiredWeight"])
-                variant["DesiredInstanceCount"] = each.get("DesiredInstanceCount", variant["DesiredInstanceCount"])
+                if "DesiredInstanceCount" in each:
+                    variant["DesiredInstanceCount"] = each["DesiredInstanceCount"]
 
         endpoint = self._store.edit(ENDPOINT.name, name, apply)
         self._announce(endpoint)
@@ -277,7 +296,7 @@ class Endpoints:
         name = params["EndpointName"]
 
         def apply(endpoint: Document) -> None:
-            if endpoint["EndpointStatus"] not in ("InService", "Failed"):
+            if endpoint["EndpointStatus"] not in ("InService", "Failed", _HALF_BACK):
                 raise invalid(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
             endpoint["EndpointStatus"] = "Deleting"
 
@@ -291,7 +310,8 @@ class Endpoints:
 
     def _take_down(self, endpoint: Document, live: Live | None) -> None:
         if live is not None:
-            retire(live.traffic, live.fleet)
+            for route in live.traffic.routes:
+                retire(live.traffic, route.fleet)
         self._store.remove(ENDPOINT.name, endpoint["EndpointName"])
         self._store.remove_tags(endpoint["EndpointArn"])
 
@@ -335,7 +355,10 @@ class Endpoints:
             lives = list(self._live.values())
             self._live.clear()
         for live in lives:
-            live.fleet.stop()
+            for fleet in {
+                id(each): each for each in (live.fleet, *(route.fleet for route in live.traffic.routes))
+            }.values():
+                fleet.stop()
 
     # -- helpers
 
@@ -366,7 +389,7 @@ class Endpoints:
 
     @staticmethod
     def _require_settled(endpoint: Document) -> None:
-        if endpoint["EndpointStatus"] != "InService":
+        if endpoint["EndpointStatus"] not in ("InService", _HALF_BACK):
             arn, status = endpoint["EndpointArn"], endpoint["EndpointStatus"]
             if status == "Failed":
                 raise invalid(f'Cannot update failed endpoint "{arn}".')
@@ -381,7 +404,8 @@ class Endpoints:
 
     def _deployed(self, config: Document) -> Document:
         """What an endpoint keeps of its configuration and models, which may be deleted while it serves."""
-        names = {variant["ModelName"] for variant in config["ProductionVariants"]}
+        variants = [*config["ProductionVariants"], *config.get("ShadowProductionVariants", [])]
+        names = {variant["ModelName"] for variant in variants}
         return {"config": config, "models": {name: self._models.model(name) for name in names}}
 
     def _fleet(self, name: str, deployed: Document) -> Fleet:
@@ -392,11 +416,36 @@ class Endpoints:
         return [_summary(variant, deployed["models"]) for variant in deployed["config"]["ProductionVariants"]]
 
 
-_EVENT_STATUS = {"InService": "IN_SERVICE", "RollingBack": "ROLLING_BACK", "OutOfService": "OUT_OF_SERVICE"}
+_EVENT_STATUS = {
+    "InService": "IN_SERVICE",
+    "RollingBack": "ROLLING_BACK",
+    "OutOfService": "OUT_OF_SERVICE",
+    _HALF_BACK: "UPDATE_ROLLBACK_FAILED",
+}
+
+
+def _check_rolling(config: Document, endpoint: Document) -> None:
+    """Refuse what a rolling deployment cannot do: several variants, another one, or to start from a mixture."""
+    names = [variant["VariantName"] for variant in config["ProductionVariants"]]
+    serving = [variant["VariantName"] for variant in endpoint["ProductionVariants"]]
+    if len(names) != 1 or names != serving:
+        raise invalid(f"a rolling deployment needs one production variant, the same before and after, not {names}")
+    if endpoint["EndpointStatus"] == _HALF_BACK:
+        raise invalid("a rolling deployment cannot start from a failed rollback; use a blue/green deployment")
+
+
+def _is_asynchronous(endpoint: Document) -> bool:
+    return "AsyncInferenceConfig" in endpoint["_Deployed"]["config"]
+
+
+def _variant_of(endpoint: Document, name: str) -> Document:
+    found = (each for each in endpoint["_Deployed"]["config"]["ProductionVariants"] if each["VariantName"] == name)
+    variant: Document = next(found, {})
+    return variant
 
 
 def _instances(config: Document) -> int:
-    return sum(variant["InitialInstanceCount"] for variant in config["ProductionVariants"])
+    return sum(initial_count(variant) for variant in config["ProductionVariants"])
 
 
 def _weights(config: Document) -> dict[str, float]:
@@ -413,15 +462,28 @@ def _desired_weights(endpoint: Document) -> dict[str, float]:
 
 def _summary(variant: Document, models: dict[str, Document]) -> Document:
     model = models[variant["ModelName"]]
-    image = model["_Container"]["image"]
+    images = [container["image"] for container in model["_Containers"]]
     return {
         "VariantName": variant["VariantName"],
-        "DeployedImages": [{"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": model["CreationTime"]}],
+        "DeployedImages": [
+            {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": model["CreationTime"]}
+            for image in images
+        ],
         "CurrentWeight": variant["InitialVariantWeight"],
         "DesiredWeight": variant["InitialVariantWeight"],
-        "CurrentInstanceCount": variant["InitialInstanceCount"],
-        "DesiredInstanceCount": variant["InitialInstanceCount"],
+        **_size(variant),
     }
+
+
+def _size(variant: Document) -> Document:
+    if "ServerlessConfig" in variant:
+        return {f"{which}ServerlessConfig": variant["ServerlessConfig"] for which in ("Current", "Desired")}
+    return {f"{which}InstanceCount": variant["InitialInstanceCount"] for which in ("Current", "Desired")}
+
+
+def _shadow_summaries(deployed: Document) -> list[Document] | None:
+    shadows = deployed["config"].get("ShadowProductionVariants", [])
+    return [_summary(variant, deployed["models"]) for variant in shadows] or None
 
 
 def _capture_summary(config: Document) -> Document | None:
@@ -440,6 +502,8 @@ def _capture_summary(config: Document) -> Document | None:
 
 def _resize(live: Live, summary: Document) -> None:
     variant = live.fleet.variants[summary["VariantName"]]
+    if "DesiredInstanceCount" not in summary:
+        return
     missing = summary["DesiredInstanceCount"] - len(variant.slots)
     if missing > 0:
         live.traffic.add_slots(variant, live.fleet.new_slots(variant, missing))
@@ -455,8 +519,11 @@ def _scaled(endpoint: Document, *, failed: bool) -> Document:
     variants = []
     config = endpoint["_Deployed"]["config"]
     for variant in endpoint["ProductionVariants"]:
-        count = variant["CurrentInstanceCount"] if failed else variant["DesiredInstanceCount"]
         weight = variant["DesiredWeight"]
+        if "DesiredInstanceCount" not in variant:
+            variants.append({**variant, "CurrentWeight": weight})
+            continue
+        count = variant["CurrentInstanceCount"] if failed else variant["DesiredInstanceCount"]
         variants.append(
             {**variant, "CurrentInstanceCount": count, "DesiredInstanceCount": count, "CurrentWeight": weight}
         )

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.server.host import Credentials, Denied
+from local.server.own_images import BadImage, OwnImage, OwnImages
 from local.server.sagemaker import s3_data
+from local.server.sagemaker.algorithms import algorithm_of, serving_environment
 from local.server.sagemaker.archive import BadArchive, unpack
 from local.server.sagemaker.children import Sandbox
 from local.server.sagemaker.endpoints.capture import Capture
 from local.server.sagemaker.endpoints.instance import Instance, Launch, NotHealthy
+from local.server.sagemaker.endpoints.line import Line
+from local.server.sagemaker.faults import NO_CAPACITY
 from local.server.sagemaker.jobs.runner import DATA_ERRORS
 from local.server.sagemaker.platform import Platform, log
 from local.server.sagemaker.role_needs import check_role
@@ -32,7 +36,7 @@ class FleetFailed(Exception):
 class Slot:
     """An instance in a fleet, and how many requests it is working on."""
 
-    instance: Instance
+    instance: Line
     in_flight: int = 0
 
 
@@ -41,10 +45,19 @@ class VariantFleet:
     """The instances of one variant."""
 
     name: str
-    launch: Launch
+    launches: tuple[Launch, ...]
+    instance_type: str = ""
     slots: list[Slot] = field(default_factory=list)
     capture: Capture | None = None
     turn: int = 0
+    serverless: Document | None = None
+    starting: threading.Lock = field(default_factory=threading.Lock)
+    shadow: VariantFleet | None = None
+    shadow_share: float = 0.0
+
+    def with_shadow(self) -> list[VariantFleet]:
+        """The variant, and what gets copies of its requests."""
+        return [self] if self.shadow is None else [self, self.shadow]
 
 
 class Fleet:
@@ -84,22 +97,40 @@ class Fleet:
             FleetFailed: A model could not be loaded, or did not answer its ping; nothing is left running.
         """
         try:
-            for variant in self.config["ProductionVariants"]:
-                self.variants[variant["VariantName"]] = self._variant(variant)
+            self.prepare()
             for variant in self.config["ProductionVariants"]:
                 fleet = self.variants[variant["VariantName"]]
-                fleet.slots = self.new_slots(fleet, variant["InitialInstanceCount"])
+                fleet.slots = self.new_slots(fleet, initial_count(variant))
+                for shadow in self.config.get("ShadowProductionVariants", []):
+                    fleet.shadow = self._variant(shadow)
+                    fleet.shadow_share = shadow["InitialVariantWeight"] / variant["InitialVariantWeight"]
+                    fleet.shadow.slots = self.new_slots(fleet.shadow, shadow["InitialInstanceCount"])
         except FleetFailed:
             self.stop()
             raise
+
+    def prepare(self) -> None:
+        """Make ready to bring instances up, one after the other.
+
+        Raises:
+            FleetFailed: A model cannot be had.
+        """
+        for variant in self.config["ProductionVariants"]:
+            self.variants[variant["VariantName"]] = self._variant(variant)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the first model acts with."""
+        return self._credentials[0]
 
     def stop(self) -> None:
         """End every instance and write what was captured."""
         with self._lock:
             self._closed = True
-            slots = [slot for variant in self.variants.values() for slot in variant.slots]
+            variants = [each for variant in self.variants.values() for each in variant.with_shadow()]
+            slots = [slot for variant in variants for slot in variant.slots]
         stop_all([slot.instance for slot in slots])
-        for variant in self.variants.values():
+        for variant in variants:
             if variant.capture is not None:
                 variant.capture.close()
         for credentials in self._credentials:
@@ -112,6 +143,8 @@ class Fleet:
         Raises:
             FleetFailed: One did not answer its ping; none of the new ones is left running.
         """
+        if self._platform.faults.has_no(variant.instance_type):
+            raise FleetFailed(NO_CAPACITY)
         instances = [self._new_instance(variant) for _ in range(count)]
         with ThreadPoolExecutor(max_workers=max(1, count)) as pool:
             problems = [problem for problem in pool.map(_started, instances) if problem is not None]
@@ -124,49 +157,70 @@ class Fleet:
             )
         return [Slot(instance) for instance in instances]
 
-    def _new_instance(self, variant: VariantFleet) -> Instance:
+    def _new_instance(self, variant: VariantFleet) -> Line:
         with self._lock:
             if self._closed:
                 raise FleetFailed(f"endpoint {self._endpoint} is being deleted")
             self._numbers += 1
-            return Instance(variant.launch, self._numbers)
+            return Line([Instance(launch, self._numbers) for launch in variant.launches])
 
     def _variant(self, variant: Document) -> VariantFleet:
         name = variant["VariantName"]
         model = self._models[variant["ModelName"]]
         credentials = self._assume(model)
-        launch = Launch(
-            host=self._platform.host,
-            environment=self._environment(model, credentials),
-            model=self._fetch_model(name, model, credentials),
-            group=self._group,
-            variant=name,
-            startup_seconds=self._startup_seconds(variant),
+        launches = tuple(
+            Launch(
+                host=self._platform.host,
+                environment=self._environment(model, container, credentials),
+                model=self._fetch_model(f"{name}-{number}", container, credentials),
+                group=self._group,
+                variant=name,
+                startup_seconds=self._startup_seconds(variant),
+                container=f"container-{number}" if len(model["_Containers"]) > 1 else "",
+                own_image=self._own_image(container["image"], credentials),
+            )
+            for number, container in enumerate(model["_Containers"], start=1)
         )
-        return VariantFleet(name, launch, capture=self._capture(name, credentials))
+        return VariantFleet(
+            name,
+            launches,
+            variant.get("InstanceType", ""),
+            capture=self._capture(name, credentials),
+            serverless=variant.get("ServerlessConfig"),
+        )
 
     def _assume(self, model: Document) -> Credentials:
         try:
             credentials = self._platform.assume(model["ExecutionRoleArn"], "SageMaker", model["ModelArn"])
-            check_role(self._platform.host, credentials, model["_Container"]["image"], model.get("VpcConfig"))
+            for container in model["_Containers"]:
+                check_role(self._platform.host, credentials, container["image"], model.get("VpcConfig"))
         except Denied as error:
             raise FleetFailed(f"The role of model {model['ModelName']} lacks a permission: {error}") from error
         self._credentials.append(credentials)
         return credentials
 
-    def _environment(self, model: Document, credentials: Credentials) -> dict[str, str]:
+    def _environment(self, model: Document, container: Document, credentials: Credentials) -> dict[str, str]:
         sandbox = Sandbox(self._folder)
         env = sandbox.environment(self._platform.host, credentials, isolated=model["EnableNetworkIsolation"])
-        asked: dict[str, str] = model["_Container"]["environment"]
-        return env | asked
+        asked: dict[str, str] = container["environment"]
+        algorithm = algorithm_of(container["image"])
+        if algorithm is None or "SAGEMAKER_PROGRAM" in asked:
+            return env | asked
+        return {**env, **asked, **serving_environment(algorithm)}
 
-    def _fetch_model(self, variant: str, model: Document, credentials: Credentials) -> Path:
-        folder = self._folder / "models" / variant
+    def _own_image(self, address: str, credentials: Credentials) -> OwnImage | None:
+        try:
+            return OwnImages(self._platform.settings).find(self._platform.host.client("ecr", credentials), address)
+        except BadImage as error:
+            raise FleetFailed(str(error)) from error
+
+    def _fetch_model(self, name: str, container: Document, credentials: Credentials) -> Path:
+        folder = self._folder / "models" / name
         folder.mkdir(parents=True)
-        uri = model["_Container"]["model_data"]
+        uri = container["model_data"]
         if uri is None:
             return folder
-        archive = self._folder / f"{variant}.tar.gz"
+        archive = self._folder / f"{name}.tar.gz"
         try:
             s3 = self._platform.host.client("s3", credentials)
             s3_data.download_object(s3, s3_data.Address.parse(uri), archive)
@@ -175,7 +229,7 @@ class Fleet:
             raise FleetFailed(f"Failed to extract model data archive from URL {uri}: {error}") from error
         except DATA_ERRORS as error:
             raise FleetFailed(
-                f"Failed to download model data from URL {uri} for production variant {variant}: {error}"
+                f"Failed to download model data from URL {uri} for a container ({name}): {error}"
             ) from error
         archive.unlink()
         return folder
@@ -191,14 +245,21 @@ class Fleet:
         return Capture(self._platform.host.client("s3", credentials), config, self._endpoint, variant)
 
 
-def stop_all(instances: list[Instance]) -> None:
+def initial_count(variant: Document) -> int:
+    """With how many instances a variant begins; a serverless one with those that are kept, or one to try it."""
+    if "ServerlessConfig" in variant:
+        return int(variant["ServerlessConfig"].get("ProvisionedConcurrency", 1))
+    return int(variant["InitialInstanceCount"])
+
+
+def stop_all(instances: list[Line]) -> None:
     """Stop instances side by side."""
     if instances:
         with ThreadPoolExecutor(max_workers=len(instances)) as pool:
-            list(pool.map(Instance.stop, instances))
+            list(pool.map(Line.stop, instances))
 
 
-def _started(instance: Instance) -> str | None:
+def _started(instance: Line) -> str | None:
     try:
         instance.start()
     except NotHealthy as error:

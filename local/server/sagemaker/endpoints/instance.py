@@ -5,18 +5,21 @@ from __future__ import annotations
 import http.client
 import logging
 import shutil
+import socket
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.server.host import Host
-from local.server.sagemaker.children import Child, Sandbox
+from local.server.own_images import OwnImage, copy_files
+from local.server.sagemaker.children import Child, Sandbox, command
 
 log = logging.getLogger("gapless.sagemaker")
 
+_PORT = "SAGEMAKER_BIND_TO_PORT"
 _MODEL_SERVER = Path(__file__).parents[1] / "serving" / "model_server.py"
 _INVOCATION_SECONDS = 60.0
 _PING_SECONDS = 2.0
@@ -44,6 +47,8 @@ class Launch:
         group: The log group.
         variant: Names the log streams.
         startup_seconds: How long the first ping may take.
+        container: Tells the log streams of several containers apart. Default: there is one.
+        own_image: The image that runs, if it was built here. Default: the model server, with the model's script.
     """
 
     host: Host
@@ -52,6 +57,21 @@ class Launch:
     group: str
     variant: str
     startup_seconds: float
+    container: str = ""
+    own_image: OwnImage | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """What runs in an instance.
+
+    Attributes:
+        environment: Beside that of the container.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,7 +92,8 @@ class Instance:
 
     def __init__(self, launch: Launch, number: int) -> None:
         self._launch = launch
-        self._stream = f"{launch.variant}/i-{number:08x}{int(time.time()):09x}"
+        parts = [launch.variant, f"i-{number:08x}{int(time.time()):09x}", *filter(None, [launch.container])]
+        self._stream = "/".join(parts)
         folder = Path(tempfile.mkdtemp(prefix="instance-", dir=launch.host.settings.scratch))
         self._sandbox = Sandbox(folder)
         self._lock = threading.Lock()
@@ -110,16 +131,14 @@ class Instance:
     def _start_child(self) -> None:
         port_file = self._sandbox.folder / "port"
         port_file.unlink(missing_ok=True)
-        settings = self._launch.host.settings
         env = {name: self._sandbox.re_root(value) for name, value in self._launch.environment.items()}
         own = str(self._sandbox.folder)
-        model_dir = self._sandbox.path("model")
-        places = ["--model-dir", str(model_dir), "--port-file", str(port_file)]
+        program = self._model_server(port_file) if self._launch.own_image is None else self._own_program(port_file)
         child = Child(
             self._launch.host,
-            [str(settings.job_python), str(_MODEL_SERVER), *places],
-            env=env | {"HOME": own, "TMPDIR": own},
-            cwd=model_dir,
+            program.argv,
+            env=env | {"HOME": own, "TMPDIR": own} | program.environment,
+            cwd=program.cwd,
             group=self._launch.group,
             stream=self._stream,
         )
@@ -131,6 +150,22 @@ class Instance:
             child.end(_TERM_SECONDS)
             raise
         self.healthy = True
+
+    def _model_server(self, port_file: Path) -> Program:
+        model_dir = self._sandbox.path("model")
+        places = ["--model-dir", str(model_dir), "--port-file", str(port_file)]
+        job_python = self._launch.host.settings.job_python
+        return Program([str(job_python), str(_MODEL_SERVER), *places], model_dir)
+
+    def _own_program(self, port_file: Path) -> Program:
+        """The image's own command; it listens where SageMaker's variable says, as containers in line have to."""
+        image = self._launch.own_image
+        assert image is not None  # noqa: S101 - the caller has looked
+        files = copy_files(image, self._sandbox.folder / "image")
+        port = _free_port()
+        port_file.write_text(str(port))
+        argv = command(self._launch.host.settings.job_python, self._sandbox.re_root_all(image.serve))
+        return Program(argv, files, {_PORT: str(port)})
 
     def _wait_for_ping(self, child: Child, port_file: Path) -> int:
         deadline = time.monotonic() + self._launch.startup_seconds
@@ -151,12 +186,15 @@ class Instance:
             if self._stopped.is_set():
                 return
             self._note_death(child, code)
-            self._stopped.wait(pause)
+            if self._stopped.wait(pause):
+                return
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             try:
                 self._start_child()
                 pause = _FIRST_PAUSE_SECONDS
-            except NotHealthy as error:
+            except (NotHealthy, OSError) as error:
+                if self._stopped.is_set():  # its files go when it is stopped
+                    return
                 log.warning("%s did not come back: %s", self._stream, error)
 
     def _note_death(self, child: Child, code: int) -> None:
@@ -202,6 +240,12 @@ class Instance:
         for connection in self._idle:
             connection.close()
         self._idle.clear()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers_ping(port: int) -> bool:

@@ -15,6 +15,10 @@ from local.server.sagemaker.platform import log
 
 _NAMESPACE = "AWS/SageMaker"
 _FLUSH_SECONDS = 0.5
+_LEAST_FLUSH_SECONDS = 0.05
+_FLUSH_OF_CLOCK_SECONDS = 20.0
+"""How often is published on a scaled clock, so that no period of a minute goes without the values of its requests."""
+
 _MOST_VALUES = 150
 _MOST_DATA = 500
 
@@ -33,6 +37,8 @@ class Meter:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        on_clock = _FLUSH_OF_CLOCK_SECONDS * host.settings.alarm_scale
+        self._flush_seconds = min(_FLUSH_SECONDS, max(_LEAST_FLUSH_SECONDS, on_clock))
         self._lock = threading.Lock()
         self._seen: defaultdict[tuple[str, str], list[Invocation]] = defaultdict(list)
         self._closed = threading.Event()
@@ -50,7 +56,7 @@ class Meter:
         self._publisher.join(3)
 
     def _publish_often(self) -> None:
-        while not self._closed.wait(_FLUSH_SECONDS):
+        while not self._closed.wait(self._flush_seconds):
             self._publish()
         self._publish()
 
@@ -77,6 +83,7 @@ def _data(endpoint: str, variant: str, invocations: Sequence[Invocation]) -> Ite
         ("Invocations", "None", [1.0 for _ in invocations]),
         ("Invocation4XXErrors", "None", [float(400 <= each.status < 500) for each in invocations]),
         ("Invocation5XXErrors", "None", [float(each.status >= 500) for each in invocations]),
+        ("InvocationModelErrors", "None", [float(not 200 <= each.status < 300) for each in invocations]),
         ("ModelLatency", "Microseconds", [each.model_latency for each in invocations]),
         ("OverheadLatency", "Microseconds", [each.overhead_latency for each in invocations]),
     )

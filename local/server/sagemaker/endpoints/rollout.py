@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil
 
-from local.server.sagemaker.errors import invalid, unsupported
+from local.server.sagemaker.errors import invalid
 from local.server.sagemaker.store import Document
 
 _HALF = 50
-_LEAST_LINEAR = 10
+_LEAST = {"LINEAR": 10, "ROLLING": 5}
 _DEFAULT_LIMIT_SECONDS = 28_800
 
 
@@ -19,10 +19,12 @@ class Rollout:
 
     Attributes:
         shares: The new fleet's share of the requests after each step; the last one is 1.
-        bake_seconds: How long each step is watched.
+        bake_seconds: How long each step is watched, the last one of a blue/green deployment excepted.
         termination_seconds: How long the old fleet is kept after the last step.
         limit_seconds: How long the whole deployment may take.
         alarms: Alarms that roll it back.
+        rolling: Whether instances are replaced batch by batch, so that there is no whole old fleet to go back to.
+        back_share: How much of the fleet one step back of a rolling deployment brings.
     """
 
     shares: tuple[float, ...] = (1.0,)
@@ -30,6 +32,8 @@ class Rollout:
     termination_seconds: float = 0.0
     limit_seconds: float = _DEFAULT_LIMIT_SECONDS
     alarms: tuple[str, ...] = ()
+    rolling: bool = False
+    back_share: float = 1.0
 
     @classmethod
     def parse(cls, config: Document | None, instances: int) -> Rollout:
@@ -40,31 +44,51 @@ class Rollout:
         """
         if config is None:
             return cls()
-        if "RollingUpdatePolicy" in config:
-            raise unsupported("RollingUpdatePolicy (BlueGreenUpdatePolicy is)")
-        policy = config.get("BlueGreenUpdatePolicy")
+        if "RollingUpdatePolicy" in config and "BlueGreenUpdatePolicy" in config:
+            raise invalid("only one update policy should be used in the deployment configuration")
         alarms = _alarms(config.get("AutoRollbackConfiguration", {}))
-        if policy is None:
+        if "RollingUpdatePolicy" in config:
+            rollout = _rolling(config["RollingUpdatePolicy"], instances, alarms)
+        elif "BlueGreenUpdatePolicy" in config:
+            rollout = _blue_green(config["BlueGreenUpdatePolicy"], instances, alarms)
+        else:
             return cls(alarms=alarms)
-        routing = policy["TrafficRoutingConfiguration"]
-        rollout = cls(
-            shares=_shares(routing, instances),
-            bake_seconds=routing["WaitIntervalInSeconds"],
-            termination_seconds=policy.get("TerminationWaitInSeconds", 0),
-            limit_seconds=policy.get("MaximumExecutionTimeoutInSeconds", _DEFAULT_LIMIT_SECONDS),
-            alarms=alarms,
-        )
         rollout._check_time()
         return rollout
 
     def _check_time(self) -> None:
-        waits = self.bake_seconds * len(self.shares) + self.termination_seconds
+        intervals = len(self.shares) - (0 if self.rolling else 1)
+        waits = self.bake_seconds * intervals + self.termination_seconds
         if waits > self.limit_seconds:
             raise invalid(
                 f"MaximumExecutionTimeoutInSeconds {self.limit_seconds} is shorter than the waits of the deployment: "
-                f"{len(self.shares)} x WaitIntervalInSeconds {self.bake_seconds} + TerminationWaitInSeconds "
+                f"{intervals} x WaitIntervalInSeconds {self.bake_seconds} + TerminationWaitInSeconds "
                 f"{self.termination_seconds}"
             )
+
+
+def _blue_green(policy: Document, instances: int, alarms: tuple[str, ...]) -> Rollout:
+    routing = policy["TrafficRoutingConfiguration"]
+    return Rollout(
+        shares=_shares(routing, instances),
+        bake_seconds=routing["WaitIntervalInSeconds"],
+        termination_seconds=policy.get("TerminationWaitInSeconds", 0),
+        limit_seconds=policy.get("MaximumExecutionTimeoutInSeconds", _DEFAULT_LIMIT_SECONDS),
+        alarms=alarms,
+    )
+
+
+def _rolling(policy: Document, instances: int, alarms: tuple[str, ...]) -> Rollout:
+    back = policy.get("RollbackMaximumBatchSize")
+    share = _fraction("ROLLING", "MaximumBatchSize", policy["MaximumBatchSize"], instances)
+    return Rollout(
+        shares=_steps(max(share, 1 / instances)),
+        bake_seconds=policy["WaitIntervalInSeconds"],
+        limit_seconds=policy.get("MaximumExecutionTimeoutInSeconds", _DEFAULT_LIMIT_SECONDS),
+        alarms=alarms,
+        rolling=True,
+        back_share=1.0 if back is None else min(1.0, _percent(back, instances) / 100),
+    )
 
 
 def _shares(routing: Document, instances: int) -> tuple[float, ...]:
@@ -79,8 +103,17 @@ def _shares(routing: Document, instances: int) -> tuple[float, ...]:
     share = _fraction(kind, sizes[kind], routing[sizes[kind]], instances)
     if kind == "CANARY":
         return (share, 1.0)
+    return _steps(share)
+
+
+def _steps(share: float) -> tuple[float, ...]:
     steps = ceil(round(1 / share, 9))
     return tuple(min(1.0, share * (step + 1)) for step in range(steps))
+
+
+def _percent(size: Document, instances: int) -> float:
+    by_count = size["Type"] == "INSTANCE_COUNT"
+    return 100 * size["Value"] / instances if by_count else float(size["Value"])
 
 
 def _fraction(kind: str, member: str, size: Document, instances: int) -> float:
@@ -89,8 +122,8 @@ def _fraction(kind: str, member: str, size: Document, instances: int) -> float:
             f"traffic routing of type {kind} needs at least 2 instances, the endpoint configuration has {instances}"
         )
     by_count = size["Type"] == "INSTANCE_COUNT"
-    percent = 100 * size["Value"] / instances if by_count else float(size["Value"])
-    least = _LEAST_LINEAR if kind == "LINEAR" else 0
+    percent = _percent(size, instances)
+    least = _LEAST.get(kind, 0)
     if not least <= percent <= _HALF:
         allowed = f"between {least} and {_HALF} percent" if least else f"at most {_HALF} percent"
         given = f"{size['Value']} of {instances} instances" if by_count else f"{size['Value']} percent"

@@ -1,23 +1,29 @@
-"""InvokeEndpoint: a request's way to a model and back."""
+"""InvokeEndpoint and InvokeEndpointAsync: a request's way to a model and back."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import re
+import threading
 import time
 import uuid
 from urllib.parse import unquote
 
 from local.server.host import Request, Response, ServiceError
+from local.server.sagemaker.endpoints.asynchronous import AsyncQueue
 from local.server.sagemaker.endpoints.capture import Exchange
 from local.server.sagemaker.endpoints.control import Endpoints, Live
 from local.server.sagemaker.endpoints.fleet import Slot, VariantFleet
 from local.server.sagemaker.endpoints.instance import NoAnswer, Reply
 from local.server.sagemaker.endpoints.meter import Invocation, Meter
+from local.server.sagemaker.endpoints.on_demand import OnDemand
 from local.server.sagemaker.endpoints.traffic import NoCapacity, UnknownVariant
 from local.server.sagemaker.platform import Platform
 
 _PATH = re.compile(r"/endpoints/([^/]+)/invocations")
+_ASYNC_PATH = re.compile(r"/endpoints/([^/]+)/async-invocations")
 _OTHER = re.compile(r"/endpoints/([^/]+)/(async-invocations|invocations-response-stream)")
 _HEADER = "x-amzn-sagemaker-"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -34,6 +40,11 @@ _LONGEST_MESSAGE = 2000
 _SILENT = "Your invocation timed out or was broken off while waiting for a response from the container"
 
 
+def action_of(path: str) -> str:
+    """The action that a path of the runtime API needs."""
+    return "InvokeEndpointAsync" if _ASYNC_PATH.fullmatch(path) else "InvokeEndpoint"
+
+
 def endpoint_of(path: str) -> str | None:
     """The endpoint that a path of the runtime API names, or ``None`` for another path."""
     match = _PATH.fullmatch(path) or _OTHER.fullmatch(path)
@@ -47,6 +58,13 @@ class Runtime:
         self._platform = platform
         self._endpoints = endpoints
         self._meter = Meter(platform.host)
+        self._queue = AsyncQueue(platform, endpoints, self._meter)
+        self._on_demand = OnDemand(platform, endpoints)
+
+    def start(self) -> None:
+        """Work on what waits, and end what is idle."""
+        self._queue.start()
+        self._on_demand.start()
 
     def close(self) -> None:
         """Publish what was measured."""
@@ -59,17 +77,27 @@ class Runtime:
             ServiceError: ``ValidationError`` when nothing serves it, ``ServiceUnavailable`` without a healthy instance.
         """
         started = time.perf_counter()
+        waiting = _ASYNC_PATH.fullmatch(request.path)
+        if waiting is not None:
+            return self._queue.take(request, unquote(waiting[1]))
         match = _PATH.fullmatch(request.path)
         if match is None:
-            raise ServiceError("ValidationError", "only InvokeEndpoint is available on the local server")
+            raise ServiceError("ValidationError", "responses are not streamed on the local server")
         for header in (_HEADER + name for name in _UNSUPPORTED):
             if header in request.headers:
                 raise ServiceError("ValidationError", f"the header {header} is not available on the local server")
         name = unquote(match[1])
         live = self._serving(name)
+        if "AsyncInferenceConfig" in live.fleet.config:
+            raise ServiceError("ValidationError", f"Endpoint {name} is asynchronous; use InvokeEndpointAsync.")
         try:
-            with live.traffic.taken(request.headers.get(_HEADER + "target-variant")) as (variant, slot):
-                return self._ask(name, variant, slot, request, started)
+            with (
+                self._on_demand.admitted(live),
+                live.traffic.taken(request.headers.get(_HEADER + "target-variant")) as (variant, slot),
+            ):
+                response = self._ask(name, variant, slot, request, started)
+            self._copy(name, live, variant, request)
+            return response
         except UnknownVariant as error:
             raise ServiceError("ValidationError", f"Variant {error} not found for Request") from error
         except NoCapacity as error:
@@ -99,6 +127,18 @@ class Runtime:
         overhead = (time.perf_counter() - started) * 1e6 - latency
         self._meter.add(endpoint, variant.name, Invocation(status, latency, overhead))
         return response
+
+    def _copy(self, endpoint: str, live: Live, variant: VariantFleet, request: Request) -> None:
+        """Send a copy to the shadow, if there is one; nobody waits for its answer."""
+        shadow = variant.shadow
+        if shadow is None or random.random() >= variant.shadow_share:  # noqa: S311 - a sample, no secret
+            return
+
+        def ask() -> None:
+            with contextlib.suppress(NoCapacity), live.traffic.lent(shadow) as slot:
+                self._ask(endpoint, shadow, slot, request, time.perf_counter())
+
+        threading.Thread(target=ask, name=f"shadow of {endpoint}", daemon=True).start()
 
     def _respond(self, variant: VariantFleet, request: Request, reply: Reply | None, endpoint: str) -> Response:
         if reply is None:

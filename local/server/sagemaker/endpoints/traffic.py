@@ -44,6 +44,12 @@ class Traffic:
         with self._changed:
             self._routes = list(routes)
 
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """Where requests go now."""
+        with self._changed:
+            return tuple(self._routes)
+
     def set_weights(self, weights: Mapping[str, float]) -> None:
         """Weigh the variants anew."""
         with self._changed:
@@ -74,10 +80,21 @@ class Traffic:
         """
         with self._changed:
             variant = self._choose_variant(self._choose_fleet(), target)
+        with self.lent(variant) as slot:
+            yield variant, slot
+
+    @contextmanager
+    def lent(self, variant: VariantFleet) -> Iterator[Slot]:
+        """An instance of a variant for one request.
+
+        Raises:
+            NoCapacity: None of its instances is in service.
+        """
+        with self._changed:
             slot = _choose_slot(variant)
             slot.in_flight += 1
         try:
-            yield variant, slot
+            yield slot
         finally:
             with self._changed:
                 slot.in_flight -= 1

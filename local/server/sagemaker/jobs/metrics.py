@@ -42,6 +42,7 @@ class MetricReader:
         self._definitions = definitions
         self._lock = threading.Lock()
         self._final: dict[str, tuple[float, float]] = {}
+        self._reports: dict[str, list[float]] = {}
 
     def read(self, line: str) -> None:
         """Look for every metric in a line; text that is not a number is no metric."""
@@ -56,6 +57,12 @@ class MetricReader:
             return
         with self._lock:
             self._final[name] = (value, time.time())
+            self._reports.setdefault(name, []).append(value)
+
+    def reports(self, name: str) -> list[float]:
+        """Every value of a metric until now, in the order of the log."""
+        with self._lock:
+            return list(self._reports.get(name, ()))
 
     def final(self) -> list[Document]:
         """The last value of each metric, as ``FinalMetricDataList``."""

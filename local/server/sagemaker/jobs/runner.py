@@ -69,15 +69,16 @@ class RunningJob:
     def __init__(self, document: Document, sandbox: Sandbox, credentials: Credentials) -> None:
         self.document = document
         self.sandbox = sandbox
+        self.home = sandbox.folder
         self.credentials = credentials
         self._lock = threading.Lock()
-        self._child: Child | None = None
+        self._children: list[Child] = []
         self._stop_asked = False
 
     def attach(self, child: Child) -> None:
-        """Name the child that a stop ends."""
+        """Name a child that a stop ends."""
         with self._lock:
-            self._child = child
+            self._children.append(child)
             if self._stop_asked:
                 child.stop()
 
@@ -85,8 +86,13 @@ class RunningJob:
         """Ask the job to stop; it may be anywhere on its way."""
         with self._lock:
             self._stop_asked = True
-            if self._child is not None:
-                self._child.stop()
+            for child in self._children:
+                child.stop()
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether the job shall stop."""
+        return self._stop_asked
 
     def check_stop(self) -> None:
         """Raise ``JobStopped`` when a stop was asked for."""
@@ -162,14 +168,20 @@ class Jobs:
         return document
 
     def _create(self, params: Document, caller: Caller) -> Document:
-        name = params[self.kind.name_member]
-        arn = self.platform.arn(self.kind, name)
-        document = {
-            **self.accept(params, caller, arn),
-            self.kind.arn_member: arn,
-            self.kind.status_member: "InProgress",
-        }
+        arn = self.platform.arn(self.kind, params[self.kind.name_member])
+        document = self.accept(params, caller, arn)
         self.platform.tag_new(caller, arn, document)
+        return self.start(document)
+
+    def start(self, accepted: Document) -> Document:
+        """Start a job that was accepted.
+
+        Raises:
+            ServiceError: There is a job of this name (``ResourceInUse``).
+        """
+        name = accepted[self.kind.name_member]
+        arn = self.platform.arn(self.kind, name)
+        document = {**accepted, self.kind.arn_member: arn, self.kind.status_member: "InProgress"}
         try:
             document = self.store.add(self.kind.name, name, document)
         except AlreadyThere as error:
@@ -189,13 +201,25 @@ class Jobs:
                 "ValidationException",
                 f"The request was rejected because the {self.title.lower()} is in status {status}.",
             )
-        self.change(name, **{self.kind.status_member: "Stopping"})
+        self._stop_running(name)
+        return {}
+
+    def stop_quietly(self, name: str) -> None:
+        """Stop a job, unless it has ended or was told to stop."""
+        if self.job(name)[self.kind.status_member] == "InProgress":
+            self._stop_running(name)
+
+    def _stop_running(self, name: str) -> None:
+        def apply(document: Document) -> None:
+            if document[self.kind.status_member] == "InProgress":  # it may have ended meanwhile
+                document[self.kind.status_member] = "Stopping"
+
+        self.announce(self.store.edit(self.kind.name, name, apply))
         with self._lock:
             self._stops.add(name)
             running = self._running.get(name)
         if running is not None:
             running.stop()
-        return {}
 
     def _delete(self, params: Document, _caller: Caller) -> Document:
         name = params[self.kind.name_member]

@@ -17,11 +17,15 @@ from local.server.sagemaker.children import Sandbox
 
 PROGRAM = "sagemaker_program"
 SUBMIT_DIRECTORY = "sagemaker_submit_directory"
+TUNING_METRIC = "_tuning_objective_metric"
+"""What SageMaker tells every trial of a tuning beside its hyperparameters."""
+
 _LOG_LEVEL = "sagemaker_container_log_level"
 _OF_THE_PLATFORM = (
     PROGRAM,
     SUBMIT_DIRECTORY,
     _LOG_LEVEL,
+    TUNING_METRIC,
     "sagemaker_job_name",
     "sagemaker_region",
     "sagemaker_s3_output",
@@ -84,7 +88,7 @@ class Script:
         program = str(values.get(PROGRAM, ""))
         if not program.endswith(".py"):
             raise BadScript(f"sagemaker_program must be a Python file, not {program!r}")
-        reserved = {name: value for name, value in values.items() if name.startswith(_PREFIX)}
+        reserved = {name: value for name, value in values.items() if name.startswith((_PREFIX, TUNING_METRIC))}
         return cls(
             program=program,
             code=str(values.get(SUBMIT_DIRECTORY, _CODE)),
@@ -139,8 +143,13 @@ def environment(
     framework_module: str,
     resource_config: Mapping[str, Any],
     input_data_config: Mapping[str, Any],
+    python_path: str = "",
 ) -> dict[str, str]:
-    """The ``SM_*`` variables that the toolkit sets, and the few others beside them."""
+    """The ``SM_*`` variables that the toolkit sets, and the few others beside them.
+
+    Args:
+        python_path: The job's own ``PYTHONPATH``, which the toolkit keeps behind the folder of the code.
+    """
     facts = _facts(sandbox, script, job_name, framework_module, resource_config, input_data_config)
     channels = {f"channel_{name}": path for name, path in facts["channel_input_dirs"].items()}
     hyperparameters = {f"hp_{name}": value for name, value in script.user.items()}
@@ -156,7 +165,7 @@ def environment(
         **hyperparameters,
     }
     return {f"SM_{name.upper()}": _variable(value) for name, value in named.items()} | {
-        "PYTHONPATH": str(sandbox.path(_CODE)),
+        "PYTHONPATH": os.pathsep.join([str(sandbox.path(_CODE)), *([python_path] if python_path else [])]),
         "CURRENT_HOST": str(resource_config["current_host"]),
         "SAGEMAKER_JOB_NAME": job_name,
         "SAGEMAKER_REGION": region,
@@ -220,7 +229,7 @@ def _facts(
         "instance_groups": sorted(groups),
         "instance_groups_dict": groups,
         "is_hetero": False,
-        "is_master": True,
+        "is_master": resource_config["current_host"] == resource_config["hosts"][0],
         "is_modelparallel_enabled": None,
         "job_name": job_name,
         "log_level": script.log_level,

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import shutil
 import time
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from local.server.host import Caller
+from local.server.own_images import BadImage, OwnImage, OwnImages, copy_files
 from local.server.sagemaker import s3_data
+from local.server.sagemaker.algorithms import training_command
 from local.server.sagemaker.archive import BadArchive, pack
 from local.server.sagemaker.children import Child, Ending, Outcome, command, stream_name
-from local.server.sagemaker.errors import invalid, unsupported
+from local.server.sagemaker.errors import unsupported
 from local.server.sagemaker.images import require_framework
 from local.server.sagemaker.jobs import script_mode
-from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
+from local.server.sagemaker.jobs.channels import fetch, s3_of
+from local.server.sagemaker.jobs.checkpoints import Checkpoints, CheckpointSync
+from local.server.sagemaker.jobs.machines import Machine, failed, machines_of, wait_together
 from local.server.sagemaker.jobs.metrics import MetricDefinition, MetricReader
 from local.server.sagemaker.jobs.runner import DATA_ERRORS, JobEnd, JobFailed, Jobs, JobStopped, RunningJob
+from local.server.sagemaker.jobs.training_requests import (
+    CHECKPOINTS,
+    DEFAULT_LIMIT_SECONDS,
+    built_in,
+    check_channels,
+    check_resources,
+)
+from local.server.sagemaker.platform import Platform
 from local.server.sagemaker.resources import TRAINING_JOB
 from local.server.sagemaker.role_needs import check_disk_key
 from local.server.sagemaker.store import Document
@@ -23,24 +39,23 @@ from local.server.sagemaker.store import Document
 _UNSUPPORTED = (
     "DebugRuleConfigurations",
     "ProfilerRuleConfigurations",
-    "CheckpointConfig",
     "TensorBoardOutputConfig",
     "ServerlessJobConfig",
     "MlflowConfig",
     "ModelPackageConfig",
 )
-_DEFAULT_LIMIT_SECONDS = 86_400
-_HOST = "algo-1"
 _GROUP = "/aws/sagemaker/TrainingJobs"
 _MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
+    "Interrupted": "The spot instances were taken back; the training goes on from its last checkpoint",
     "Uploading": "Uploading generated training model",
     "Completed": "Training job completed",
     "Failed": "Training job failed",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds",
+    "MaxWaitTimeExceeded": "Training job exceeded MaxWaitTimeInSeconds",
 }
 
 
@@ -57,28 +72,62 @@ class TrainingJobs(Jobs):
         "already exists ({arn})"
     )
 
+    def __init__(self, platform: Platform) -> None:
+        super().__init__(platform)
+        self._images = OwnImages(platform.settings)
+        self._readers: dict[str, MetricReader] = {}
+
     # -- accepting
 
     def accept(self, params: Document, caller: Caller, arn: str) -> Document:
         """Check what the shape of the request leaves open."""
-        for member in _UNSUPPORTED:
-            if params.get(member):
-                raise unsupported(f"{member} of a training job")
-        _check_resources(params)
-        _check_algorithm(params)
-        _check_channels(params)
+        accepted = self.checked(params)
+        self.authorise(params, caller, arn)
+        return accepted
+
+    def authorise(self, params: Document, caller: Caller, arn: str) -> None:
+        """See that the caller may pass the role and have the key used.
+
+        Args:
+            arn: What the role is passed to.
+        """
         role = self.platform.pass_role(caller, params["RoleArn"], arn)
         disk_key = params["ResourceConfig"].get("VolumeKmsKeyId")
         check_disk_key(self.host, disk_key, caller, Caller(role.access_key, params["RoleArn"]))
+
+    def checked(self, params: Document) -> Document:
+        """Check what a request asks for, whoever asks; returns the members of the new document."""
+        for member in _UNSUPPORTED:
+            if params.get(member):
+                raise unsupported(f"{member} of a training job")
+        check_resources(params)
+        self._check_algorithm(params)
+        check_channels(params)
         return {
             **params,
             "EnableNetworkIsolation": params.get("EnableNetworkIsolation", False),
             "EnableInterContainerTrafficEncryption": params.get("EnableInterContainerTrafficEncryption", False),
             "EnableManagedSpotTraining": params.get("EnableManagedSpotTraining", False),
-            "StoppingCondition": {"MaxRuntimeInSeconds": _DEFAULT_LIMIT_SECONDS, **params.get("StoppingCondition", {})},
+            "StoppingCondition": {"MaxRuntimeInSeconds": DEFAULT_LIMIT_SECONDS, **params.get("StoppingCondition", {})},
             "SecondaryStatus": "Starting",
             "SecondaryStatusTransitions": [_transition("Starting")],
         }
+
+    def _check_algorithm(self, params: Document) -> None:
+        algorithm = params["AlgorithmSpecification"]
+        if "AlgorithmName" in algorithm or "TrainingImage" not in algorithm:
+            raise unsupported("a training job without AlgorithmSpecification.TrainingImage")
+        for definition in _metric_definitions(params):
+            MetricDefinition.parse(definition)
+        image = algorithm["TrainingImage"]
+        if "ContainerEntrypoint" in algorithm or self._images.names(image) or built_in(params) is not None:
+            return
+        require_framework(image, self.platform.settings.job_python)
+        if script_mode.PROGRAM not in params.get("HyperParameters", {}):
+            raise unsupported(
+                f"a training without a script in a framework image (set the hyperparameter {script_mode.PROGRAM}, "
+                f"or AlgorithmSpecification.ContainerEntrypoint)"
+            )
 
     def surroundings(self, document: Document) -> tuple[str, Document | None]:
         """The training image and the job's VPC."""
@@ -87,20 +136,65 @@ class TrainingJobs(Jobs):
     # -- running
 
     def perform(self, job: RunningJob) -> None:
-        """Download, train, upload."""
-        name = job.document["TrainingJobName"]
-        self._enter(name, "Downloading")
-        self._lay_out(job)
-        job.check_stop()
-        self._enter(name, "Training", TrainingStartTime=time.time())
+        """Download, train, upload; after an interruption once more from the download on."""
         metrics = MetricReader([MetricDefinition.parse(each) for each in _metric_definitions(job.document)])
-        outcome = self._train(job, metrics)
-        self.store.change(self.kind.name, name, FinalMetricDataList=metrics.final() or None)
+        with self._reading(job.document, metrics):
+            outcome = self._train_in_parts(job, metrics)
         self._upload(job, outcome)
         if outcome.ending is Ending.STOPPED:
             raise JobStopped
         if outcome.ending is Ending.TIMED_OUT:
             raise JobStopped("MaxRuntimeExceeded")
+
+    @contextlib.contextmanager
+    def _reading(self, document: Document, metrics: MetricReader) -> Iterator[None]:
+        """Let others see what a job reports while it trains; of a trial, all of it is kept."""
+        name = document["TrainingJobName"]
+        self._readers[name] = metrics
+        try:
+            yield
+        finally:
+            final = metrics.final()
+            reported = {each["MetricName"]: metrics.reports(each["MetricName"]) for each in final}
+            kept = {"_Reported": reported} if "TuningJobArn" in document else {}
+            self.store.change(self.kind.name, name, FinalMetricDataList=final or None, **kept)
+            del self._readers[name]
+
+    def reports(self, document: Document, metric: str) -> list[float]:
+        """Every value of a metric that a job has reported until now."""
+        reader = self._readers.get(document["TrainingJobName"])
+        if reader is not None:
+            return reader.reports(metric)
+        kept: list[float] = document.get("_Reported", {}).get(metric, [])
+        return kept
+
+    def _train_in_parts(self, job: RunningJob, metrics: MetricReader) -> Outcome:
+        """Train; spare machines are taken back as often as the server is told to, each time after a checkpoint."""
+        document, name = job.document, job.document["TrainingJobName"]
+        condition, began, trained = document["StoppingCondition"], time.monotonic(), 0.0
+        interruptions = self.platform.settings.spot_interruptions if document["EnableManagedSpotTraining"] else 0
+        for part in itertools.count():
+            self._enter(name, "Downloading")
+            machines = machines_of(job, _hosts(document), part)
+            checkpoints = [each for machine in machines for each in self._lay_out(machine)]
+            job.check_stop()
+            began_training: Document = {"TrainingStartTime": time.time()} if part == 0 else {}
+            self._enter(name, "Training", **began_training)
+            start = time.monotonic()
+            outcome, interrupted = self._train(
+                machines,
+                metrics,
+                checkpoints,
+                seconds=condition["MaxRuntimeInSeconds"] - trained,
+                interrupt=part < interruptions,
+            )
+            if not interrupted or job.stop_asked:
+                return outcome
+            trained += time.monotonic() - start
+            self._enter(name, "Interrupted")
+            if time.monotonic() - began > condition["MaxWaitTimeInSeconds"]:
+                raise JobStopped("MaxWaitTimeExceeded")
+        raise AssertionError
 
     def ended(self, name: str, end: JobEnd) -> None:
         """Keep the end of a job, its last transition and its billable time."""
@@ -130,15 +224,16 @@ class TrainingJobs(Jobs):
 
         self.announce(self.store.edit(self.kind.name, name, apply))
 
-    def _lay_out(self, job: RunningJob) -> None:
-        sandbox, document = job.sandbox, job.document
+    def _lay_out(self, machine: Machine) -> list[Checkpoints]:
+        """Put everything into a machine's folder; returns its checkpoints, if the job keeps any."""
+        sandbox, document, job = machine.sandbox, machine.document, machine.job
         for folder in ("model", "output/data", "output/intermediate", "input/data", "code"):
             sandbox.make(folder)
         config = sandbox.make("input/config")
         for name, content in (
             ("hyperparameters", document.get("HyperParameters", {})),
             ("inputdataconfig", _input_data_config(document)),
-            ("resourceconfig", _resource_config(document)),
+            ("resourceconfig", _resource_config(machine)),
         ):
             (config / f"{name}.json").write_text(json.dumps(content))
         s3 = s3_of(self.host, job.credentials)
@@ -146,35 +241,88 @@ class TrainingJobs(Jobs):
             source = channel["DataSource"]["S3DataSource"]
             fetch(s3, source["S3DataType"], source["S3Uri"], sandbox.path(f"input/data/{channel['ChannelName']}"))
             job.check_stop()
+        kept = document.get("CheckpointConfig")
+        if kept is None:
+            return []
+        found = Checkpoints(s3, kept["S3Uri"], sandbox.path(kept.get("LocalPath", CHECKPOINTS)))
+        found.restore()
+        return [found]
 
-    def _train(self, job: RunningJob, metrics: MetricReader) -> Outcome:
-        document, sandbox = job.document, job.sandbox
+    def _train(
+        self,
+        machines: Sequence[Machine],
+        metrics: MetricReader,
+        checkpoints: Sequence[Checkpoints],
+        *,
+        seconds: float,
+        interrupt: bool,
+    ) -> tuple[Outcome, bool]:
+        """Run the containers to their end; also says whether that was an interruption."""
+        job, running = machines[0].job, []
+        try:
+            for machine in machines:
+                running.append(self._start(machine, metrics))
+        except BaseException:
+            for child, _ in running:
+                child.end(0)
+            raise
+        children = [child for child, _ in running]
+
+        def take_back() -> None:
+            for child in children:
+                child.stop()
+
+        with CheckpointSync(checkpoints, take_back if interrupt else None) as sync:
+            outcomes = wait_together(children, seconds, self.grace_seconds)
+        if not job.stop_asked and not sync.interrupted:
+            for machine, (_, script), outcome in zip(machines, running, outcomes, strict=True):
+                if failed(outcome):
+                    sync.finish()
+                    self._upload_output(job)
+                    raise JobFailed(_failure(machine, script, outcome))
+        sync.finish()
+        _gather(machines)
+        ends = [outcome for outcome in outcomes if outcome.ending is not Ending.EXITED]
+        return (ends or outcomes)[0], sync.interrupted
+
+    def _start(self, machine: Machine, metrics: MetricReader) -> tuple[Child, script_mode.Script | None]:
+        document, sandbox, job = machine.document, machine.sandbox, machine.job
         env = sandbox.environment(self.host, job.credentials, isolated=document["EnableNetworkIsolation"])
         env |= {"TRAINING_JOB_NAME": document["TrainingJobName"], "TRAINING_JOB_ARN": document["TrainingJobArn"]}
         env |= {key: sandbox.re_root(value) for key, value in document.get("Environment", {}).items()}
-        argv, more, script = self._command(job)
+        own = self._own_image(job)
+        argv, more, script = self._command(machine) if own is None else (sandbox.re_root_all(own.train), {}, None)
         child = Child(
             self.host,
             command(self.platform.settings.job_python, argv),
             env=env | more,
-            cwd=sandbox.path("code"),
+            cwd=sandbox.path("code") if own is None else copy_files(own, sandbox.folder / "image"),
             group=_GROUP,
-            stream=stream_name(document["TrainingJobName"], _HOST),
+            stream=stream_name(document["TrainingJobName"], machine.host),
             on_line=metrics.read,
         )
         job.attach(child)
-        outcome = child.wait(document["StoppingCondition"]["MaxRuntimeInSeconds"], self.grace_seconds)
-        if outcome.ending is Ending.EXITED and outcome.code != 0:
-            self._upload_output(job)
-            raise JobFailed(_failure(job, script, outcome))
-        return outcome
+        return child, script
 
-    def _command(self, job: RunningJob) -> tuple[list[str], dict[str, str], script_mode.Script | None]:
+    def _own_image(self, job: RunningJob) -> OwnImage | None:
+        """The image that was built here, unless the request says itself what to run."""
+        algorithm = job.document["AlgorithmSpecification"]
+        if "ContainerEntrypoint" in algorithm:
+            return None
+        try:
+            return self._images.find(self.host.client("ecr", job.credentials), algorithm["TrainingImage"])
+        except BadImage as error:
+            raise JobFailed(f"ClientError: {error}") from error
+
+    def _command(self, job: Machine) -> tuple[list[str], dict[str, str], script_mode.Script | None]:
         """The command of the container, its additional environment, and the script in script mode."""
         algorithm = job.document["AlgorithmSpecification"]
         entry = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
         if "ContainerEntrypoint" in algorithm:
             return job.sandbox.re_root_all(entry), {}, None
+        algorithm_name = built_in(job.document)
+        if algorithm_name is not None:
+            return training_command(algorithm_name, job.sandbox.root), {}, None
         try:
             script = script_mode.Script.of(job.document.get("HyperParameters", {}))
             self._lay_out_code(job, script)
@@ -183,7 +331,7 @@ class TrainingJobs(Jobs):
         arguments = job.sandbox.re_root_all(script.arguments())
         return ["python", script.program, *arguments], self._toolkit_environment(job, script), script
 
-    def _lay_out_code(self, job: RunningJob, script: script_mode.Script) -> None:
+    def _lay_out_code(self, job: Machine, script: script_mode.Script) -> None:
         if not script.code.startswith("/"):
             script_mode.lay_out_code(job.sandbox, self._download_code(job, script.code))
             return
@@ -193,7 +341,7 @@ class TrainingJobs(Jobs):
             raise script_mode.BadScript(f"there is no code at {script.code}: {error}") from error
         script_mode.lay_out_code(job.sandbox, source)
 
-    def _download_code(self, job: RunningJob, uri: str) -> Any:
+    def _download_code(self, job: Machine, uri: str) -> Any:
         if job.document["EnableNetworkIsolation"]:
             raise script_mode.BadScript(f"the network is isolated, so the code cannot be read from {uri}")
         target = job.sandbox.folder / "sourcedir.tar.gz"
@@ -203,17 +351,20 @@ class TrainingJobs(Jobs):
             raise script_mode.BadScript(f"the code cannot be read from {uri}: {error}") from error
         return target
 
-    def _toolkit_environment(self, job: RunningJob, script: script_mode.Script) -> dict[str, str]:
+    def _toolkit_environment(self, job: Machine, script: script_mode.Script) -> dict[str, str]:
         document = job.document
-        framework = require_framework(document["AlgorithmSpecification"]["TrainingImage"])
+        framework = require_framework(
+            document["AlgorithmSpecification"]["TrainingImage"], self.platform.settings.job_python
+        )
         return script_mode.environment(
             job.sandbox,
             script,
             job_name=document["TrainingJobName"],
             region=self.platform.settings.region,
             framework_module=framework.training_module,
-            resource_config=_resource_config(document),
+            resource_config=_resource_config(job),
             input_data_config=_input_data_config(document),
+            python_path=job.sandbox.re_root(document.get("Environment", {}).get("PYTHONPATH", "")),
         )
 
     # -- uploading
@@ -245,55 +396,9 @@ class TrainingJobs(Jobs):
         return address
 
 
-def _check_resources(params: Document) -> None:
-    resources = params.get("ResourceConfig", {})
-    for member in ("InstanceGroups", "InstancePreferences", "TrainingPlanArn"):
-        if member in resources:
-            raise unsupported(f"{member} of a training job")
-    for member in ("InstanceType", "InstanceCount", "VolumeSizeInGB"):
-        if member not in resources:
-            raise invalid(f"ResourceConfig.{member} is required")
-    if resources["InstanceCount"] != 1:
-        raise unsupported(f"a training job on {resources['InstanceCount']} instances (one is)")
-    if params["OutputDataConfig"].get("CompressionType", "GZIP") != "GZIP":
-        raise unsupported("OutputDataConfig.CompressionType NONE")
-
-
-def _check_algorithm(params: Document) -> None:
-    algorithm = params["AlgorithmSpecification"]
-    if "AlgorithmName" in algorithm or "TrainingImage" not in algorithm:
-        raise unsupported("a training job without AlgorithmSpecification.TrainingImage")
-    for definition in _metric_definitions(params):
-        MetricDefinition.parse(definition)
-    if "ContainerEntrypoint" in algorithm:
-        return
-    require_framework(algorithm["TrainingImage"])
-    if script_mode.PROGRAM not in params.get("HyperParameters", {}):
-        raise unsupported(
-            f"a built-in algorithm of the image (script mode is: set the hyperparameter {script_mode.PROGRAM}, "
-            f"or AlgorithmSpecification.ContainerEntrypoint)"
-        )
-
-
-def _check_channels(params: Document) -> None:
-    seen: set[str] = set()
-    for channel in params.get("InputDataConfig", []):
-        name = channel["ChannelName"]
-        if name in seen:
-            raise invalid(f"the channel {name} is given twice")
-        seen.add(name)
-        where = f"channel {name}"
-        if "S3DataSource" not in channel["DataSource"]:
-            raise unsupported(f"the data source of {where} (S3DataSource is)")
-        if channel.get("CompressionType", "None") != "None":
-            raise invalid(f"CompressionType Gzip of {where} belongs to input mode Pipe")
-        mode = channel.get("InputMode", params["AlgorithmSpecification"]["TrainingInputMode"])
-        check_source(where, channel["DataSource"]["S3DataSource"], mode)
-
-
 def _metric_definitions(document: Document) -> list[Document]:
     definitions: list[Document] = document["AlgorithmSpecification"].get("MetricDefinitions", [])
-    return definitions
+    return [*definitions, *document.get("_MetricDefinitions", [])]
 
 
 def _input_data_config(document: Document) -> Document:
@@ -310,28 +415,39 @@ def _input_data_config(document: Document) -> Document:
     }
 
 
-def _resource_config(document: Document) -> Document:
-    instance_type = document["ResourceConfig"]["InstanceType"]
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": [_HOST]}
+def _hosts(document: Document) -> list[str]:
+    return [f"algo-{number + 1}" for number in range(document["ResourceConfig"]["InstanceCount"])]
+
+
+def _resource_config(machine: Machine) -> Document:
+    instance_type, hosts = machine.document["ResourceConfig"]["InstanceType"], _hosts(machine.document)
+    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": hosts}
     return {
-        "current_host": _HOST,
+        "current_host": machine.host,
         "current_instance_type": instance_type,
         "current_group_name": "homogeneousCluster",
-        "hosts": [_HOST],
+        "hosts": hosts,
         "instance_groups": [group],
         "network_interface_name": "eth0",
     }
 
 
+def _gather(machines: Sequence[Machine]) -> None:
+    """Put what every machine has made into the folders of the first one, which are packed."""
+    for machine in machines[1:]:
+        for folder in ("model", "output/data"):
+            shutil.copytree(machine.sandbox.path(folder), machines[0].sandbox.path(folder), dirs_exist_ok=True)
+
+
 def _transition(secondary: str, message: str | None = None) -> Document:
     now = time.time()
     transition: Document = {"Status": secondary, "StartTime": now, "StatusMessage": message or _MESSAGES[secondary]}
-    if secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded"):
+    if secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"):
         transition["EndTime"] = now
     return transition
 
 
-def _failure(job: RunningJob, script: script_mode.Script | None, outcome: Outcome) -> str:
+def _failure(job: Machine, script: script_mode.Script | None, outcome: Outcome) -> str:
     """The reason: what the container wrote to ``/opt/ml/output/failure``, or what the toolkit writes there for it."""
     file = job.sandbox.path("output/failure")
     if file.is_file():

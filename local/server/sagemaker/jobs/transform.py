@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from local.server.host import Caller
 from local.server.sagemaker import s3_data
 from local.server.sagemaker.endpoints.fleet import Fleet, FleetFailed
-from local.server.sagemaker.endpoints.instance import Instance, NoAnswer
+from local.server.sagemaker.endpoints.instance import NoAnswer
+from local.server.sagemaker.endpoints.line import Line
 from local.server.sagemaker.errors import unsupported
 from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
+from local.server.sagemaker.jobs.records import NotJoined, Processing
 from local.server.sagemaker.jobs.runner import DATA_ERRORS, DUPLICATE, JobFailed, Jobs, RunningJob
 from local.server.sagemaker.models import Models
 from local.server.sagemaker.platform import Platform
@@ -47,18 +51,17 @@ class TransformJobs(Jobs):
             raise unsupported(f"CompressionType {source['CompressionType']} of TransformInput (None is)")
         if source.get("SplitType", "None") not in ("None", "Line"):
             raise unsupported(f"SplitType {source['SplitType']} (None and Line are)")
-        if params["TransformResources"]["InstanceCount"] != 1:
-            raise unsupported("a transform job on more than one instance")
-        for member in ("DataCaptureConfig", "DataProcessing", "Environment"):
+        Processing.parse(params)
+        for member in ("DataCaptureConfig", "Environment"):
             if params.get(member):
                 raise unsupported(f"{member} of a transform job")
         model = self._models.model(params["ModelName"])
         return {**params, "_Model": model}
 
     def surroundings(self, document: Document) -> tuple[str, Document | None]:
-        """The model's image and VPC."""
+        """The model's first image and VPC; its fleet looks at the others."""
         model = document["_Model"]
-        return model["_Container"]["image"], model.get("VpcConfig")
+        return model["_Containers"][0]["image"], model.get("VpcConfig")
 
     def role_of(self, document: Document) -> str:
         """A transform job acts under its model's role."""
@@ -76,12 +79,19 @@ class TransformJobs(Jobs):
         fleet = self._fleet(document)
         try:
             fleet.start()
-            instance = fleet.variants["AllTraffic"].slots[0].instance
-            for path in sorted(each for each in inputs.rglob("*") if each.is_file()):
-                job.check_stop()
-                target = outputs / f"{path.relative_to(inputs).as_posix()}.out"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(_answer_file(instance, document, path))
+            instances = [slot.instance for slot in fleet.variants["AllTraffic"].slots]
+            paths = sorted(each for each in inputs.rglob("*") if each.is_file())
+
+            def answer(number: int) -> None:
+                """One machine's share of the objects."""
+                for path in paths[number :: len(instances)]:
+                    job.check_stop()
+                    target = outputs / f"{path.relative_to(inputs).as_posix()}.out"
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(_answer_file(instances[number], document, path))
+
+            with ThreadPoolExecutor(max_workers=len(instances)) as pool:
+                list(pool.map(answer, range(len(instances))))
         except FleetFailed as error:
             raise JobFailed(f"AlgorithmError: {error}") from error
         finally:
@@ -92,7 +102,7 @@ class TransformJobs(Jobs):
         variant = {
             "VariantName": "AllTraffic",
             "ModelName": document["ModelName"],
-            "InitialInstanceCount": 1,
+            "InitialInstanceCount": document["TransformResources"]["InstanceCount"],
             "InitialVariantWeight": 1.0,
         }
         models = {document["ModelName"]: document["_Model"]}
@@ -108,18 +118,41 @@ class TransformJobs(Jobs):
             raise JobFailed(f"ClientError: Output upload failed:{error}") from error
 
 
-def _answer_file(instance: Instance, document: Document, path: Path) -> bytes:
+def _answer_file(instance: Line, document: Document, path: Path) -> bytes:
     source, output = document["TransformInput"], document["TransformOutput"]
     headers = {
         "Content-Type": source.get("ContentType", "application/octet-stream"),
         "Accept": output.get("Accept", "*/*"),
     }
+    processing = Processing.parse(document)
+    if processing is not None:
+        return _process_file(instance, document, path, processing, headers)
     answers = [_ask(instance, payload, headers, path.name) for payload in _payloads(document, path.read_bytes())]
     end = b"\n" if output.get("AssembleWith", "None") == "Line" else b""
     return b"".join(answer.removesuffix(end) + end if end else answer for answer in answers)
 
 
-def _ask(instance: Instance, payload: bytes, headers: dict[str, str], name: str) -> bytes:
+def _process_file(
+    instance: Line, document: Document, path: Path, processing: Processing, headers: dict[str, str]
+) -> bytes:
+    """Filter, ask and join record by record; an answer to several records has a line for each."""
+    results = []
+    records = [line for line in path.read_bytes().splitlines() if line.strip()]
+    try:
+        lines = [processing.request(record) for record in records]
+        left = iter(records)
+        for count, payload in _packed(document, lines):
+            reply = _ask(instance, payload, headers, path.name)
+            answers = reply.splitlines() if count > 1 else [reply]
+            if len(answers) != count:
+                raise JobFailed(f"ClientError: {path.name}: {count} records were answered by {len(answers)} lines")
+            results += [processing.result(next(left), answer) for answer in answers]
+    except NotJoined as error:
+        raise JobFailed(f"ClientError: {path.name}: {error}") from error
+    return b"".join(results)
+
+
+def _ask(instance: Line, payload: bytes, headers: dict[str, str], name: str) -> bytes:
     try:
         reply = instance.invoke(payload, headers)
     except NoAnswer as error:
@@ -134,14 +167,20 @@ def _payloads(document: Document, content: bytes) -> list[bytes]:
     """The requests for one object: the whole of it, each line, or as many lines as fit into a payload."""
     if document["TransformInput"].get("SplitType", "None") == "None":
         return [content]
-    lines = content.splitlines(keepends=True)
-    if document.get("BatchStrategy") == "SingleRecord":
-        return lines
+    return [payload for _, payload in _packed(document, content.splitlines(keepends=True))]
+
+
+def _packed(document: Document, lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Requests with the number of lines in each."""
     most = document.get("MaxPayloadInMB", _DEFAULT_PAYLOAD_MB) * _MEGABYTE
-    payloads: list[bytes] = []
+    single = document.get("BatchStrategy") == "SingleRecord"
+    packed: list[bytes] = []
+    size = 0
     for line in lines:
-        if payloads and len(payloads[-1]) + len(line) <= most:
-            payloads[-1] += line
-        else:
-            payloads.append(line)
-    return payloads
+        if packed and (single or size + len(line) > most):
+            yield len(packed), b"".join(packed)
+            packed, size = [], 0
+        packed.append(line)
+        size += len(line)
+    if packed:
+        yield len(packed), b"".join(packed)

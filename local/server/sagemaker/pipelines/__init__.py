@@ -1,0 +1,1 @@
+"""SageMaker Pipelines: definitions, and runs whose steps are local jobs."""

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning: trials are training jobs, and Optuna says what to try."""

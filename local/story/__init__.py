@@ -1,0 +1,1 @@
+"""What continuous training would have earned on a workload's own history."""
