@@ -12,7 +12,9 @@ prepare_synthesis()
 
 from aws_cdk import App  # noqa: E402
 
+from constructs_lib.names.naming import pascal_case  # noqa: E402
 from gate.assembly import templates  # noqa: E402
+from gate.cost.idle import DEV, check_idle  # noqa: E402
 from gate.nag import check_nag  # noqa: E402
 from gate.template_rules import check_templates  # noqa: E402
 from stacks.config import PlatformConfig, project_context  # noqa: E402
@@ -29,6 +31,8 @@ def main() -> int:
         findings = check_nag(app, [stage.name for stage in config.stages], [workload.name for workload in workloads])
         synthesised = templates(Path(folder))
         findings += check_templates(synthesised)
+        region = next((stage.billed_in for stage in config.stages if stage.name == DEV), "")
+        findings += check_idle(synthesised, region, [pascal_case(workload.name) for workload in workloads])
     for finding in findings:
         print(finding)  # noqa: T201
     print(f"{len(synthesised)} templates, {len(findings)} findings", file=sys.stderr)  # noqa: T201

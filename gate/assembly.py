@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,17 @@ class StackTemplate:
         stack: Name of the stack, such as ``dev-DataLake``.
         path: The file.
         content: Its content.
+        stage: Name of its stage. Default: it belongs to none.
+        tags: What the stack is tagged with.
+        protected: Whether CloudFormation refuses to delete it.
     """
 
     stack: str
     path: Path
     content: dict[str, Any]
+    stage: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    protected: bool = False
 
     @property
     def resources(self) -> dict[str, dict[str, Any]]:
@@ -53,7 +59,17 @@ def templates(assembly: Path) -> list[StackTemplate]:
     for folder, manifest in manifests(assembly):
         for artifact_id, artifact in manifest["artifacts"].items():
             if artifact["type"] == "aws:cloudformation:stack":
-                path = folder / artifact["properties"]["templateFile"]
-                name = artifact["properties"].get("stackName", artifact_id)
-                found.append(StackTemplate(name, path, json.loads(path.read_text(encoding="utf-8"))))
+                properties = artifact["properties"]
+                path = folder / properties["templateFile"]
+                stage, _, inside = artifact.get("displayName", "").partition("/")
+                found.append(
+                    StackTemplate(
+                        stack=properties.get("stackName", artifact_id),
+                        path=path,
+                        content=json.loads(path.read_text(encoding="utf-8")),
+                        stage=stage if inside else None,
+                        tags=properties.get("tags", {}),
+                        protected=properties.get("terminationProtection", False),
+                    )
+                )
     return found

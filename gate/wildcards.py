@@ -10,6 +10,7 @@ from constructs_lib.names.naming import runtime_prefix
 
 WITHOUT_RESOURCE = frozenset(
     {
+        "cloudwatch:GetMetricData",
         "cloudwatch:PutMetricData",
         "databrew:CreateDataset",
         "databrew:CreateRecipe",
@@ -48,6 +49,12 @@ WITHOUT_RESOURCE = frozenset(
         "redshift-data:CancelStatement",
         "redshift-data:DescribeStatement",
         "redshift-data:GetStatementResult",
+        "sagemaker:ListApps",
+        "sagemaker:ListDomains",
+        "sagemaker:ListFeatureGroups",
+        "sagemaker:ListModelPackageGroups",
+        "sagemaker:ListSpaces",
+        "sagemaker:ListUserProfiles",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
         "xray:PutTelemetryRecords",
@@ -62,11 +69,19 @@ NAMED_BY_SERVICES = {
     ":log-group:/aws-glue-databrew/": "A log group that DataBrew names by itself, the same for all jobs of an account",
     ":log-group:/aws/sagemaker/TrainingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":log-group:/aws/sagemaker/ProcessingJobs": "A log group that SageMaker names by itself, the same for all jobs",
+    ":log-group:/aws/sagemaker/TransformJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":network-interface/": "Network interfaces are made by EC2 when a job starts; the subnets and groups are named",
     ":secret:redshift!": "Redshift makes and names the administrator's secret, and six characters are added to its ARN",
+    ":scalable-target/": "Application Auto Scaling names what is registered; conditions say what it is about",
+    ":alarm:TargetTracking-endpoint/": "Application Auto Scaling adds digits of its own to the names of its alarms",
+    "/_experiments/": "MLflow names the folders of experiments and runs by itself, those that people make by hand too",
     ":alarm:": "CloudWatch asks for leave to describe all alarms of the account, whichever of them are named",
 }
 """Starts of resources that a service names by itself, each with the reason for a wildcard after it."""
+
+
+STACK_ID = re.compile(r":cloudformation:.*:stack/[\w-]+/\*$")
+"""An ARN of a stack by its name: CloudFormation adds an id to it."""
 
 
 def follows_naming_prefix(resource: str, stages: Iterable[str], workloads: Iterable[str]) -> bool:
@@ -90,6 +105,8 @@ def reason_for(resource: str, stages: Iterable[str], workloads: Iterable[str]) -
     """Returns why a resource may hold a wildcard, or nothing where it may not."""
     if follows_naming_prefix(resource, stages, workloads):
         return "The naming prefix of one workload: what comes after it is made at run time, so no template knows it"
+    if STACK_ID.search(resource):
+        return "CloudFormation adds an id to the name of a stack, which no template knows before the stack exists"
     start = resource.partition("*")[0]
     return next((reason for name, reason in NAMED_BY_SERVICES.items() if name in start), None)
 

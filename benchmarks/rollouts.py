@@ -1,0 +1,43 @@
+"""How many requests fail in each scenario of a rollout: a Markdown table.
+
+Run ``python benchmarks/rollouts.py``; it starts a local AWS of its own and takes a minute or two.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Tell every scenario and print what became of the requests."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "lambda"), str(ROOT / "sagemaker_jobs")]
+    tests = types.ModuleType("tests")  # a package of this name that somebody installed would be found first
+    tests.__path__ = [str(ROOT / "tests")]
+    sys.modules["tests"] = tests
+    conftest = importlib.import_module("tests.local.conftest")
+    stands = importlib.import_module("tests.local.sagemaker.rollouts.stand")
+    scenarios = importlib.import_module("tests.local.sagemaker.rollouts.scenarios")
+    with tempfile.TemporaryDirectory() as folder:
+        server = conftest.start_server(Path(folder, "state"), *stands.SCALES)
+        try:
+            scratch = Path(folder, "stand")
+            scratch.mkdir()
+            told = scenarios.Telling(stands.deploy_stand(server, scratch)).all()
+        finally:
+            server.stop()
+    lines = ["| strategy | scenario | ends | serves at the end | requests | failed |", "|---|---|---|---|---:|---:|"]
+    for each in told:
+        ends = "deployed" if each.deployment.status == "SUCCEEDED" else each.deployment.error
+        counts = f"{each.client.asked} | {each.client.failed}"
+        lines.append(f"| {each.strategy} | {each.name} | {ends} | {each.serves} | {counts} |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

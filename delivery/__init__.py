@@ -1,0 +1,1 @@
+"""What builds of the delivery pipelines run, from a checkout; each step is ``python -m delivery.<step>``."""
