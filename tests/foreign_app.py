@@ -1,4 +1,4 @@
-"""An app of somebody else, who installed the wheel: one stack that holds each construct twice.
+"""An app of somebody else, who installed the wheel: stacks that hold each construct twice.
 
 Runs in an environment without this checkout; prints, as JSON, how often each construct was made and where the package
 lies.
@@ -11,51 +11,100 @@ import pkgutil
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aws_cdk import App, Stack
+from aws_cdk import aws_codepipeline as codepipeline
+from aws_cdk import aws_codepipeline_actions as codepipeline_actions
+from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 import constructs_lib
 from constructs_lib import asl
-from constructs_lib.alarms import FailureAlarms, Metric, NoAlarms
+from constructs_lib.alarms import FailureAlarms, Incident, Metric, NoAlarms, alarm
+from constructs_lib.api_logs import ApiLogs
+from constructs_lib.artefact_bucket import ArtefactBucket
+from constructs_lib.audit_trail import AuditTrail
+from constructs_lib.automl_search import AutoMLSearch
+from constructs_lib.batch_scoring_pipeline import BatchScoringPipeline
 from constructs_lib.buckets import AccessLogBucket, ZoneBucket
 from constructs_lib.catalogue_encryption import CatalogueEncryption
+from constructs_lib.cost_watch import CostWatch
 from constructs_lib.data_lake import DataLake
 from constructs_lib.dataset_cache import DatasetCache
 from constructs_lib.dataset_retention import DatasetRetirement
+from constructs_lib.delivery_figures import DeliveryFigures
+from constructs_lib.endpoint_monitor import EndpointMonitor
+from constructs_lib.experiment_judge import Experimented, ExperimentJudge
+from constructs_lib.experiment_log import ExperimentLog
+from constructs_lib.experiment_tracking import ExperimentTracking
 from constructs_lib.feature_group import FeatureGroup
 from constructs_lib.feature_ingestion import FeatureIngestion
 from constructs_lib.grants import ServiceRole
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.iceberg_table import IcebergTable
+from constructs_lib.image_build import ImageBuild
+from constructs_lib.image_repository import ImageRepository
 from constructs_lib.images import FrameworkImage, Image, RegistryImage
+from constructs_lib.incidents import IncidentAlarms
 from constructs_lib.intake import EventIntake
-from constructs_lib.keys import EncryptionKey
+from constructs_lib.keys import EncryptionKey, SigningKey
 from constructs_lib.lake_governance import LakeGovernance
 from constructs_lib.lake_locations import LakeLocations
 from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
-from constructs_lib.machines.jobs import JobPlace
+from constructs_lib.log_queries import LogQueries, log_queries
+from constructs_lib.machine_schedule import MachineSchedule
+from constructs_lib.machines.common import Surroundings
+from constructs_lib.machines.jobs import JobLimits, JobPlace
+from constructs_lib.machines.monitoring import MonitoringParts
 from constructs_lib.materialised_views import MaterialisedViews
+from constructs_lib.model_code_pipeline import ModelCodeBuilds, ModelCodePipeline
+from constructs_lib.model_making import ModelMaking
+from constructs_lib.model_promotion import ModelPull, Origin
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.model_retention import ModelRetirement
+from constructs_lib.model_signing import ModelSigning
 from constructs_lib.named_queries import NamedQueries
+from constructs_lib.names import openapi
+from constructs_lib.names.api_file import Api, Tokens
+from constructs_lib.names.batch_scoring_file import BatchScoring as ScoredBatches
+from constructs_lib.names.experiment_file import Experiment
 from constructs_lib.names.features_file import FOLDER, NoCode
+from constructs_lib.names.guard_file import Guard
 from constructs_lib.names.lake_queries import LakeQuery
-from constructs_lib.names.retention_file import DatasetRetention
+from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
+from constructs_lib.names.retraining_file import Retraining
+from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.personas import Personas
 from constructs_lib.pipeline_machine import PipelineMachine
+from constructs_lib.platform_dashboard import PipelineDashboard, PlatformDashboard
+from constructs_lib.prediction_api import PredictionApi
+from constructs_lib.prediction_watch import PredictionsWatcher
+from constructs_lib.probation import Probation
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
-from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs, SageMakerRole
+from constructs_lib.repository_build import RepositoryBuild
+from constructs_lib.repository_events import BuildOnEvent
+from constructs_lib.retrain_policy import RetrainPolicy
+from constructs_lib.sagemaker_jobs import BatchScoring, JobCode, SageMakerJobs, SageMakerRole
+from constructs_lib.serving_function import Serves, ServingFunction
+from constructs_lib.shifted_alias import Limits, ShiftedAlias
 from constructs_lib.spark_job import SparkJob
+from constructs_lib.studio import Studio
 from constructs_lib.tables import RecordTable
 from constructs_lib.text_asset import TextAsset
+from constructs_lib.token_authorizer import TokenAuthorizer
+from constructs_lib.training_guard import TrainingGuard
+from constructs_lib.training_pipeline import TrainingPipeline
 from constructs_lib.warehouse import Warehouse
+from constructs_lib.web_firewall import WebFirewall
+from constructs_lib.workload_dashboard import WorkloadDashboard
 from constructs_lib.workload_governance import WorkloadGovernance
 
 app = App(outdir=sys.argv[1])
@@ -67,6 +116,7 @@ image = FrameworkImage(stack, "SharedImage", image=Image("xgboost", "3.2-0"))
 access_logs = AccessLogBucket(stack, "SharedAccessLogs", retention_days=30)
 ADMINISTRATOR = "arn:aws:iam::111122223333:role/deploys"
 shared_lake = DataLake(stack, "SharedLake", stage="shared")
+shared_tracking = ExperimentTracking(stack, "SharedTracking", stage="shared", lake=shared_lake)
 silence = NoAlarms(reason="nobody is on call for an example")
 
 
@@ -224,6 +274,138 @@ def retirement(scope: Construct, number: int) -> DatasetRetirement:
     )
 
 
+def image_build(scope: Construct, number: int) -> ImageBuild:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "Dockerfile").write_text("FROM scratch")
+        return ImageBuild(
+            scope,
+            f"ImageBuild{number}",
+            name=f"image-{number}",
+            folder=Path(folder),
+            tag="0123",
+            repository=ImageRepository(scope, f"BuiltImages{number}", name=f"built-{number}", key=key),
+            machine="small",
+            minutes=30,
+            key=key,
+            alarms=silence,
+            log_retention_days=30,
+        )
+
+
+def repository_build(scope: Construct, number: int) -> RepositoryBuild:
+    return RepositoryBuild(
+        scope,
+        f"RepositoryBuild{number}",
+        name=f"build-{number}",
+        description="Builds",
+        source={"type": "CODECOMMIT", "location": "https://git-codecommit.eu-west-1.amazonaws.com/v1/repos/models"},
+        commands=["make test"],
+        compute="small",
+        minutes=30,
+        log=logs.CfnLogGroup(scope, f"BuildLog{number}"),
+        key=key,
+        alarms=alarms,
+    )
+
+
+def build_on_event(scope: Construct, number: int) -> BuildOnEvent:
+    return BuildOnEvent(
+        scope,
+        f"BuildOnEvent{number}",
+        pattern={"source": ["aws.codecommit"]},
+        project=repository_build(scope, number + 100).project,
+        paths={"commit": "$.detail.commitId"},
+        request={"sourceVersion": "<commit>"},
+        not_done="Nothing was built",
+        alarms=alarms,
+    )
+
+
+def model_code_pipeline(scope: Construct, number: int) -> ModelCodePipeline:
+    checkout = codepipeline.Artifact("Checkout")
+    roles = [
+        ServiceRole(scope, f"{each}{number}", service="codebuild.amazonaws.com", description="Builds")
+        for each in ("ModelTests", "ModelPublisher")
+    ]
+    return ModelCodePipeline(
+        scope,
+        f"ModelCode{number}",
+        name=f"model-code-{number}",
+        workload="example",
+        source=codepipeline_actions.CodeStarConnectionsSourceAction(
+            action_name="Source",
+            output=checkout,
+            owner="example",
+            repo="models",
+            connection_arn="arn:aws:codeconnections:eu-west-1:111122223333:connection/0123",
+            code_build_clone_output=True,
+            trigger_on_push=False,
+        ),
+        checkout=checkout,
+        branch="main",
+        builds=ModelCodeBuilds(
+            bucket=ArtefactBucket(scope, f"CodeArtefacts{number}", key=key),
+            key=key,
+            log=logs.LogGroup.from_log_group_name(scope, f"CodeLog{number}", "builds"),
+            compute="small",
+            test_role=roles[0],
+            publish_role=roles[1],
+            alarms=alarms,
+        ),
+        test=["make workload"],
+        publish=["true"],
+        variables={},
+    )
+
+
+def training_guard(scope: Construct, number: int) -> TrainingGuard:
+    around = Surroundings(f"shop{number}", "example", f"shop{number}-example-", "1", "runs", "leases", "audit", "topic")
+    logs: dict[str, Any] = {"alarms": alarms, "log_key": key, "log_retention_days": 30}
+    return TrainingGuard(scope, f"Guard{number}", around=around, guard=Guard(watch="log"), most_minutes=60, **logs)
+
+
+def endpoint_monitor(scope: Construct, number: int) -> EndpointMonitor:
+    stage = f"seen{number}"
+    return EndpointMonitor(
+        scope,
+        f"Monitor{number}",
+        around=Surroundings(stage, "example", f"{stage}-example-", "1", "runs", "leases", "audit", "topic"),
+        parts=MonitoringParts(
+            place=JobPlace("image", ["subnet-1"], "sg-1", "key", "s3://assets/jobs.zip", "artefacts"),
+            datasets_bucket="datasets",
+            endpoint_name=f"{stage}-example-live",
+            variant="primary",
+            processing_role_arn="role",
+            limits=JobLimits("ml.m5.large", 60),
+            options_uri="s3://assets/options.json",
+            every="day",
+            in_process=True,
+        ),
+        lake=shared_lake,
+        registry=ModelRegistry(scope, f"MonitorRegistry{number}", name=f"seen-{number}", description=""),
+        processing=sagemaker_jobs(scope, number + 200),
+        options=TextAsset(scope, f"MonitorOptions{number}", text="{}", suffix=".json"),
+        on_call=OnCallTopic(scope, f"MonitorOnCall{number}", key=key),
+        alarms=alarms,
+        found=alarms,
+        log_retention_days=30,
+    )
+
+
+def model_retirement(scope: Construct, number: int) -> ModelRetirement:
+    return ModelRetirement(
+        scope,
+        f"ModelRetirement{number}",
+        workload="example",
+        keep=ModelRetention(),
+        lake=shared_lake,
+        registry=ModelRegistry(scope, f"ModelRetirementRegistry{number}", name=f"retired-{number}", description=""),
+        endpoint=endpoint(scope, number + 100),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
 def warehouse(scope: Construct, number: int) -> Warehouse:
     return Warehouse(
         scope,
@@ -303,8 +485,169 @@ def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
     )
 
 
+_STACKS = 3
+"""So many, because a stack has room for 500 resources."""
+
+
+def making(scope: Construct, number: int) -> ModelMaking:
+    columns = {"id": "string", "at": "timestamp", "size": "double", "wanted": "double"}
+    content = {
+        "name": "things",
+        "owner": "us@example.com",
+        "problem": "regression",
+        "target": "wanted",
+        "event_time": "at",
+        "sources": {"things": {"key": ["id"], "columns": columns}},
+        "model": {"kind": "built_in", "algorithm": "linear-learner"},
+    }
+    return ModelMaking(
+        scope,
+        f"Making{number}",
+        workload=WorkloadFile.parse(content),
+        jobs_image=image,
+        prefix=f"example-{number}-",
+        key=key,
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
+API = Api(rate=10, burst=20)
+DOCUMENT = openapi.document(openapi.Described("example", "Example", "regression", {"size": "double"}, False), API)
+logged: dict[str, Any] = {"alarms": alarms, "log_key": key, "log_retention_days": 30}
+
+
+def shifted_alias(scope: Construct, number: int) -> ShiftedAlias:
+    return ShiftedAlias(
+        scope,
+        f"Alias{number}",
+        function=function(scope, number + 300),
+        content=["any"],
+        application=f"example-{number}-alias",
+        minutes=5,
+        limits=Limits(errors=3, p99_ms=1000),
+        alarms=alarms,
+    )
+
+
+def serving_function(scope: Construct, number: int) -> ServingFunction:
+    return ServingFunction(
+        scope,
+        f"Serving{number}",
+        application=f"example-{number}-serve",
+        serves=Serves(
+            stage=f"shop{number}",
+            workload="example",
+            endpoint=f"live-{number}",
+            contract_uri="s3://assets/contract.json",
+            group_names={},
+            read_features=(),
+            key_columns=(),
+            bundle_uri="s3://artefacts/example/bundles/current.json",
+            latency_ms=100,
+        ),
+        api=API,
+        document=DOCUMENT,
+        **logged,
+    )
+
+
+def prediction_api(scope: Construct, number: int) -> PredictionApi:
+    return PredictionApi(
+        scope,
+        f"Api{number}",
+        name=f"example-{number}-api",
+        api=API,
+        document=DOCUMENT,
+        alias=shifted_alias(scope, number + 400),
+        latency_ms=100,
+        **logged,
+    )
+
+
+def experiment_judge(scope: Construct, number: int) -> ExperimentJudge:
+    judged = Experimented("example", "regression", f"live-{number}", "artefacts", "example/", "audit")
+    return ExperimentJudge(scope, f"Judge{number}", experimented=judged, rules=Experiment(), **logged)
+
+
+def incident(scope: Construct, number: int) -> FailureAlarms:
+    told = Incident(f"shop{number}-{scope.node.id}", "Something is wrong.", "high", "docs/alarms.md")
+    return replace(alarms, incident=told)
+
+
+def incident_alarms(scope: Construct, number: int) -> IncidentAlarms:
+    together = incident(scope, number)
+    for other in (1, 2):
+        alarm(
+            scope,
+            f"Together{number}{other}",
+            alarms=together,
+            metric=Metric("AWS/Lambda", "Errors", {"FunctionName": f"example-{other}"}),
+            threshold=1,
+            description="It fails",
+            runbook="Look",
+        )
+    return IncidentAlarms(scope, f"Incidents{number}", alarms=[together])
+
+
+def cost_watch(scope: Construct, number: int) -> CostWatch:
+    budget: dict[str, Any] = {"monthly_usd": 100, "unusual_usd": 10, "topic": alarms.topic}
+    return CostWatch(scope, f"Costs{number}", name=f"shop{number}", tag="shop", value=str(number), **budget)
+
+
+def token_authorizer(scope: Construct, number: int) -> TokenAuthorizer:
+    return TokenAuthorizer(
+        scope,
+        f"Tokens{number}",
+        name=f"shop{number}",
+        tokens=Tokens(issuer="https://issuer.example.com", audiences=("shop",)),
+        scopes=[],
+        log_key=key,
+        log_retention_days=30,
+    )
+
+
+def batch_scoring(scope: Construct, number: int) -> BatchScoringPipeline:
+    stage = f"scored{number}"
+    return BatchScoringPipeline(
+        scope,
+        f"Scores{number}",
+        around=Surroundings(stage, "example", f"{stage}-example-", "1", "runs", "leases", "audit", "topic"),
+        asked=ScoredBatches(),
+        lake=shared_lake,
+        network=network,
+        place=JobPlace("image", ["subnet-1"], "sg-1", "key", "s3://assets/jobs.zip", "artefacts"),
+        making=making(scope, number + 500),
+        processing=sagemaker_jobs(scope, number + 500),
+        reading=JobLimits("ml.m5.large", 60),
+        signing=ModelSigning(
+            scope, f"ScoresSigning{number}", workload="example", lake=shared_lake, alarms=alarms, log_retention_days=30
+        ),
+        registry=ModelRegistry(scope, f"ScoresRegistry{number}", name=f"scored-{number}", description=""),
+        contract=TextAsset(scope, f"ScoresContract{number}", text="{}", suffix=".json"),
+        contract_digest="0" * 64,
+        governance=WorkloadGovernance(
+            scope, f"ScoresTables{number}", stage=stage, workload="example", lake=shared_lake, tables={}
+        ),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
 MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
+    AutoMLSearch: lambda scope, n: AutoMLSearch(
+        scope, f"Search{n}", role=sagemaker_role(scope, n + 300), prefix=f"example-{n}-", images=[image]
+    ),
+    BatchScoring: lambda scope, n: BatchScoring(
+        scope,
+        f"Scoring{n}",
+        prefix=f"example-{n}-",
+        role_description="Scores",
+        image=image,
+        network=network,
+        key=key,
+    ),
     CatalogueEncryption: lambda scope, n: CatalogueEncryption(scope, f"Catalogue{n}", key=key),
     DatasetCache: dataset_cache,
     DataLake: lambda scope, n: DataLake(scope, f"Lake{n}", stage=f"stage{n}"),
@@ -312,11 +655,24 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     EncryptionKey: lambda scope, n: EncryptionKey(scope, f"Key{n}", description="Example"),
     EventIntake: intake,
     FlowFeatures: flow,
+    ExperimentLog: lambda scope, n: ExperimentLog(
+        scope,
+        f"ExperimentLog{n}",
+        stage=f"crew{n}",
+        workload="example",
+        lake=shared_lake,
+        tracking=shared_tracking,
+        alarms=silence,
+        log_retention_days=30,
+    ),
+    ExperimentTracking: lambda scope, n: ExperimentTracking(scope, f"Tracking{n}", stage=f"crew{n}", lake=shared_lake),
     FeatureGroup: feature_group,
     FeatureIngestion: feature_ingestion,
     FrameworkImage: lambda scope, n: FrameworkImage(scope, f"Image{n}", image=Image("xgboost", "3.2-0")),
     GuardedEndpoint: endpoint,
     IcebergTable: iceberg_table,
+    ImageBuild: image_build,
+    ImageRepository: lambda scope, n: ImageRepository(scope, f"Images{n}", name=f"images-{n}", key=key),
     JobCode: lambda scope, n: JobCode(scope, f"JobCode{n}"),
     LakeGovernance: governance,
     LakeLocations: lambda scope, n: LakeLocations(
@@ -332,7 +688,22 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ),
     LandingCrawler: crawler,
     MaterialisedViews: views,
+    ModelMaking: making,
     ModelRegistry: lambda scope, n: ModelRegistry(scope, f"Registry{n}", name=f"models-{n}", description=""),
+    ModelPull: lambda scope, n: ModelPull(
+        scope,
+        f"Pull{n}",
+        stage=f"shop{n}",
+        workload="example",
+        origin=Origin("base", "111122223333", "artefacts", "arn:aws:kms:key", "arn:aws:kms:signing"),
+        lake=shared_lake,
+        alarms=alarms,
+        log_retention_days=30,
+    ),
+    ModelRetirement: model_retirement,
+    ModelSigning: lambda scope, n: ModelSigning(
+        scope, f"Signing{n}", workload="example", lake=shared_lake, alarms=alarms, log_retention_days=30
+    ),
     Network: lambda scope, n: Network(
         scope, f"Network{n}", plan=OwnNetwork(zones=("eu-west-1a", "eu-west-1b")), log_key=key
     ),
@@ -348,8 +719,26 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         scope, f"Personas{n}", stage=f"crew{n}", roles={}, databases=["curated"], workloads=["example"]
     ),
     PipelineMachine: machine,
+    Probation: lambda scope, n: Probation(
+        scope,
+        f"Probation{n}",
+        name=f"live-{n}-labels",
+        quality=Metric("Example", "Worse"),
+        machine=machine(scope, n + 300),
+        alarms=alarms,
+    ),
     PythonFunction: function,
     RecipeFeatures: recipe,
+    MachineSchedule: lambda scope, n: MachineSchedule(
+        scope,
+        f"Schedule{n}",
+        workload="example",
+        machine=machine(scope, n + 100),
+        schedule="rate(1 hour)",
+        does="looks around",
+        alarms=alarms,
+    ),
+    EndpointMonitor: endpoint_monitor,
     QualityRuleset: lambda scope, n: QualityRuleset(
         scope,
         f"Rules{n}",
@@ -365,11 +754,108 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     SageMakerJobs: sagemaker_jobs,
     SageMakerRole: sagemaker_role,
     ServiceRole: lambda scope, n: ServiceRole(scope, f"Role{n}", service="glue.amazonaws.com", description="Example"),
+    SigningKey: lambda scope, n: SigningKey(scope, f"SigningKey{n}", description="Example"),
     SparkJob: spark_job,
+    Studio: lambda scope, n: Studio(
+        scope,
+        f"Studio{n}",
+        stage=f"shop{n}",
+        network=network,
+        key=key,
+        personas={"ml_engineer": "arn:aws:iam::111122223333:role/people"},
+        own_roles=["ml_engineer"],
+        workloads=["example"],
+    ),
     TextAsset: lambda scope, n: TextAsset(scope, f"Text{n}", text="{}", suffix=".json"),
+    TrainingGuard: training_guard,
     Warehouse: warehouse,
+    TrainingPipeline: lambda scope, n: TrainingPipeline(
+        scope,
+        f"Pipeline{n}",
+        name=f"example-{n}-train",
+        description="Trains",
+        definition={"Version": "2020-12-01", "Steps": []},
+        jobs=[sagemaker_jobs(scope, n + 200)],
+        alarms=alarms,
+    ),
     WorkloadGovernance: lambda scope, n: WorkloadGovernance(
         scope, f"Tables{n}", stage=f"stage{n}", workload="example", lake=shared_lake, tables={}
+    ),
+    ArtefactBucket: lambda scope, n: ArtefactBucket(scope, f"PipelineArtefacts{n}", key=key),
+    BuildOnEvent: build_on_event,
+    ModelCodePipeline: model_code_pipeline,
+    RepositoryBuild: repository_build,
+    ApiLogs: lambda scope, n: ApiLogs(scope, f"ApiLogs{n}", log_groups=[f"/aws/apigateway/example-{n}"]),
+    BatchScoringPipeline: batch_scoring,
+    DeliveryFigures: lambda scope, n: DeliveryFigures(
+        scope,
+        f"Figures{n}",
+        stage=f"shop{n}",
+        records=RecordTable(scope, f"FiguresTable{n}", key=key, partition_key="run"),
+        key=key,
+        alarms=alarms,
+        log_retention_days=30,
+        workloads=["example"],
+    ),
+    ExperimentJudge: experiment_judge,
+    AuditTrail: lambda scope, n: AuditTrail(
+        scope,
+        f"Audit{n}",
+        name=f"shop{n}",
+        watched=shared_lake.buckets,
+        access_logs=access_logs,
+        retention_days=365,
+    ),
+    CostWatch: cost_watch,
+    IncidentAlarms: incident_alarms,
+    LogQueries: lambda scope, n: LogQueries(
+        scope, f"LogQueries{n}", folder=f"shop{n}", queries=log_queries(functions=["one"], machines=["two"], api=None)
+    ),
+    PipelineDashboard: lambda scope, n: PipelineDashboard(scope, f"PipelineDashboard{n}", pipeline=f"shop{n}"),
+    PredictionsWatcher: lambda scope, n: PredictionsWatcher(
+        scope,
+        f"Predictions{n}",
+        stage=f"shop{n}",
+        workload="example",
+        endpoint_name=f"live-{n}",
+        lake=shared_lake,
+        log_key=key,
+        alarms=alarms,
+        log_retention_days=30,
+    ),
+    RetrainPolicy: lambda scope, n: RetrainPolicy(
+        scope,
+        f"Retraining{n}",
+        workload="example",
+        rules=Retraining(),
+        lake=shared_lake,
+        alarms=alarms,
+        log_retention_days=30,
+    ),
+    TokenAuthorizer: token_authorizer,
+    WorkloadDashboard: lambda scope, n: WorkloadDashboard(
+        scope,
+        f"WorkloadDashboard{n}",
+        stage=f"shop{n}",
+        workload="example",
+        incidents=[],
+        told_by=[f"shop{n}"],
+        queries=log_queries(functions=["one"], machines=["two"], api=None),
+        monitored=True,
+    ),
+    PlatformDashboard: lambda scope, n: PlatformDashboard(
+        scope, f"Dashboard{n}", stage=f"shop{n}", workloads=["example"], endpoint_alarms={"example": ["errors"]}
+    ),
+    PredictionApi: prediction_api,
+    ServingFunction: serving_function,
+    ShiftedAlias: shifted_alias,
+    WebFirewall: lambda scope, n: WebFirewall(
+        scope,
+        f"Firewall{n}",
+        name=f"example-{n}-firewall",
+        stage_arn="arn:aws:apigateway:eu-west-1::/restapis/a/stages/b",
+        rate=100,
+        alarms=alarms,
     ),
     ZoneBucket: lambda scope, n: ZoneBucket(scope, f"Bucket{n}", key=key, access_logs=access_logs),
 }
@@ -388,9 +874,10 @@ def offered() -> set[type[Any]]:
     }
 
 
-for make in MAKERS.values():
+further = [Stack(app, f"Foreign{number}") for number in range(_STACKS)]
+for position, make in enumerate(MAKERS.values()):
     for number in (1, 2):
-        make(stack, number)
+        make(further[position % _STACKS], number)
 app.synth()
 print(  # noqa: T201
     json.dumps(

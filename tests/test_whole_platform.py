@@ -22,13 +22,19 @@ find_node()
 from aws_cdk import App  # noqa: E402
 
 from constructs_lib.alarms import NO_ALARMS_METADATA  # noqa: E402
+from constructs_lib.names.delivery import DEPLOYMENT_MACHINE, ENDPOINT  # noqa: E402
 from constructs_lib.names.naming import pascal_case, runtime_name  # noqa: E402
 from gate.assembly import StackTemplate, manifests, templates  # noqa: E402
+from gate.change.compare import compare  # noqa: E402
+from gate.change.specification import specification  # noqa: E402
+from gate.cost.idle import DEV, check_idle  # noqa: E402
 from gate.nag import check_nag  # noqa: E402
 from gate.template_rules import check_templates  # noqa: E402
 from gate.wildcards import as_list, as_text, unexplained  # noqa: E402
+from local import destroy  # noqa: E402
 from stacks.config import ROOT, PlatformConfig, project_context  # noqa: E402
 from stacks.platform import build_platform, read_rules, read_workloads  # noqa: E402
+from tests.everything.platform import FOLDER as EVERYTHING_FOLDER  # noqa: E402
 from tests.everything.platform import everything_config, everything_rules, everything_workloads  # noqa: E402
 
 ISOLATION = Path(__file__).parent / "whole_platform"
@@ -46,8 +52,11 @@ STATEFUL = (
     "AWS::S3::Bucket",
     "AWS::KMS::Key",
     "AWS::DynamoDB::Table",
+    "AWS::ECR::Repository",
     "AWS::Glue::Database",
     "AWS::SageMaker::FeatureGroup",
+    "AWS::SageMaker::MlflowApp",
+    "AWS::SageMaker::MlflowTrackingServer",
     "AWS::SageMaker::ModelPackageGroup",
     "AWS::RedshiftServerless::Namespace",
 )
@@ -55,12 +64,14 @@ WATCHED = (
     "AWS::Lambda::Function",
     "AWS::Glue::Job",
     "AWS::Glue::Crawler",
+    "AWS::CodeBuild::Project",
     "AWS::StepFunctions::StateMachine",
     "AWS::SageMaker::Endpoint",
+    "AWS::SageMaker::Pipeline",
     "AWS::SQS::Queue",
     "AWS::KinesisFirehose::DeliveryStream",
 )
-NAME_PROPERTIES = ("Name", "StateMachineName", "EndpointName", "FunctionName", "QueueName")
+NAME_PROPERTIES = ("Name", "StateMachineName", "EndpointName", "FunctionName", "QueueName", "PipelineName")
 
 
 def start_synthesis(folder: Path, *, shift_seconds: int, **environment: str) -> subprocess.Popen[str]:
@@ -240,12 +251,20 @@ def test_nothing_is_looked_up(assemblies: tuple[Path, Path]) -> None:
 
 
 def test_every_stage_has_every_stack(app_stacks: list[StackTemplate]) -> None:
+    pipeline = project_context().get("pipeline")
+    every = ("Operations", "Network", "DataLake", "Figures", *(("Delivery",) if pipeline else ()))
     expected = {"Account"}
     for stage in STAGE_NAMES:
-        expected |= {f"{stage}-{name}" for name in ("Operations", "Network", "DataLake")}
+        expected |= {f"{stage}-{name}" for name in every}
         for workload in map(pascal_case, WORKLOAD_NAMES):
             expected |= {f"{stage}-{workload}State", f"{stage}-{workload}Workload"}
-    assert {stack.stack for stack in app_stacks} == expected
+    assert {stack.stack for stack in app_stacks if not of_pipeline(stack.stack)} == expected
+    assert any(of_pipeline(stack.stack) for stack in app_stacks) is bool(pipeline)
+
+
+def of_pipeline(stack: str) -> bool:
+    """Whether a stack is the pipeline's own, or its artefacts in another region."""
+    return re.search(r"-pipeline(-|$)", stack) is not None
 
 
 def test_every_kind_of_network_is_synthesised_without_lookups_and_passes_the_gates(tmp_path: Path) -> None:
@@ -257,8 +276,8 @@ def test_every_kind_of_network_is_synthesised_without_lookups_and_passes_the_gat
     }
     context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
     app = App(context=context, outdir=str(tmp_path / "cdk.out"))
-    build_platform(app, PlatformConfig.parse(stages), WORKLOADS)
-    assert [str(finding) for finding in check_nag(app, stages, WORKLOAD_NAMES)] == []
+    build_platform(app, PlatformConfig.parse(stages), WORKLOADS[:1])
+    assert [str(finding) for finding in check_nag(app, stages, WORKLOAD_NAMES[:1])] == []
     assembly = tmp_path / "cdk.out"
     assert [str(folder) for folder, manifest in manifests(assembly) if "missing" in manifest] == []
     synthesised = templates(assembly)
@@ -271,8 +290,16 @@ def test_each_account_and_region_has_one_account_stack(tmp_path: Path) -> None:
     here = {"account": "111122223333", "region": "eu-central-1", "zones": ["eu-central-1a", "eu-central-1b"]}
     there = {"account": "444455556666", "region": "eu-central-1", "zones": ["eu-central-1a", "eu-central-1b"]}
     build_platform(app, PlatformConfig.parse({"dev": here, "test": here, "prod": there}), ())
-    accounts = [stack.stack for stack in templates(Path(app.synth().directory)) if stack.stack.startswith("Account")]
-    assert accounts == ["Account-111122223333-eu-central-1", "Account-444455556666-eu-central-1"]
+    artefacts = dict(next(manifests(Path(app.synth().directory)))[1]["artifacts"])
+    accounts = {
+        each["environment"]: each["properties"]["stackName"]
+        for each in artefacts.values()
+        if each["type"] == "aws:cloudformation:stack"
+    }
+    assert accounts == {
+        "aws://111122223333/eu-central-1": "Account",
+        "aws://444455556666/eu-central-1": "Account",
+    }
 
 
 def test_stacks_stay_small(stacks: list[StackTemplate]) -> None:
@@ -292,8 +319,15 @@ def test_stacks_can_be_removed_in_any_order(stacks: list[StackTemplate]) -> None
 
 
 def test_arns_are_of_the_partition_that_is_deployed_to(stacks: list[StackTemplate]) -> None:
-    bound = [stack.stack for stack in stacks if "arn:aws:" in stack.path.read_text()]
-    assert bound == []
+    given = [ROOT / "cdk.json", *EVERYTHING_FOLDER.glob("workloads/*/workload.yaml")]
+    configured = "".join(path.read_text() for path in given)
+    bound = {
+        f"{stack.stack}: {arn}"
+        for stack in stacks
+        for arn in re.findall(r'arn:aws[a-z-]*:[^"\\]*', stack.path.read_text())
+        if arn not in configured
+    }
+    assert bound == set()
 
 
 def test_no_image_is_built_while_synthesising(assemblies: tuple[Path, Path]) -> None:
@@ -330,6 +364,23 @@ def test_findings_are_acknowledged_in_one_place_that_prefixes_their_ids() -> Non
         assert ids
 
 
+def test_of_every_resource_it_is_known_what_it_costs_and_dev_idles_for_little(stacks: list[StackTemplate]) -> None:
+    region = next(stage.billed_in for stage in STAGES if stage.name == DEV)
+    workloads = [pascal_case(name) for name in WORKLOAD_NAMES]
+    assert [str(finding) for finding in check_idle(stacks, region, workloads)] == []
+
+
+def test_whatever_is_retained_has_a_written_reason(stacks: list[StackTemplate]) -> None:
+    kept = {
+        each["Type"]
+        for stack in stacks
+        for each in stack.resources.values()
+        if each.get("DeletionPolicy") in destroy.KEEPING
+    }
+    assert "AWS::S3::Bucket" in kept
+    assert kept - set(destroy.WHY) == set()
+
+
 def test_the_template_gate_finds_nothing(stacks: list[StackTemplate]) -> None:
     assert [str(finding) for finding in check_templates(stacks)] == []
 
@@ -338,9 +389,17 @@ def test_the_template_gate_finds_nothing(stacks: list[StackTemplate]) -> None:
 
 
 def test_stateful_resources_keep_their_logical_ids(stacks: list[StackTemplate], snapshot: SnapshotAssertion) -> None:
+    """One of the application's workloads stands for all, so that another one changes no file outside its folder."""
+    others = {
+        f"{stage}-{pascal_case(name)}State"
+        for stage in STAGE_NAMES
+        for name in WORKLOAD_NAMES
+        if name != "flight_delays"
+    }
     found = {
         stack.stack: {key: value["Type"] for key, value in sorted(stateful(stack).items())}
         for stack in sorted(stacks, key=lambda each: each.stack)
+        if stack.stack not in others
     }
     assert {stack: resources for stack, resources in found.items() if resources} == snapshot
 
@@ -413,6 +472,77 @@ def test_everything_that_can_fail_has_an_alarm_or_a_written_reason(stacks: list[
     assert silent == []
 
 
+def test_every_alarm_reaches_a_person_once(stacks: list[StackTemplate]) -> None:
+    """Either it tells a topic itself, or exactly one composite alarm of its stack does."""
+    for stack in stacks:
+        told_by = [
+            name
+            for composite in stack.of_type("AWS::CloudWatch::CompositeAlarm").values()
+            if composite["Properties"]["AlarmActions"] and composite["Properties"]["OKActions"]
+            for name in members(composite)
+        ]
+        assert len(told_by) == len(set(told_by)), stack.stack
+        for logical_id, each in stack.of_type("AWS::CloudWatch::Alarm").items():
+            tells = bool(each["Properties"].get("AlarmActions"))
+            assert tells != (logical_id in told_by), f"{stack.stack}/{logical_id}"
+            assert tells == bool(each["Properties"].get("OKActions"))
+
+
+def test_an_alarm_that_stays_on_tells_by_itself(stacks: list[StackTemplate]) -> None:
+    waiting = [
+        each["Properties"]
+        for _, _, each in each_resource(stacks, "AWS::CloudWatch::Alarm")
+        if each["Properties"].get("MetricName") == "ApproximateNumberOfMessagesVisible"
+    ]
+    assert waiting
+    assert [each["AlarmDescription"] for each in waiting if not each.get("AlarmActions")] == []
+
+
+def test_every_page_that_an_alarm_names_is_there(stacks: list[StackTemplate]) -> None:
+    kinds = ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm")
+    text = [each["Properties"]["AlarmDescription"] for _, _, each in each_resource(stacks, *kinds)]
+    pages = {match for each in text for match in re.findall(r"^Page: (\S+)#(\S+)$", each, re.MULTILINE)}
+    assert {anchor for _, anchor in pages} == {"serving", "pipelines", "findings", "platform"}
+    for path, anchor in pages:
+        headings = re.findall(r"^## (.+)$", (ROOT / path).read_text(), re.MULTILINE)
+        assert anchor in [each.lower().replace(" ", "-") for each in headings]
+
+
+def test_every_alarm_is_on_a_dashboard_where_there_are_some(everything: Everything) -> None:
+    missing = []
+    for stack in everything.stacks:
+        shown = "".join(
+            json.dumps(each["Properties"]["DashboardBody"])
+            for each in stack.of_type("AWS::CloudWatch::Dashboard").values()
+        )
+        for kind in ("AWS::CloudWatch::Alarm", "AWS::CloudWatch::CompositeAlarm"):
+            for logical_id, each in stack.of_type(kind).items():
+                name = each["Properties"].get("AlarmName")
+                if f'"{logical_id}", "Arn"' not in shown and (name is None or f"alarm:{name}" not in shown):
+                    missing.append(f"{stack.stack}/{logical_id}")
+    assert missing == []
+
+
+def test_everything_that_logs_can_be_asked_for_a_run(stacks: list[StackTemplate]) -> None:
+    """Every log of a workload's machines and functions is read by the saved query."""
+    unread = []
+    for stack in stacks:
+        queries = [each["Properties"] for each in stack.of_type("AWS::Logs::QueryDefinition").values()]
+        asked = [group for each in queries if each["Name"].endswith("/run") for group in each["LogGroupNames"]]
+        if not stack.stack.endswith("Workload"):
+            continue
+        for _, _, machine in each_resource([stack], "AWS::StepFunctions::StateMachine"):
+            unread += [f"/aws/vendedlogs/states/{machine['Properties']['StateMachineName']}"]
+        for _, _, function in each_resource([stack], "AWS::Lambda::Function"):
+            unread += [function["Properties"]["LoggingConfig"]["LogGroup"]]
+        unread = [each for each in unread if each not in asked]
+    assert unread == []
+
+
+def members(composite: dict[str, Any]) -> list[str]:
+    return [part["Ref"] for part in composite["Properties"]["AlarmRule"]["Fn::Join"][1] if isinstance(part, dict)]
+
+
 def is_watched(logical_id: str, resource: dict[str, Any], stack: StackTemplate) -> bool:
     names = [resource["Properties"][key] for key in NAME_PROPERTIES if key in resource["Properties"]]
     return any(
@@ -434,28 +564,52 @@ def refers_to(dimensions: list[dict[str, Any]], logical_id: str, names: list[Any
     return False
 
 
-@pytest.mark.parametrize("metric", ["Invocation5XXErrors", "ModelLatency"])
+ANSWERING_LATER = {each.name for each in EVERYTHING if each.serving.mode.kind == "asynchronous"}
+
+
 @pytest.mark.parametrize(("stage", "workload"), PLACES)
-def test_every_endpoint_has_its_alarms_before_it_exists(
-    stacks: list[StackTemplate], stage: str, workload: str, metric: str
-) -> None:
+def test_every_endpoint_has_its_alarms_before_it_exists(stacks: list[StackTemplate], stage: str, workload: str) -> None:
+    at_once, later = {"Invocation5XXErrors", "ModelLatency"}, {"InvocationFailures", "ApproximateAgeOfOldestRequest"}
     endpoint = {"Name": "EndpointName", "Value": runtime_name(stage, workload, "live")}
     watching = [
         alarm["Properties"].get("MetricName")
         for _, _, alarm in each_resource(stacks, "AWS::CloudWatch::Alarm")
         if endpoint in alarm["Properties"].get("Dimensions", [])
     ]
-    assert metric in watching
+    assert (later if workload in ANSWERING_LATER else at_once) <= set(watching)
+
+
+@pytest.mark.parametrize(("stage", "workload"), PLACES)
+def test_deployments_are_named_as_the_figures_of_deliveries_expect(
+    stacks: list[StackTemplate], stage: str, workload: str
+) -> None:
+    machines = {
+        machine["Properties"]["StateMachineName"]
+        for _, _, machine in each_resource(stacks, "AWS::StepFunctions::StateMachine")
+    }
+    alarms = [
+        str(alarm["Properties"].get("AlarmName")) for _, _, alarm in each_resource(stacks, "AWS::CloudWatch::Alarm")
+    ]
+    assert runtime_name(stage, workload, DEPLOYMENT_MACHINE) in machines
+    assert any(name.startswith(f"{runtime_name(stage, workload, ENDPOINT)}-") for name in alarms)
+
+
+def test_a_change_of_nothing_endangers_nothing(assemblies: tuple[Path, Path]) -> None:
+    here, there = assemblies
+    assert compare(templates(here), templates(there), specification()) == []
 
 
 # Permissions
 
 
 def test_wildcards_are_the_naming_prefix_or_unavoidable(stacks: list[StackTemplate]) -> None:
+    """A pipeline's artefacts are named by CodePipeline, in buckets of their own."""
+    artefacts = ("resource <Fn::GetAtt>/*", "resource arn:<Ref>:s3:::<Fn::GetStackOutput>/*")
     found = {
         f"{place}: {wildcard}"
         for place, statement in each_statement(stacks)
         for wildcard in unexplained(statement, ALL_STAGE_NAMES, ALL_WORKLOAD_NAMES)
+        if not (of_pipeline(place.partition("/")[0]) and wildcard in artefacts)
     }
     assert sorted(found) == []
 
@@ -501,6 +655,29 @@ def test_no_role_has_a_managed_policy_of_aws(stacks: list[StackTemplate]) -> Non
         if role["Properties"].get("ManagedPolicyArns")
     }
     assert managed == {}
+
+
+def test_the_audit_table_is_only_added_to_and_cannot_be_lost(stacks: list[StackTemplate]) -> None:
+    """No role changes or deletes an item, and none goes by itself; one that was replaced is still in the backups."""
+    reading = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:DescribeTable"}
+    found = {
+        (place, action)
+        for place, statement in each_statement(stacks)
+        for action in as_list(statement["Action"])
+        if action.startswith("dynamodb:") and "LakeAudit" in json.dumps(statement["Resource"])
+    }
+    assert {action for _, action in found} - reading == {"dynamodb:PutItem"}, sorted(found)
+    tables = [
+        each["Properties"]
+        for logical_id, _, each in each_resource(stacks, "AWS::DynamoDB::Table")
+        if "Audit" in logical_id
+    ]
+    assert tables
+    for table in tables:
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert "TimeToLiveSpecification" not in table
+    kept = [each for each in tables if each.get("DeletionProtectionEnabled")]
+    assert len(kept) >= len(STAGE_NAMES)
 
 
 def test_nothing_that_looks_like_a_secret_is_in_the_open(stacks: list[StackTemplate]) -> None:

@@ -71,7 +71,7 @@ def test_refuses_a_task_without_a_positive_timeout(seconds: int) -> None:
 
 
 def test_refuses_a_task_of_a_service_whose_transient_errors_are_not_known() -> None:
-    with pytest.raises(ValueError, match="'iot:publish' must be one of cloudwatch"):
+    with pytest.raises(ValueError, match=r"'iot:publish' must be one of .*, cloudwatch, "):
         task("iot:publish", {}, timeout=1)
 
 

@@ -46,7 +46,7 @@ def statements(stack: Stack, role: str) -> dict[str, Any]:
 def test_keeps_the_newest_online_and_every_record_in_the_lake_under_the_lakes_key(stack: Stack) -> None:
     any_group(stack)
     template = Template.from_stack(stack)
-    (key,) = template.find_resources("AWS::KMS::Key")
+    (key,) = template.find_resources("AWS::KMS::Key", {"Properties": {"EnableKeyRotation": True}})
     key_arn = {"Fn::GetAtt": [key, "Arn"]}
     template.has_resource_properties(
         "AWS::SageMaker::FeatureGroup",

@@ -5,7 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk.assertions import Match, Template
 
 from constructs_lib.catalogue_encryption import CatalogueEncryption
-from constructs_lib.keys import EncryptionKey
+from constructs_lib.keys import EncryptionKey, SigningKey
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.on_call import OnCallTopic
 
@@ -35,6 +35,20 @@ def test_a_key_rotates_stays_and_waits_before_it_is_deleted(stack: Stack) -> Non
 
 def test_a_key_trusts_its_own_account_only(stack: Stack) -> None:
     EncryptionKey(stack, "Key", description="Data")
+    (statement,) = key_statements(stack)
+    assert statement["Principal"]["AWS"]["Fn::Join"][1][-2:] == [{"Ref": "AWS::AccountId"}, ":root"]
+
+
+def test_a_signing_key_signs_only_stays_and_trusts_its_own_account(stack: Stack) -> None:
+    SigningKey(stack, "Key", description="Models")
+    Template.from_stack(stack).has_resource(
+        "AWS::KMS::Key",
+        {
+            "DeletionPolicy": "RetainExceptOnCreate",
+            "UpdateReplacePolicy": "Retain",
+            "Properties": {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY", "PendingWindowInDays": 30},
+        },
+    )
     (statement,) = key_statements(stack)
     assert statement["Principal"]["AWS"]["Fn::Join"][1][-2:] == [{"Ref": "AWS::AccountId"}, ":root"]
 

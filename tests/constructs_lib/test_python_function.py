@@ -43,7 +43,7 @@ def test_logs_to_an_encrypted_group_that_forgets(stack: Stack) -> None:
     template.has_resource_properties("AWS::Lambda::Function", {"LoggingConfig": {"LogGroup": {"Ref": group}}})
 
 
-def test_may_write_its_own_log_and_nothing_else(stack: Stack) -> None:
+def test_may_write_its_own_log_and_traces_and_nothing_else(stack: Stack) -> None:
     any_function(stack)
     template = Template.from_stack(stack)
     (group,) = template.find_resources("AWS::Logs::LogGroup")
@@ -53,8 +53,10 @@ def test_may_write_its_own_log_and_nothing_else(stack: Stack) -> None:
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
             "Effect": "Allow",
             "Resource": {"Fn::GetAtt": [group, "Arn"]},
-        }
+        },
+        {"Action": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"], "Effect": "Allow", "Resource": "*"},
     ]
+    template.has_resource_properties("AWS::Lambda::Function", {"TracingConfig": {"Mode": "Active"}})
 
 
 def test_tells_somebody_when_a_call_fails(stack: Stack) -> None:

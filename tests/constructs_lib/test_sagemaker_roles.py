@@ -11,7 +11,7 @@ from aws_cdk.assertions import Match, Template
 
 from constructs_lib.alarms import FailureAlarms
 from constructs_lib.grants import ServiceRole
-from constructs_lib.guarded_endpoint import GuardedEndpoint
+from constructs_lib.guarded_endpoint import GuardedEndpoint, PredictionWatch
 from constructs_lib.images import FrameworkImage, Image
 from constructs_lib.network import ExistingNetwork, Network
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
@@ -64,6 +64,22 @@ def any_endpoint(
         "new_share": 0.5,
     }
     return GuardedEndpoint(stack, "Endpoint", **{**arguments, **changed})
+
+
+@pytest.mark.parametrize(
+    ("changed", "refusals"),
+    [
+        ({"new_share": 1}, 4),
+        ({"new_share": 0.5}, 2),
+        ({"new_share": 0.1}, 1),
+        ({"new_share": 1, "refused_share": 1}, 19),
+        ({"new_share": 1, "waiting_seconds": 60}, 0),
+    ],
+)
+def test_an_endpoint_says_how_many_refusals_its_alarms_let_pass(
+    stack: Stack, image: FrameworkImage, network: Network, key: kms.Key, changed: dict[str, Any], refusals: int
+) -> None:
+    assert any_endpoint(stack, image, network, key, **changed).unnoticed_refusals == refusals
 
 
 def any_machine(stack: Stack) -> ServiceRole:
@@ -183,15 +199,84 @@ def test_the_alarm_on_errors_sees_what_a_new_fleet_alone_would_cause(
             ],
         },
     )
-    assert endpoint.alarm_names == ("dev-flight-delays-live-errors", "dev-flight-delays-live-latency")
+    names = ("errors", "latency", "refused", "model-errors")
+    assert endpoint.alarm_names == [f"dev-flight-delays-live-{name}" for name in names]
+
+
+def test_the_alarm_on_refused_requests_counts_from_twenty_a_minute_and_by_the_new_fleets_share(
+    stack: Stack, image: FrameworkImage, network: Network, key: kms.IKey
+) -> None:
+    any_endpoint(stack, image, network, key, new_share=0.25, refused_share=0.4)
+    properties = {
+        "AlarmName": "dev-flight-delays-live-refused",
+        "Threshold": 0.1,
+        "Metrics": Match.array_with(
+            [
+                Match.object_like({"Expression": "IF(requests >= 20, refused / requests, 0)", "ReturnData": True}),
+                Match.object_like(
+                    {
+                        "Id": "refused",
+                        "ReturnData": False,
+                        "MetricStat": Match.object_like({"Stat": "Sum", "Period": 60}),
+                    }
+                ),
+            ]
+        ),
+    }
+    Template.from_stack(stack).has_resource_properties("AWS::CloudWatch::Alarm", properties)
+
+
+def test_predictions_may_move_as_far_as_is_said_times_the_new_fleets_share(
+    stack: Stack, image: FrameworkImage, network: Network, key: kms.IKey
+) -> None:
+    watch = PredictionWatch("dev", "flight_delays", 0.4)
+    endpoint = any_endpoint(stack, image, network, key, new_share=0.25, predictions=watch)
+    assert endpoint.alarm_names[-1] == "dev-flight-delays-live-predictions"
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "AlarmName": "dev-flight-delays-live-predictions",
+            "MetricName": "PredictionShift",
+            "Threshold": 0.1,
+            "Dimensions": [{"Name": "Stage", "Value": "dev"}, {"Name": "Workload", "Value": "flight_delays"}],
+            "TreatMissingData": "notBreaching",
+        },
+    )
+    watched = statement_with(statements_of(stack, "EndpointRoleDefaultPolicy"), "cloudwatch:DescribeAlarms")
+    assert "dev-flight-delays-live-predictions" in json.dumps(watched["Resource"])
+
+
+def test_a_challenger_has_alarms_of_its_own_at_the_full_limits(
+    stack: Stack, image: FrameworkImage, network: Network, key: kms.IKey
+) -> None:
+    endpoint = any_endpoint(stack, image, network, key, new_share=0.25, challenger="challenger")
+    assert len(endpoint.alarm_names) == 8, "SageMaker watches ten at most"
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudWatch::Alarm",
+        {
+            "AlarmName": "dev-flight-delays-live-challenger-errors",
+            "Threshold": 0.02,
+            "Dimensions": Match.array_with([{"Name": "VariantName", "Value": "challenger"}]),
+        },
+    )
 
 
 def test_the_alarm_on_latency_counts_in_microseconds(
     stack: Stack, image: FrameworkImage, network: Network, key: kms.IKey
 ) -> None:
-    any_endpoint(stack, image, network, key, latency_ms=500)
+    any_endpoint(stack, image, network, key, latency_ms=500, new_share=1.0)
     Template.from_stack(stack).has_resource_properties(
         "AWS::CloudWatch::Alarm", {"MetricName": "ModelLatency", "ExtendedStatistic": "p99", "Threshold": 500_000}
+    )
+
+
+def test_the_latency_of_a_share_of_the_fleet_is_nearer_to_the_slowest_request(
+    stack: Stack, image: FrameworkImage, network: Network, key: kms.IKey
+) -> None:
+    any_endpoint(stack, image, network, key, new_share=0.1)
+    Template.from_stack(stack).has_resource_properties(
+        "AWS::CloudWatch::Alarm", {"MetricName": "ModelLatency", "ExtendedStatistic": "p99.9"}
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from local.settings import Settings
 from local.steps import platform
 from tests.end_to_end.batches import flights_of
 from tests.end_to_end.live import WORKLOAD, Live, OnCall, type_command
-from tests.end_to_end.second_project import deployed_project, make_project, of_workload
+from tests.end_to_end.second_project import deployed_project, land, make_project, of_workload
+from tests.everything.orders import order_batch
 from tests.everything.platform import LOCAL_STAGE
 from tests.http_source import HttpSource, serving
 
@@ -55,7 +57,7 @@ class Demo:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """The platform, deployed by the command line; it ends with the tests, however they end."""
     settings = Settings(tmp_path_factory.mktemp("end-to-end") / "state")
-    start(settings, StartOptions(tied=True), lambda _: None)
+    start(settings, StartOptions(tied=True, spot_interruptions=1), lambda _: None)
     try:
         deployed = type_command(settings, "deploy")
         assert deployed.returncode == 0, deployed.stdout + deployed.stderr
@@ -99,6 +101,12 @@ def everything(tmp_path_factory: pytest.TempPathFactory, orders_api: HttpSource)
 
 
 @pytest.fixture(scope="session")
+def march(everything: Live) -> Chain:
+    """What the first ten days of March set off."""
+    return everything.chain_of(land(everything, order_batch(dt.date(2024, 3, 1), 10), "march"))
+
+
+@pytest.fixture(scope="session")
 def daily(everything: Live) -> Live:
     """The workload whose datasets accumulate."""
     return of_workload(everything, "daily_orders")
@@ -111,6 +119,42 @@ def kept(everything: Live) -> Live:
 
 
 @pytest.fixture(scope="session")
+def loans(everything: Live) -> Live:
+    """The workload whose folder was added to the project, and nothing else for it."""
+    return of_workload(everything, "loan_approval")
+
+
+@pytest.fixture(scope="session")
+def signed(everything: Live) -> Live:
+    """The workload whose models are retired."""
+    return of_workload(everything, "signed_orders")
+
+
+@pytest.fixture(scope="session")
 def pulled(everything: Live) -> Live:
     """The workload whose sources come in by themselves."""
     return of_workload(everything, "pulled_orders")
+
+
+@pytest.fixture(scope="session")
+def piped(everything: Live) -> Live:
+    """The workload whose models are made by a SageMaker pipeline."""
+    return of_workload(everything, "piped_orders")
+
+
+@pytest.fixture(scope="session")
+def found(everything: Live) -> Live:
+    """The workload whose models are searched for."""
+    return of_workload(everything, "found_orders")
+
+
+@pytest.fixture(scope="session")
+def linear(everything: Live) -> Live:
+    """The workload whose hyperparameter is tuned."""
+    return of_workload(everything, "linear_orders")
+
+
+@pytest.fixture(scope="session")
+def tuned(linear: Live) -> Chain:
+    """What the first ten days of March set off there."""
+    return linear.chain_of(land(linear, order_batch(dt.date(2024, 3, 1), 10), "march"))

@@ -48,14 +48,19 @@ class Role:
 
 @dataclass(frozen=True)
 class Roles:
-    """The roles of the deployed workload by name."""
+    """The roles of a deployed stack by name.
+
+    Args:
+        stack: Name of the stack. Default: the workload's.
+    """
 
     live: Live
+    stack: str | None = None
 
     @cached_property
     def by_name(self) -> Mapping[str, Role]:
-        """Every role of the workload's stack."""
-        stack = stack_name(self.live.settings)
+        """Every role of the stack."""
+        stack = stack_name(self.live.settings) if self.stack is None else self.stack
         found = self.live.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
         roles = [
             self._read(matched["name"], each["PhysicalResourceId"])

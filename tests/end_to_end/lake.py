@@ -49,10 +49,11 @@ def database(live: Live, zone: str) -> str:
 
 
 def partitions(live: Live) -> list[Partition]:
-    """Every partition of every table that the pipelines write."""
+    """Every partition of every table that the workload's pipelines write; a database holds those of others too."""
     glue, found = live.client("glue"), []
     for name in (database(live, zone) for zone in CATALOGUED):
-        for table in glue.get_tables(DatabaseName=name)["TableList"]:
+        tables = glue.get_tables(DatabaseName=name)["TableList"]
+        for table in (each for each in tables if each["Name"].startswith(f"{live.workload}_")):
             pages = glue.get_paginator("get_partitions").paginate(DatabaseName=name, TableName=table["Name"])
             for item in (item for page in pages for item in page["Partitions"]):
                 place = item["StorageDescriptor"]["Location"]

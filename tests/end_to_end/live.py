@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 
 from local.chain import Chain, ChainReader
 from local.executions import RUNNING, Execution, execution_arn, read_execution
-from local.outputs import Outputs
+from local.outputs import Outputs, stack_name
 from local.redrive import run_id_of
 from local.settings import Settings
 from local.steps import Platform
@@ -74,12 +75,16 @@ class OnCall:
 
     def told_of(self, execution: Execution) -> dict[str, Any]:
         """The notice of the failure of an execution."""
+        return self.notice(lambda notice: notice.get("execution") == execution.arn)
+
+    def notice(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The first notice that is wanted."""
 
         def look() -> dict[str, Any] | None:
             self._receive()
-            return next((notice for notice in self.notices if notice.get("execution") == execution.arn), None)
+            return next((notice for notice in self.notices if wanted(notice)), None)
 
-        return eventually(look, f"a notice of {execution.arn}")
+        return eventually(look, "a notice")
 
     def _receive(self) -> None:
         received = self.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", [])
@@ -144,6 +149,25 @@ class Live:
         """What points to the published scripts."""
         found: dict[str, str] = self.read_json(f"{self.zone('artefacts')}bundles/current.json")
         return found
+
+    # -- functions
+
+    def function(self, name: str, stack: str | None = None) -> str:
+        """Physical name of a function of a stack, the workload's by default, by its construct's name."""
+        stack = stack_name(self.settings) if stack is None else stack
+        found = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        (function,) = [
+            each["PhysicalResourceId"]
+            for each in found
+            if each["ResourceType"] == "AWS::Lambda::Function" and each["LogicalResourceId"].startswith(name)
+        ]
+        return str(function)
+
+    def invoke(self, name: str, event: Mapping[str, Any], stack: str | None = None) -> tuple[str, str]:
+        """Call a function by its construct's name; returns its answer and the end of its log."""
+        function = self.function(name, stack)
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event), LogType="Tail")
+        return answer["Payload"].read().decode(), base64.b64decode(answer.get("LogResult", "")).decode()
 
     # -- executions
 

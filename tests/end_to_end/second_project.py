@@ -30,15 +30,19 @@ COPIED = (
     "glue_jobs",
     "sagemaker_jobs",
     "local",
+    "delivery",
 )
 LINKED = (".venv", ".venv-server", "node_modules")
 EVERYTHING = ROOT / "tests" / "everything" / "workloads"
 PLAIN = ROOT / "tests" / "everything" / "plain"
 FLIGHTS = ROOT / "workloads" / "flight_delays"
+LOANS = ROOT / "workloads" / "loan_approval"
 
 
 def make_project(folder: Path, *, stage: dict[str, Any], replaced: Mapping[str, str]) -> Path:
-    """Copy the application with the workloads of ``tests/everything``; scripts that one lacks are plain, or of flights.
+    """Copy the application with the workloads of ``tests/everything`` and, last, the folder of ``loan_approval`` added.
+
+    Scripts that a workload of ``tests/everything`` lacks are plain, or of flights.
 
     Args:
         folder: Where to; it must not exist.
@@ -60,6 +64,7 @@ def make_project(folder: Path, *, stage: dict[str, Any], replaced: Mapping[str, 
     shutil.copytree(EVERYTHING, folder / "workloads")
     for workload in (folder / "workloads").iterdir():
         _complete(workload, replaced)
+    shutil.copytree(LOANS, folder / "workloads" / LOANS.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 

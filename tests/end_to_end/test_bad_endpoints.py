@@ -13,12 +13,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from gapless_lambda.statement import OF_SIGNATURE
 from gapless_sagemaker.artefact import open_artefact
 from local.executions import SUCCEEDED, Execution, execution_arns
 from local.predict import golden_request, predict
 from tests.end_to_end.conftest import Demo
 from tests.end_to_end.live import Live, eventually
 
+HARMLESS = """
+
+# another archive
+"""
 NEVER_LOADS = """
 
 def model_fn(model_dir):
@@ -64,8 +69,12 @@ def changed_archive(original: bytes, more: str) -> bytes:
     return target.getvalue()
 
 
-def approve_changed(live: Live, demo: Demo, more: str, scratch: Path) -> str:
-    """Register and approve the model that serves with other code, as if it had passed the gate; returns its ARN."""
+def approve_changed(live: Live, demo: Demo, more: str, scratch: Path, *, tampered: bool = False) -> str:
+    """Sign, register and approve the model that serves with other code, as if it had passed the gate; returns its ARN.
+
+    Args:
+        tampered: Puts another archive in the place of the signed one.
+    """
     assert demo.second.package is not None
     client = live.client("sagemaker")
     package = client.describe_model_package(ModelPackageName=demo.second.package.arn)
@@ -75,19 +84,35 @@ def approve_changed(live: Live, demo: Demo, more: str, scratch: Path) -> str:
     archive.write_bytes(changed_archive(live.read(container["ModelDataUrl"]), more))
     uri = f"{live.zone('artefacts')}training/{run_id}/output/model.tar.gz"
     live.write(uri, archive.read_bytes())
+    opened = open_artefact(archive, scratch / run_id)
     properties = {
-        **package["CustomerMetadataProperties"],
+        **{name: package["CustomerMetadataProperties"][name] for name in ("dataset_version", "bundle", "commit")},
         "run_id": run_id,
-        "model_sha256": open_artefact(archive, scratch / run_id).sha256,
+        "model_sha256": opened.sha256,
     }
+    event = {
+        "properties": properties,
+        "containers": [{**_given(container), "ModelDataUrl": uri}],
+        "evaluated": {
+            "model_uri": uri,
+            "archive_sha256": opened.archive_sha256,
+            "evaluation_uri": package["ModelMetrics"]["ModelQuality"]["Statistics"]["S3Uri"],
+        },
+    }
+    signed = json.loads(live.invoke("SigningSign", event)[0])
+    if tampered:
+        live.write(signed["containers"][0]["ModelDataUrl"], live.read(container["ModelDataUrl"]))
     made = client.create_model_package(
         ModelPackageGroupName=live.outputs.model_package_group,
         ModelApprovalStatus="Approved",
         InferenceSpecification={
             **package["InferenceSpecification"],
-            "Containers": [{**_given(container), "ModelDataUrl": uri}],
+            "Containers": signed["containers"],
         },
-        CustomerMetadataProperties=properties,
+        CustomerMetadataProperties={
+            **properties,
+            **{name: signed[name] for name in OF_SIGNATURE},
+        },
     )
     return str(made["ModelPackageArn"])
 
@@ -140,6 +165,7 @@ class Story:
     """Deployments in the order in which they happened; the models of the demonstration are good, all others bad."""
 
     before: Deployed
+    tampered: Deployed
     never_loads: Deployed
     never_serves: Deployed
     serves_otherwise: Deployed
@@ -162,9 +188,9 @@ class Deployments:
         answer = predict(self._live.platform.aws, self._live.outputs, request).response if serves else None
         return Deployed(execution, found, answer)
 
-    def approve(self, more: str) -> Deployed:
+    def approve(self, more: str, *, tampered: bool = False) -> Deployed:
         """Approve a model with more code, which sets off its deployment."""
-        arn = approve_changed(self._live, self._demo, more, self._scratch)
+        arn = approve_changed(self._live, self._demo, more, self._scratch, tampered=tampered)
         return self.see(deployment_of(self._live, arn))
 
     def deploy_good(self) -> Deployed:
@@ -180,17 +206,19 @@ class Deployments:
 
 @pytest.fixture(scope="module")
 def story(live: Live, demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Three bad models come while a good one serves, two more while none does, and a good one twice."""
+    """Four bad models come while a good one serves, two more while none does, and a good one twice."""
     deployments = Deployments(live, demo, tmp_path_factory.mktemp("archives"))
     deployed = demo.second.of("deployment")
     assert deployed is not None
     before = deployments.see(deployed)
+    tampered = deployments.approve(HARMLESS, tampered=True)
     never_loads = deployments.approve(NEVER_LOADS)
     never_serves = deployments.approve(NEVER_SERVES)
     serves_otherwise = deployments.approve(SERVES_OTHERWISE)
     deployments.delete_endpoint()
     return Story(
         before,
+        tampered,
         never_loads,
         never_serves,
         serves_otherwise,
@@ -222,6 +250,14 @@ def assert_untouched(deployed: Deployed, before: Deployed) -> None:
     for member in ("EndpointStatus", "EndpointConfigName"):
         assert deployed.endpoint[member] == before.endpoint[member]
     assert deployed.answer == before.answer
+
+
+def test_a_model_that_is_not_what_was_signed_is_stopped_before_anything_else(live: Live, story: Story) -> None:
+    """Not even the golden requests are asked."""
+    assert_failed(live, story.tampered, "ArtefactTampered", "signed is")
+    assert live.on_call.told_of(story.tampered.execution)["state"] == "VerifyModel"
+    assert not states_of(story.tampered.execution) & {"GoldenBefore", "CreateModel", "UpdateEndpoint"}
+    assert_untouched(story.tampered, story.before)
 
 
 def test_a_model_that_does_not_load_is_stopped_before_the_endpoint_is_touched(live: Live, story: Story) -> None:

@@ -50,6 +50,13 @@ shutil.copy(Path(__file__).with_name("inference.py"), model / "code" / "inferenc
 (model / "features.json").write_text(json.dumps({"target": "arrives_late", "threshold": 0.5, "features": []}))
 (model / "model.ubj").write_bytes(pickle.dumps({"trees": []}))
 """
+NOWHERE = """
+from gapless_guard import Guard
+
+guard = Guard.of_job()
+for _ in range(1000):
+    guard.watch(loss=1.0)
+"""
 HANGS = """
 import signal, time
 
@@ -61,6 +68,7 @@ while True:
 
 SCRIPTS = (
     BadScript("raises", RAISES, "Train", "States.TaskFailed", "the aeroplanes are gone"),
+    BadScript("nowhere", NOWHERE, "Train", "TrainingStopped", "not_decreasing: loss is 1 at point 51"),
     BadScript("no-model", NO_MODEL, "Evaluate", "UnsafeArtefact", "model.tar.gz: no file in it"),
     BadScript("pickle", PICKLE, "Evaluate", "UnsafeArtefact", "model.ubj: a pickle"),
 )

@@ -172,6 +172,13 @@ def marked(live: Live, version: str) -> list[str]:
     return [key for key in keys if s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"] == [MARK]]
 
 
+def derive(live: Live, version: str) -> str:
+    """Leave what a run makes of a dataset's rows; returns its address."""
+    uri = f"{live.zone('artefacts')}encoded/{version}/run-0-0/train/data.csv"
+    live.write(uri, b"rows")
+    return uri
+
+
 def wish_back(live: Live, version: str) -> str:
     """Pin a dataset and call the function; returns the pin."""
     pin = f"{live.zone('datasets')}pins/{version}/somebody.json"
@@ -186,8 +193,10 @@ def forget(live: Live, uri: str) -> None:
 
 def test_a_retired_dataset_is_not_trained_on_and_the_same_batch_makes_it_again(kept: Live, made: Made) -> None:
     version = made.unused["version"]
+    encoded = derive(kept, version)
     done = json.loads(retire(kept, days=11))
-    assert (done["retired"], done["lost"]) == ([version], [])
+    assert (done["retired"], done["lost"], done["derived"]) == ([version], [], 1)
+    assert kept.uris(encoded) == []
     assert not published(kept, version)
     rows = marked(kept, version)
     assert any(key.endswith(".parquet") for key in rows)
@@ -218,6 +227,8 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
     ("sagemaker:DescribeModelPackage", "", "retire"),
     ("s3:DeleteObject", "datasets/", "retire"),
     ("s3:PutObjectTagging", "", "retire"),
+    ("s3:ListBucket", "artefacts", "any"),
+    ("s3:DeleteObject", "artefacts/", "derived"),
     ("s3:DeleteObjectTagging", "", "restore"),
     ("s3:PutObject", "datasets/", "restore"),
     ("kms:GenerateDataKey", LAKE_KEY, "restore"),
@@ -232,6 +243,8 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
 UNSEEN = {
     "logs:CreateLogStream": "Lambda writes the function's log as the role",
     "logs:PutLogEvents": "Lambda writes the function's log as the role",
+    "xray:PutTelemetryRecords": "Lambda sends the function's traces as the role",
+    "xray:PutTraceSegments": "Lambda sends the function's traces as the role",
     "kms:DescribeKey": "asked for by SDKs before they use a key",
     "s3:GetBucketLocation": "SDKs ask in which region a bucket is; there is one region here",
     "s3:AbortMultipartUpload": "large objects are written in parts, which is only seen when that is interrupted",
@@ -253,6 +266,8 @@ def said(kept: Live, made: Made, roles: Roles) -> dict[tuple[str, str, str], str
             zone = about.split()[1]
             key = f"orders/version={version}/attempt=killed-0-0/part-0.parquet"
             kept.write(f"{kept.zone(zone)}{key}", b"rows")
+        if about == "derived":
+            derive(kept, version)
         if about == "restore" and published(kept, version):
             retire(kept, days=11)
         pin = wish_back(kept, version) if about == "restore" else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from gapless_lambda.statement import canonical
 from local.chain import Chain
+from local.deliveries import Deliveries, read_deliveries
 from local.executions import SUCCEEDED, Execution
 from local.predict import golden_request, predict
 from tests.end_to_end.batches import lines_of
@@ -67,6 +73,20 @@ def asked(live: Live, demo: Demo) -> dict[str, Any]:
 
 
 # --- the machines ----------------------------------------------------------------------------------------------------
+
+
+def test_deliveries_are_counted_with_their_lead_time(live: Live, demo: Demo) -> None:
+    """Both models were deployed; the lead time is that of the whole path, from the batch on."""
+    deployments = [of(each, "deployment") for each in (demo.first, demo.second)]
+
+    def counted() -> Deliveries | None:
+        found = read_deliveries(live.settings, live.platform.aws)
+        return found if found.attempts - found.failed >= len(deployments) else None
+
+    lead_time = eventually(counted, "the figures of two deliveries").lead_time
+    took = [(each.ended - each.started).total_seconds() for each in deployments if each.ended is not None]
+    assert lead_time is not None
+    assert lead_time > min(took)
 
 
 def test_every_machine_succeeds(chain: Chain) -> None:
@@ -174,9 +194,24 @@ def test_the_model_is_registered_with_metrics_and_lineage(live: Live, chain: Cha
     assert (lineage["bundle"], lineage["commit"]) == (bundle["bundle"], bundle["commit"])
     job = live.client("sagemaker").describe_training_job(TrainingJobName=lineage["training_job"])
     container = package["InferenceSpecification"]["Containers"][0]
-    assert container["ModelDataUrl"] == job["ModelArtifacts"]["S3ModelArtifacts"]
+    trained = live.read(job["ModelArtifacts"]["S3ModelArtifacts"])
+    assert live.read(container["ModelDataUrl"]) == trained
+    assert hashlib.sha256(trained).hexdigest() in container["ModelDataUrl"]
     assert container["Image"] == job["AlgorithmSpecification"]["TrainingImage"]
     assert evaluation_of(live, chain)["model"]["sha256"] == lineage["model_sha256"]
+
+
+def test_the_model_is_signed_with_what_it_was_made_of(live: Live, chain: Chain) -> None:
+    """Anybody who has the public key can check it."""
+    lineage = package_of(live, chain)["CustomerMetadataProperties"]
+    statement = live.read_json(lineage["statement_uri"])["statement"]
+    public = serialization.load_der_public_key(
+        live.client("kms").get_public_key(KeyId=lineage["signing_key"])["PublicKey"]
+    )
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    public.verify(base64.b64decode(lineage["signature"]), canonical(statement), ec.ECDSA(hashes.SHA256()))
+    assert statement["properties"].items() <= lineage.items()
+    assert statement["properties"]["run_id"] == chain.run_id
 
 
 def test_the_evaluation_is_on_the_held_back_rows(live: Live, chain: Chain) -> None:
@@ -195,17 +230,20 @@ def test_the_first_model_has_nobody_to_beat(live: Live, demo: Demo) -> None:
     """There is no champion yet."""
     assert evaluation_of(live, demo.first)["champion"] is None
     rules = {rule["rule"]: rule for rule in of(demo.first, "model").output["rules"]}
-    assert rules["better_than_champion"]["reason"] == "there is no champion yet"
+    assert rules["champion"]["reason"] == "there is no champion yet"
 
 
-def test_the_second_model_beats_the_first_on_its_own_rows(live: Live, demo: Demo) -> None:
+def test_the_second_model_beats_the_first_on_its_own_rows_by_more_than_chance(live: Live, demo: Demo) -> None:
     """The champion is judged on the test split of the candidate."""
     evaluation = evaluation_of(live, demo.second)
     first = package_of(live, demo.first)["CustomerMetadataProperties"]["model_sha256"]
     assert evaluation["champion"]["sha256"] == first
-    rule = {rule["rule"]: rule for rule in of(demo.second, "model").output["rules"]}["better_than_champion"]
+    rule = {rule["rule"]: rule for rule in of(demo.second, "model").output["rules"]}["champion"]
+    compared = evaluation["champion"]["comparison"]["auc"]
+    assert compared["test"] == "delong"
     assert rule["passed"]
-    assert rule["value"] == evaluation["metrics"]["auc"] > evaluation["champion"]["metrics"]["auc"] == rule["limit"]
+    assert rule["value"] == compared["low"] > rule["limit"] == 0
+    assert evaluation["metrics"]["auc"] > evaluation["champion"]["metrics"]["auc"]
 
 
 # --- endpoint --------------------------------------------------------------------------------------------------------

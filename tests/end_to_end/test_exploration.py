@@ -29,11 +29,11 @@ def profile_of(live: Live, chain: Chain) -> dict[str, Any]:
 
 
 def saved_queries(live: Live, person: Person) -> dict[str, dict[str, str]]:
-    """What somebody finds in the people's workgroup: name without the prefix → the query."""
+    """What somebody finds in the people's workgroup: name without the workload's prefix → the query."""
     athena = person.client("athena")
     ids = athena.list_named_queries(WorkGroup=WORKGROUP)["NamedQueryIds"]
     found = [athena.get_named_query(NamedQueryId=each)["NamedQuery"] for each in ids]
-    return {each["Name"].removeprefix(PREFIX): each for each in found}
+    return {each["Name"].removeprefix(PREFIX): each for each in found if each["Name"].startswith(PREFIX)}
 
 
 def counted(name: str, text: str) -> str:

@@ -141,8 +141,16 @@ DATA = [
 ]
 
 
-def _trained(scene: Scene) -> dict[str, str]:
-    return {"model_uri": scene.model["model_uri"], "champion_uri": "none"}
+def _images(scene: Scene) -> dict[str, object]:
+    return {"images": json.loads(scene.model["images"])}
+
+
+def _trained(scene: Scene) -> dict[str, object]:
+    return {"model_uri": scene.model["model_uri"], "champion_uri": "none", **_images(scene)}
+
+
+def _dataset(scene: Scene) -> dict[str, object]:
+    return {"dataset": {"version": scene.model["dataset_version"]}}
 
 
 def _evaluation(scene: Scene) -> dict[str, str]:
@@ -150,15 +158,42 @@ def _evaluation(scene: Scene) -> dict[str, str]:
 
 
 _MODEL = run("model", lambda scene: scene.model_input)
-_TRAIN = part("model", "Train", {}, lambda scene: scene.model_input)
+
+
+def _judged(scene: Scene) -> dict[str, object]:
+    return {"verdict": {"passed": True, "rules": []}, **_evaluation(scene)}
+
+
+_TRAIN = part("model", "Train", _images, lambda scene: scene.model_input)
 _EVALUATE = part("model", "Evaluate", _trained, lambda scene: scene.model_input)
 _READ_EVALUATION = part("model", "ReadEvaluation", _evaluation)
+
+
+def _passed(scene: Scene) -> dict[str, object]:
+    """What is known of a model that passed the gate and was signed."""
+    return {
+        **{name: scene.model[name] for name in ("model_uri", "evaluation_uri", "training_job")},
+        "evaluation": {name: scene.model[name] for name in ("model_sha256", "archive_sha256")},
+        "containers": scene.trained_containers,
+        "training_image": scene.model["image"],
+        "hyperparameters": {"seed": "2013"},
+        "card": {"model_overview": {}, "intended_uses": {}, "evaluation_details": [], "additional_information": {}},
+        "report_uri": scene.model["evaluation_uri"],
+        "verdict": {"rules": []},
+        "signed": {"containers": scene.package["InferenceSpecification"]["Containers"], **scene.signature},
+    }
+
+
+_SIGN = part("model", "SignModel", _passed, lambda scene: scene.model_input)
+_VERIFY = part("model", "VerifyModel", _passed, lambda scene: scene.model_input)
 
 _PIN = part("model", "PinDataset", {}, lambda scene: scene.model_input)
 _STILL_THERE = part("model", "FindDataset", {}, lambda scene: scene.model_input)
 
 MODEL = [
-    Needed("ModelMachine", ("s3:PutObject",), _PIN),
+    Needed("ModelMachine", ("ecr:BatchGetImage",), part("model", "FindImages", {"images": {}})),
+    Needed("ModelMachine", ("s3:PutObject",), _PIN, on="s3:datasets"),
+    Needed("ModelMachine", ("s3:PutObject",), part("model", "WriteVerdict", _judged), on="s3:artefacts"),
     Needed("ModelMachine", ("kms:GenerateDataKey",), _PIN, on=LAKE_KEY),
     Needed("ModelMachine", ("s3:ListBucket",), _STILL_THERE, on="s3:datasets"),
     Needed("ModelMachine", ("dynamodb:GetItem",), _MODEL),
@@ -169,7 +204,7 @@ MODEL = [
     Needed(
         "ModelMachine",
         ("sagemaker:StopTrainingJob",),
-        aborted("model", "Train", {}, training, lambda scene: scene.model_input),
+        aborted("model", "Train", _images, training, lambda scene: scene.model_input),
     ),
     Needed("ModelMachine", ("iam:PassRole",), _TRAIN, on="TrainingRole"),
     Needed("ModelMachine", ("kms:CreateGrant",), _TRAIN),
@@ -181,25 +216,30 @@ MODEL = [
         aborted("model", "Evaluate", _trained, processing, lambda scene: scene.model_input),
     ),
     Needed("ModelMachine", ("iam:PassRole",), _EVALUATE, on="ProcessingRole"),
-    Needed("ModelMachine", ("s3:GetObject",), _READ_EVALUATION),
+    Needed("ModelMachine", ("s3:GetObject",), _READ_EVALUATION, on="s3:artefacts"),
+    Needed("ModelMachine", ("s3:GetObject",), part("model", "ReadDataset", {}, _dataset), on="s3:datasets"),
+    Needed(
+        "ModelMachine",
+        ("s3:ListBucket",),
+        part("model", "FindBundle", {"original": {"bundle": NOTHING}}),
+        on="s3:artefacts",
+    ),
     Needed("ModelMachine", ("kms:Decrypt",), _READ_EVALUATION, on=LAKE_KEY),
     Needed(
         "ModelMachine",
         ("lambda:InvokeFunction",),
-        part("model", "JudgeModel", {"evaluation": {"metrics": {}, "champion_metrics": {}}}),
+        part("model", "JudgeModel", {"evaluation": {"metrics": {}}}),
+        on="JudgeModel",
     ),
+    Needed("ModelMachine", ("lambda:InvokeFunction",), _SIGN, on="SigningSign"),
+    Needed("ModelMachine", ("lambda:InvokeFunction",), _VERIFY, on="SigningVerify"),
     Needed(
         "ModelMachine",
         ("sagemaker:CreateModelPackage",),
         part(
             "model",
             "RegisterModel",
-            lambda scene: {
-                "model_uri": scene.model["model_uri"],
-                "evaluation_uri": scene.model["evaluation_uri"],
-                "evaluation": {"model_sha256": scene.model["model_sha256"]},
-                "training_job": scene.model["training_job"],
-            },
+            _passed,
             lambda scene: scene.model_input,
         ),
     ),
@@ -231,6 +271,12 @@ def _config(scene: Scene) -> dict[str, object]:
         "endpoint": {"status": "InService", "config": scene.config_name},
         "created": False,
         "previous": "none",
+        "deadline": 0,
+        "rollback": False,
+        "noisy": [],
+        "live": {"config": "none", "package": "none", "previous_package": "none"},
+        "serving": {"count": 2, "model": "none"},
+        "by": {"cause": "approval", "actor": "the approval", "reason": "none"},
     }
 
 
@@ -249,6 +295,7 @@ _CREATE_CONFIG = part("deployment", "CreateEndpointConfig", _new_config)
 
 DEPLOYMENT = [
     Needed("DeploymentMachine", ("sagemaker:DescribeModelPackage",), _DEPLOY),
+    Needed("DeploymentMachine", ("lambda:InvokeFunction",), _DEPLOY, on="SigningVerify"),
     Needed("DeploymentMachine", ("cloudwatch:DescribeAlarms",), _DEPLOY),
     Needed("DeploymentMachine", ("sagemaker:CreateProcessingJob",), _GOLDEN),
     Needed("DeploymentMachine", ("sagemaker:DescribeProcessingJob",), _GOLDEN),
@@ -263,7 +310,13 @@ DEPLOYMENT = [
     Needed("DeploymentMachine", ("sagemaker:CreateModel",), _CREATE_MODEL, on=":model-package/"),
     Needed("DeploymentMachine", ("iam:PassRole",), _CREATE_MODEL, on="EndpointRole"),
     Needed("DeploymentMachine", ("sagemaker:CreateEndpointConfig",), _CREATE_CONFIG),
+    Needed(
+        "DeploymentMachine",
+        ("states:DescribeExecution",),
+        part("deployment", "DescribeHolder", lambda scene: {**_config(scene), "turn": scene.deployment}),
+    ),
     Needed("DeploymentMachine", ("sagemaker:DescribeEndpoint",), part("deployment", "DescribeEndpoint", _config)),
+    Needed("DeploymentMachine", ("sagemaker:DescribeEndpointConfig",), part("deployment", "DescribeServing", _config)),
     Needed("DeploymentMachine", ("sagemaker:CreateEndpoint",), part("deployment", "CreateEndpoint", _config)),
     Needed("DeploymentMachine", ("sagemaker:UpdateEndpoint",), part("deployment", "UpdateEndpoint", _config)),
     Needed("DeploymentMachine", ("sagemaker:DeleteEndpoint",), part("deployment", "DeleteFailedEndpoint", _config)),
@@ -271,12 +324,19 @@ DEPLOYMENT = [
         "DeploymentMachine",
         ("lambda:InvokeFunction",),
         part("deployment", "GoldenAfter", lambda scene: {**_config(scene), "golden_uri": scene.golden_uri}),
+        on="CheckGolden",
     ),
     Needed("DeploymentMachine", ("cloudwatch:PutMetricData",), part("deployment", "CountFailed", _package)),
     Needed(
         "DeploymentMachine",
         ("sagemaker:UpdateModelPackage",),
         part("deployment", "RejectPackage", _blame, lambda scene: {"model_package_arn": scene.package_arn}),
+    ),
+    Needed("DeploymentMachine", ("dynamodb:GetItem",), _DEPLOY),
+    Needed(
+        "DeploymentMachine",
+        ("dynamodb:PutItem",),
+        part("deployment", "AuditRollback", _config, lambda scene: {"model_package_arn": scene.package_arn}),
     ),
     Needed("DeploymentMachine", ("dynamodb:DeleteItem",), part("deployment", "ReleaseLease", _package)),
     Needed("DeploymentMachine", ("dynamodb:UpdateItem",), failing("deployment")),
@@ -341,13 +401,16 @@ _LANDED_REALLY = call(
         },
     ),
 )
-_APPROVED = call(
-    "Starter",
-    lambda scene: message(
-        "aws.sagemaker",
-        "SageMaker Model Package State Change",
-        {"ModelApprovalStatus": "Approved", "ModelPackageArn": f"{scene.package_arn}999"},
-    ),
+_APPROVED, _REJECTED = (
+    call(
+        "Starter",
+        lambda scene, status=status: message(  # type: ignore[misc]
+            "aws.sagemaker",
+            "SageMaker Model Package State Change",
+            {"ModelApprovalStatus": status, "ModelPackageArn": scene.package_arn},
+        ),
+    )
+    for status in ("Approved", "Rejected")
 )
 _AGAIN = call(
     "Starter",
@@ -361,7 +424,9 @@ FUNCTIONS = [
     Needed("Starter", ("s3:GetObject",), _LANDED_REALLY, on="landing/"),
     Needed("Starter", ("s3:GetObject",), _AGAIN, on="bundles/"),
     Needed("Starter", ("kms:Decrypt",), _LANDED_REALLY),
-    Needed("Starter", ("dynamodb:PutItem",), _LANDED),
+    Needed("Starter", ("dynamodb:PutItem",), _LANDED, on="Runs"),
+    Needed("Starter", ("dynamodb:PutItem",), _REJECTED, on="Audit"),
+    Needed("Starter", ("sagemaker:DescribeModelPackage",), _REJECTED),
     Needed("Starter", ("dynamodb:GetItem",), _LANDED_BEFORE),
     Needed("Starter", ("dynamodb:UpdateItem",), _AGAIN),
     Needed("Starter", ("states:StartExecution",), _LANDED, on="-loop"),
@@ -374,6 +439,25 @@ GOLDEN = [
     Needed("CheckGolden", ("s3:GetObject",), _CHECK_GOLDEN),
     Needed("CheckGolden", ("kms:Decrypt",), _CHECK_GOLDEN),
     Needed("CheckGolden", ("sagemaker:InvokeEndpoint",), _CHECK_GOLDEN),
+]
+
+_SIGN_MODEL = call("SigningSign", lambda scene: scene.signing)
+_VERIFY_MODEL = call(
+    "SigningVerify",
+    lambda scene: {
+        "containers": scene.package["InferenceSpecification"]["Containers"],
+        "properties": scene.package["CustomerMetadataProperties"],
+    },
+)
+SIGNING = [
+    Needed("SigningSign", ("s3:GetObject",), _SIGN_MODEL),
+    Needed("SigningSign", ("s3:PutObject",), _SIGN_MODEL),
+    Needed("SigningSign", ("kms:Sign",), _SIGN_MODEL),
+    Needed("SigningSign", ("kms:Decrypt",), _SIGN_MODEL, on=LAKE_KEY),
+    Needed("SigningSign", ("kms:GenerateDataKey",), _SIGN_MODEL, on=LAKE_KEY),
+    Needed("SigningVerify", ("s3:GetObject",), _VERIFY_MODEL),
+    Needed("SigningVerify", ("kms:Verify",), _VERIFY_MODEL),
+    Needed("SigningVerify", ("kms:Decrypt",), _VERIFY_MODEL, on=LAKE_KEY),
 ]
 
 # --- Glue -------------------------------------------------------------------------------------------------------------
@@ -437,6 +521,8 @@ TRAINING = [
     *_surroundings("Training", _TRAIN),
     Needed("Training", ("s3:GetObject",), _TRAIN, on="bundles/"),
     Needed("Training", ("s3:GetObject",), _TRAIN, on="datasets/"),
+    Needed("Training", ("s3:GetObject",), _TRAIN, on=r"\.zip"),
+    Needed("Training", ("s3:ListBucket",), _TRAIN, on="cdk-"),
     Needed("Training", ("s3:ListBucket",), _TRAIN, on="artefacts"),
     Needed("Training", ("kms:Decrypt",), _TRAIN),
     Needed("Training", ("kms:GenerateDataKey",), _TRAIN),
@@ -444,7 +530,8 @@ TRAINING = [
 ]
 PROCESSING = [
     *_surroundings("Processing", _EVALUATE),
-    Needed("Processing", ("s3:GetObject",), _EVALUATE, on=".zip"),
+    Needed("Processing", ("s3:GetObject",), _EVALUATE, on=r"\.zip"),
+    Needed("Processing", ("s3:GetObject",), _EVALUATE, on=r"\.json"),
     Needed("Processing", ("s3:GetObject",), _EVALUATE, on="artefacts/"),
     Needed("Processing", ("s3:GetObject",), _EVALUATE, on="datasets/"),
     Needed("Processing", ("s3:ListBucket",), _EVALUATE, on="cdk-"),
@@ -472,14 +559,22 @@ UNSEEN = [
     Unseen("*Machine", "logs:* xray:*", "Step Functions delivers logs and traces as the role"),
     Unseen("*Machine", "events:*", "Step Functions learns of the end of jobs by a managed rule; here it asks"),
     Unseen("*Machine", "sagemaker:AddTags sagemaker:ListTags", "Step Functions tags the jobs that it waits for"),
-    Unseen("ModelMachine", "ecr:*", "SageMaker looks at the image of a version that is registered; here there is none"),
+    Unseen(
+        "ModelMachine",
+        "ecr:DescribeImages",
+        "SageMaker looks at the image of a version that is registered; here there is none",
+    ),
     Unseen(
         "Endpoint", "cloudwatch:DescribeAlarms", "SageMaker watches a rollout as the role, the server here by itself"
     ),
     Unseen(
         "DataMachine", "glue:GetJobRuns", "what Step Functions asks for to wait for a job; here it asks for the run"
     ),
-    Unseen("CheckBatch CheckGolden JudgeModel Starter", "logs:*", "Lambda writes the function's log as the role"),
+    Unseen(
+        "CheckBatch CheckGolden JudgeModel Signing* Starter",
+        "logs:* xray:*",
+        "Lambda writes the function's log and its traces as the role",
+    ),
     Unseen(_JOBS, "logs:*", "SageMaker writes the container's log as the role"),
     Unseen(_JOBS, "cloudwatch:PutMetricData", "SageMaker measures the machine as the role"),
     Unseen(
@@ -501,15 +596,9 @@ UNSEEN = [
     Unseen("*", "s3:GetBucketLocation", "SDKs ask in which region a bucket is; there is one region here"),
     Unseen("*", _PARTS, "large objects are written in parts, which is only seen when that is interrupted"),
     Unseen(
-        "CheckBatch CheckGolden Starter",
+        "CheckBatch CheckGolden Signing* Starter",
         "s3:ListBucket",
         "S3 says of an absent object that it is absent, rather than forbidden, to those who may list",
-    ),
-    Unseen(
-        "ModelMachine",
-        "s3:ListBucket",
-        "S3 says of an absent object that it is absent, rather than forbidden, to those who may list",
-        on="s3:artefacts",
     ),
     Unseen("Prepare", "s3:ListBucket", "Spark lists what it reads; here files have their full names", on="s3:landing"),
     Unseen("Prepare", "s3:ListBucket", "Glue lists what it fetches; here it has its full name", on="s3:artefacts"),
@@ -553,7 +642,7 @@ UNSEEN = [
 
 LANES: Sequence[Sequence[Needed]] = (
     [*PREPARE, *CRAWLER],
-    [*DATA, *FUNCTIONS, *LOOP],
+    [*DATA, *FUNCTIONS, *LOOP, *SIGNING],
     [*MODEL, *TRAINING, *PROCESSING, *DEPLOYMENT],
     [*ENDPOINT, *GOLDEN],
 )

@@ -14,14 +14,8 @@ from local.executions import Execution
 from tests.end_to_end.habits import Habits
 from tests.end_to_end.lake import query, scanned_bytes
 from tests.end_to_end.live import Live
-from tests.end_to_end.second_project import data_input, land
+from tests.end_to_end.second_project import data_input
 from tests.everything.orders import ORDERS, REGIONS, OrderBatch, csv_gz, order_batch
-
-
-@pytest.fixture(scope="session")
-def march(everything: Live) -> Chain:
-    """What the first ten days of March set off."""
-    return everything.chain_of(land(everything, order_batch(dt.date(2024, 3, 1), 10), "march"))
 
 
 def test_another_workload_gets_from_landed_files_to_a_served_model(march: Chain) -> None:

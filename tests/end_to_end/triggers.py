@@ -5,7 +5,6 @@ Each is done by the deployed thing under its deployed role, and gives back every
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import uuid
@@ -15,8 +14,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
+from gapless_lambda.statement import OF_SIGNATURE
 from local.executions import RUNNING
-from local.outputs import stack_name
 from tests.end_to_end.batches import Delivery, data_input, flights_of, with_lines
 from tests.end_to_end.conftest import Demo
 from tests.end_to_end.live import WORKLOAD, Live, eventually
@@ -62,10 +61,46 @@ class Scene:
         return uri
 
     @cached_property
+    def deployment(self) -> str:
+        """The execution that deployed it."""
+        deployment = self.demo.second.of("deployment")
+        assert deployment is not None
+        return str(self.live.record(f"deployment#{deployment.input['run_id']}")["execution"])
+
+    @cached_property
     def package_arn(self) -> str:
         """Its package."""
         assert self.demo.second.package is not None
         return self.demo.second.package.arn
+
+    @cached_property
+    def package(self) -> dict[str, Any]:
+        """What the registry says of it."""
+        found: dict[str, Any] = self.live.client("sagemaker").describe_model_package(ModelPackageName=self.package_arn)
+        return found
+
+    @property
+    def signature(self) -> dict[str, str]:
+        """How it was signed."""
+        properties = self.package["CustomerMetadataProperties"]
+        return {name: properties[name] for name in OF_SIGNATURE}
+
+    @property
+    def trained_containers(self) -> list[dict[str, Any]]:
+        """What would serve it, with the archive as training left it."""
+        (container,) = self.package["InferenceSpecification"]["Containers"]
+        given = {name: container[name] for name in ("Image", "Environment")}
+        return [{**given, "ModelDataUrl": self.model["model_uri"]}]
+
+    @property
+    def signing(self) -> dict[str, Any]:
+        """What the model machine had signed."""
+        properties = self.package["CustomerMetadataProperties"]
+        return {
+            "properties": {name: value for name, value in properties.items() if name not in OF_SIGNATURE},
+            "containers": self.trained_containers,
+            "evaluated": {name: self.model[name] for name in ("model_uri", "archive_sha256", "evaluation_uri")},
+        }
 
     @cached_property
     def config_name(self) -> str:
@@ -232,11 +267,11 @@ def aborted(
         arn = scene.part_of(machine, state, _resolved(variables, scene), branch)
         execution = scene.start(arn, _resolved(given, scene))
         name = execution.rpartition(":")[2]
-        eventually(lambda: at_work(scene, name), f"work of {name}", seconds=20)
+        eventually(lambda: at_work(scene, name), f"work of {name}", seconds=120)
         client.stop_execution(executionArn=execution)
         try:
             said = eventually(
-                lambda: said if re.search(denial, said := scene.said_since(position)) else None, denial, seconds=10
+                lambda: said if re.search(denial, said := scene.said_since(position)) else None, denial, seconds=60
             )
         finally:
             client.delete_state_machine(stateMachineArn=arn)
@@ -303,16 +338,7 @@ def call(name: str, event: Callable[[Scene], Document]) -> Trigger:
 
 def invoke(scene: Scene, name: str, event: Document) -> tuple[str, str]:
     """Call a function by its construct's name; returns its answer and the end of its log."""
-    stack = stack_name(scene.live.settings)
-    found = scene.live.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-    (function,) = [
-        each["PhysicalResourceId"]
-        for each in found
-        if each["ResourceType"] == "AWS::Lambda::Function" and each["LogicalResourceId"].startswith(name)
-    ]
-    client = scene.live.client("lambda")
-    answer = client.invoke(FunctionName=function, Payload=json.dumps(event), LogType="Tail")
-    return answer["Payload"].read().decode(), base64.b64decode(answer.get("LogResult", "")).decode()
+    return scene.live.invoke(name, event)
 
 
 def event_of_batch(scene: Scene, content: bytes) -> dict[str, Any]:
@@ -430,5 +456,5 @@ def capture(scene: Scene, denial: str) -> str:
         EndpointName=scene.live.outputs.endpoint_name, ContentType="application/json", Body=json.dumps(request)
     )
     return eventually(
-        lambda: said if re.search(denial, said := scene.said_since(position)) else None, denial, seconds=10
+        lambda: said if re.search(denial, said := scene.said_since(position)) else None, denial, seconds=60
     )

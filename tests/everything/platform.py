@@ -14,6 +14,11 @@ LOCAL_STAGE: dict[str, Any] = {
     "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
     "log_retention_days": 30,
     "removable": True,
+    "tracking": {"server": "small"},
+    "dashboard": True,
+    "workload_dashboards": True,
+    "audit_trail": {"retention_days": 365},
+    "budget": {"monthly_usd": 500.0, "unusual_usd": 25.0},
 }
 """Settings of the stage, as in the context of ``cdk.json``, as far as the local AWS has a counterpart for them."""
 
@@ -21,13 +26,33 @@ STAGE: dict[str, Any] = {
     **LOCAL_STAGE,
     "warehouse": {"base_rpu": 8, "max_rpu": 16},
     "lustre": {"capacity_gb": 1200, "throughput": 125},
+    "debugger": True,
+    "network": {"interface_endpoints": True},
+    "studio": {"idle_minutes": 90, "repository": {"url": "https://git.example.com/models.git", "branch": "main"}},
 }
 """All settings of the stage."""
 
 ONLY_ON_AWS: dict[str, Any] = {
     "name": "stored_orders",
+    "monitoring": None,  # the template has no room for it
+    "retraining": None,
     "preparation": {"features": {"data_wrangler_flow": "orders.flow", "output_node": "33333333-joined"}},
-    "training": {"read_from": "lustre"},
+    "model": {"image": "pytorch:2.6.0"},
+    "training": {
+        "read_from": "lustre",
+        "guard": {"watch": "debugger", "rules": {"class_imbalance": {}}},
+        "instance_count": 2,
+        "distribution": "torch_distributed",
+        "warm_pool_minutes": 10,
+    },
+    "stages": {
+        "every": {
+            "training": {"volume_gb": 60},
+            "evaluation": {"instance_type": "ml.m5.xlarge", "volume_gb": 40},
+            "serving": {"instance_count": 2},
+            "preparation": {"workers": 3},
+        }
+    },
     "warehouse": {
         "exports": {"late_share": "SELECT region, avg(late::int) FROM loaded.stored_orders_features GROUP BY region"}
     },
@@ -43,16 +68,47 @@ ONLY_ON_AWS: dict[str, Any] = {
 """What a workload may ask for and the local AWS has no counterpart of; such stores take datasets from one folder."""
 
 
+OWN_ADAPTERS: dict[str, Any] = {
+    "name": "foreseen_orders",
+    "model": {
+        "kind": "built_in",
+        "algorithm": "forecasting-deepar",
+        "channels": {"train": "application/jsonlines", "test": "application/jsonlines"},
+    },
+    "training": {
+        "hyperparameters": {"context_length": 7, "epochs": 20, "prediction_length": 1, "time_freq": "D"},
+    },
+}
+"""A workload whose algorithm the platform has no encoder for, and the local AWS no counterpart of."""
+
+GROUPED: dict[str, Any] = {
+    "name": "grouped_orders",
+    "model": {"kind": "built_in", "algorithm": "factorization-machines"},
+    "serving": {
+        "api": {
+            "authorizer": "jwt",
+            "tokens": {"issuer": "https://login.example.com", "audiences": ["orders"], "claims": {"team": ["sales"]}},
+            "scopes": ["orders/predict"],
+            "sticky_by": "header:x-customer",
+            "waf": True,
+        }
+    },
+    "training": {"hyperparameters": {"num_factors": 8}},
+}
+"""A workload whose algorithm the platform encodes for, and the local AWS has no counterpart of."""
+
+
 def everything_config() -> PlatformConfig:
     """The stage ``every``."""
     return PlatformConfig.parse({"every": STAGE})
 
 
 def everything_workloads() -> tuple[WorkloadFile, ...]:
-    """The workloads of the folder, and another one with what there is only on AWS."""
+    """The workloads of the folder, and others with what there is only on AWS."""
     local = read_workloads(FOLDER)
-    orders = next(workload for workload in local if workload.name == "orders")
-    return (*local, with_settings(orders, ONLY_ON_AWS))
+    named = {workload.name: workload for workload in local}
+    algorithms = (with_settings(named["kept_orders"], more) for more in (OWN_ADAPTERS, GROUPED))
+    return (*local, with_settings(named["orders"], ONLY_ON_AWS), *algorithms)
 
 
 def with_settings(workload: WorkloadFile, more: dict[str, Any]) -> WorkloadFile:
@@ -66,8 +122,12 @@ def everything_rules() -> RulesOfWorkloads:
 
 
 def merged(content: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Settings with more settings; where both have a mapping, its keys are put together."""
-    both = {name: {**content[name], **more[name]} for name in more if isinstance(content.get(name), dict)}
+    """Settings with more settings; where both have a mapping, its keys are put together, and nothing takes one away."""
+    both = {
+        name: {**content[name], **given}
+        for name, given in more.items()
+        if isinstance(given, dict) and isinstance(content.get(name), dict)
+    }
     return {**content, **more, **both}
 
 

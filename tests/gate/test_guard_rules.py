@@ -103,6 +103,50 @@ RIGHT: dict[str, Resource] = {
             },
         },
     },
+    "repository": {
+        "Type": "AWS::ECR::Repository",
+        **KEPT,
+        "Properties": {
+            "RepositoryName": "images",
+            "ImageTagMutability": "IMMUTABLE",
+            "ImageScanningConfiguration": {"ScanOnPush": True},
+            "EncryptionConfiguration": {"EncryptionType": "KMS", "KmsKey": KEY},
+            "LifecyclePolicy": {"LifecyclePolicyText": "{}"},
+        },
+    },
+    "project": {
+        "Type": "AWS::CodeBuild::Project",
+        "Properties": {
+            "ServiceRole": ROLE,
+            "Source": {"Type": "S3", "Location": "bucket/key.zip"},
+            "Artifacts": {"Type": "NO_ARTIFACTS"},
+            "Environment": {"Type": "LINUX_CONTAINER", "ComputeType": "BUILD_GENERAL1_SMALL", "Image": "image"},
+            "EncryptionKey": KEY,
+            "TimeoutInMinutes": 60,
+            "QueuedTimeoutInMinutes": 15,
+            "LogsConfig": {"CloudWatchLogs": {"Status": "ENABLED", "GroupName": "group"}},
+        },
+    },
+    "signing_key": {
+        "Type": "AWS::KMS::Key",
+        **KEPT,
+        "Properties": {
+            "KeySpec": "ECC_NIST_P256",
+            "KeyUsage": "SIGN_VERIFY",
+            "PendingWindowInDays": 30,
+            "KeyPolicy": {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}},
+                        "Action": "kms:*",
+                        "Resource": "*",
+                    }
+                ],
+            },
+        },
+    },
     "log_group": {"Type": "AWS::Logs::LogGroup", "Properties": {"RetentionInDays": 30, "KmsKeyId": KEY}},
     "topic": {"Type": "AWS::SNS::Topic", "Properties": {"KmsMasterKeyId": KEY}},
     "queue": {
@@ -156,6 +200,7 @@ RIGHT: dict[str, Resource] = {
             "Timeout": 10,
             "MemorySize": 256,
             "LoggingConfig": {"LogGroup": "group"},
+            "TracingConfig": {"Mode": "Active"},
             "Environment": {"Variables": {"STAGE": "dev"}},
         },
     },
@@ -189,6 +234,15 @@ RIGHT: dict[str, Resource] = {
             "AlarmDescription": "It failed\nRunbook: read its log",
         },
     },
+    "composite": {
+        "Type": "AWS::CloudWatch::CompositeAlarm",
+        "Properties": {
+            "AlarmRule": 'ALARM("a") OR ALARM("b")',
+            "AlarmActions": ["arn:aws:sns:us-east-1:111122223333:topic"],
+            "ActionsEnabled": True,
+            "AlarmDescription": "Nobody is served\nRunbook: see which alarm is on",
+        },
+    },
     "permission": {
         "Type": "AWS::Lambda::Permission",
         "Properties": {
@@ -200,11 +254,17 @@ RIGHT: dict[str, Resource] = {
     },
 }
 
+
+def named(resource: Resource, name: str) -> Resource:
+    return {**resource, "Properties": {**resource["Properties"], "RoleName": name}}
+
+
 FULL_ACCESS = {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":iam::aws:policy/AmazonSageMakerFullAccess"]]}
 
 WRONG: list[tuple[str, Resource]] = [
     ("service_trust_names_the_account", role(SERVICE)),
     ("service_trust_names_the_account", role({**SERVICE, "Condition": {"Bool": {"aws:ViaAWSService": "true"}}})),
+    ("roles_have_no_physical_name", named(role({**SERVICE, "Condition": ACCOUNT}), "operator")),
     ("trust_is_not_by_account_alone", role({"Principal": {"AWS": "arn:aws:iam::111122223333:root"}})),
     ("pass_role_is_exact", policy("iam:PassRole", ROLE)),
     ("pass_role_is_exact", policy(["iam:PassRole", "s3:GetObject"], "*", PASSED)),
@@ -232,8 +292,17 @@ SPOILT: list[tuple[str, str, str, Any]] = [
     ("buckets_are_closed_and_keep_versions", "bucket", "Properties.VersioningConfiguration.Status", "Suspended"),
     ("tables_can_be_restored", "table", "Properties.PointInTimeRecoverySpecification", None),
     ("tables_can_be_restored", "table", "Properties.SSESpecification", None),
-    ("keys_rotate_and_wait", "key", "Properties.EnableKeyRotation", False),
-    ("keys_rotate_and_wait", "key", "Properties.PendingWindowInDays", 7),
+    ("images_stay_what_they_are", "repository", "Properties.ImageTagMutability", "MUTABLE"),
+    ("images_stay_what_they_are", "repository", "Properties.ImageScanningConfiguration", None),
+    ("images_stay_what_they_are", "repository", "Properties.EncryptionConfiguration", None),
+    ("images_stay_what_they_are", "repository", "Properties.LifecyclePolicy", None),
+    ("builds_end_and_are_logged", "project", "Properties.TimeoutInMinutes", None),
+    ("builds_end_and_are_logged", "project", "Properties.QueuedTimeoutInMinutes", None),
+    ("builds_end_and_are_logged", "project", "Properties.EncryptionKey", None),
+    ("builds_end_and_are_logged", "project", "Properties.LogsConfig", None),
+    ("encrypting_keys_rotate", "key", "Properties.EnableKeyRotation", False),
+    ("keys_wait", "key", "Properties.PendingWindowInDays", 7),
+    ("keys_wait", "signing_key", "Properties.PendingWindowInDays", 7),
     ("log_groups_end_and_are_encrypted", "log_group", "Properties.RetentionInDays", None),
     ("log_groups_end_and_are_encrypted", "log_group", "Properties.KmsKeyId", None),
     ("topics_are_encrypted", "topic", "Properties.KmsMasterKeyId", None),
@@ -255,8 +324,9 @@ SPOILT: list[tuple[str, str, str, Any]] = [
         "Properties.LoggingConfiguration.IncludeExecutionData",
         True,
     ),
-    ("functions_are_bounded_and_logged", "function", "Properties.Timeout", None),
-    ("functions_are_bounded_and_logged", "function", "Properties.LoggingConfig", None),
+    ("functions_are_bounded_traced_and_logged", "function", "Properties.Timeout", None),
+    ("functions_are_bounded_traced_and_logged", "function", "Properties.LoggingConfig", None),
+    ("functions_are_bounded_traced_and_logged", "function", "Properties.TracingConfig.Mode", "PassThrough"),
     ("environments_hold_no_secret", "function", "Properties.Environment.Variables", {"DB_PASSWORD": "x"}),
     ("events_that_cannot_be_delivered_are_kept", "rule", "Properties.Targets.0.DeadLetterConfig", None),
     ("events_that_cannot_be_delivered_are_kept", "rule", "Properties.Targets.0.RetryPolicy", None),
@@ -264,6 +334,9 @@ SPOILT: list[tuple[str, str, str, Any]] = [
     ("alarms_tell_somebody_what_to_do", "alarm", "Properties.ActionsEnabled", False),
     ("alarms_tell_somebody_what_to_do", "alarm", "Properties.TreatMissingData", None),
     ("alarms_tell_somebody_what_to_do", "alarm", "Properties.AlarmDescription", "It failed"),
+    ("composite_alarms_tell_somebody_what_to_do", "composite", "Properties.AlarmActions", []),
+    ("composite_alarms_tell_somebody_what_to_do", "composite", "Properties.ActionsEnabled", False),
+    ("composite_alarms_tell_somebody_what_to_do", "composite", "Properties.AlarmDescription", "Nobody is served"),
     ("invoke_permissions_name_their_source", "permission", "Properties.SourceArn", None),
 ]
 """Rule, right resource, path in it, and the value (none: the path is removed) that breaks the rule."""
@@ -292,6 +365,11 @@ def spoil(resource: Resource, path: str, value: Any) -> Resource:
     else:
         place[last] = value
     return spoilt
+
+
+def test_a_role_that_another_account_has_to_know_may_have_a_name(tmp_path: Path) -> None:
+    pulling = named(role({**SERVICE, "Condition": ACCOUNT}), "staging-flight-delays-pull")
+    assert found(tmp_path, {**RIGHT, "pulling": pulling}) == set()
 
 
 def test_right_resources_pass_every_rule(tmp_path: Path) -> None:

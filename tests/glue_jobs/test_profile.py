@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
+from constructs_lib.names.problems import BINARY
 from gapless_glue.contract import Column
-from gapless_glue.profile import profile
+from gapless_glue.profile import Target, profile
 from gapless_glue.profile.bins import Bin, strength
 from gapless_glue.profile.pairs import SAMPLE_ROWS, cramers_v, sample_of
 
@@ -53,7 +54,7 @@ def described_rows(spark: SparkSession, columns: list[Column], numbers: range) -
     types = "number int, tail double, leak double, name string, title string, same int, none string, id string, "
     types += "town string, filled_later int, copy boolean, serial bigint, "
     types += "late boolean, _event_time timestamp, _row_id string"
-    return profile(spark.createDataFrame([row(n) for n in numbers], types), columns, "late")
+    return profile(spark.createDataFrame([row(n) for n in numbers], types), columns, Target("late", BINARY))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,9 @@ def test_fractions_of_their_own_in_every_row_are_no_identifier(described: dict[s
 def test_warns_of_a_column_that_gives_the_target_away(spark: SparkSession) -> None:
     columns = ["value double", "late boolean", "_event_time timestamp", "_row_id string"]
     rows = [(float(is_late(n) != (n < 8)) + n / 10_000, is_late(n), BEGIN, str(n)) for n in range(ROWS)]
-    found = profile(spark.createDataFrame(rows, ", ".join(columns)), [Column("value", "double")], "late")
+    found = profile(
+        spark.createDataFrame(rows, ", ".join(columns)), [Column("value", "double")], Target("late", BINARY)
+    )
     assert [item["text"] for item in found["warnings"] if item["kind"] == "leak"] == [
         "value alone tells the target almost surely (strength 0.998): is it known before the event?"
     ]
@@ -159,7 +162,7 @@ def test_warns_of_a_number_that_follows_the_clock(described: dict[str, Any]) -> 
 def test_an_outlier_does_not_hide_a_leak(spark: SparkSession) -> None:
     columns = "delay double, late boolean, _event_time timestamp, _row_id string"
     rows = [(1e9 if n == 1 else float(n % 2 * 40 + n % 7), is_late(n), BEGIN, str(n)) for n in range(ROWS)]
-    found = profile(spark.createDataFrame(rows, columns), [Column("delay", "double")], "late")
+    found = profile(spark.createDataFrame(rows, columns), [Column("delay", "double")], Target("late", BINARY))
     assert found["columns"]["delay"]["histogram"]["rows"][0] == ROWS - 1
     assert found["columns"]["delay"]["strength"] == 1.0
 
@@ -167,14 +170,16 @@ def test_an_outlier_does_not_hide_a_leak(spark: SparkSession) -> None:
 def test_a_heap_at_one_value_is_a_bin_of_its_own(spark: SparkSession) -> None:
     columns = "rain double, late boolean, _event_time timestamp, _row_id string"
     rows = [(0.1 + n / 1000 if n % 7 == 1 else 0.0, n % 7 == 1, BEGIN, str(n)) for n in range(ROWS)]
-    found = profile(spark.createDataFrame(rows, columns), [Column("rain", "double")], "late")
+    found = profile(spark.createDataFrame(rows, columns), [Column("rain", "double")], Target("late", BINARY))
     assert found["columns"]["rain"]["strength"] == 1.0
 
 
 def test_a_rare_missing_value_is_not_taken_for_a_rare_value(spark: SparkSession) -> None:
     columns = "town string, late boolean, _event_time timestamp, _row_id string"
     rows = [(f"town{n % 220}" if n else None, is_late(n), BEGIN, str(n)) for n in range(3 * 220)]
-    town = profile(spark.createDataFrame(rows, columns), [Column("town", "string")], "late")["columns"]["town"]
+    town = profile(spark.createDataFrame(rows, columns), [Column("town", "string")], Target("late", BINARY))["columns"][
+        "town"
+    ]
     assert town["missing"] == 1
     assert sum(item["rows"] for item in town["values"]) == 3 * 220 - 1
 
@@ -183,7 +188,7 @@ def test_warns_of_a_target_of_one_class_and_of_a_rare_one(spark: SparkSession) -
     columns = "value double, late boolean, _event_time timestamp, _row_id string"
     for positives, kind in ((0, "one_class"), (2, "rare_class")):
         rows = [(float(n % 9), n < positives, BEGIN + timedelta(hours=n), str(n)) for n in range(ROWS)]
-        found = profile(spark.createDataFrame(rows, columns), [Column("value", "double")], "late")
+        found = profile(spark.createDataFrame(rows, columns), [Column("value", "double")], Target("late", BINARY))
         assert [item["kind"] for item in found["warnings"] if item["columns"] == ["late"]] == [kind]
 
 

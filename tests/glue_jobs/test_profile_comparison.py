@@ -222,4 +222,4 @@ def test_says_why_it_cannot_be_compared(shop: Shop) -> None:
     (shop.dataset(first) / "profile.json").write_text('{"rows": 1}')
     publish(shop, first)
     old = read(shop.dataset(shop.run()) / "profile.json")["comparison"]
-    assert old["unavailable"] == "its profile has format 1, this one 2"
+    assert old["unavailable"] == "its profile has format 1, this one 3"

@@ -8,9 +8,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from check_golden.handler import GoldenMismatch, handler
+from check_golden.handler import GoldenMismatch, difference, handler
 from gapless_lambda import clients
 
 URI = "s3://artefacts/flight_delays/golden/a b+c/golden.json"
@@ -22,6 +23,7 @@ ANSWERED = {
 }
 REFUSED: dict[str, Any] = {"name": "nonsense", "request": {"instances": []}, "predictions": None}
 DOCUMENT = {"passed": True, "cases": [ANSWERED, REFUSED]}
+LEFT: dict[str, Any] = {**REFUSED, "passed": None, "refusal": "instances"}
 
 
 class Endpoint:
@@ -30,11 +32,21 @@ class Endpoint:
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
         self.answer: bytes = json.dumps({"predictions": ANSWERED["predictions"]}).encode()
+        self.refusal: tuple[int, str] | None = None
         clients.client("sagemaker-runtime").meta.events.register("provide-client-params", self._keep)
+        clients.client("sagemaker-runtime").meta.events.register("before-call", self._refuse)
         clients.client("sagemaker-runtime").meta.events.register("after-call", self._answer)
 
     def _keep(self, params: dict[str, Any], **_: Any) -> None:
         self.requests.append(params)
+
+    def _refuse(self, **_: Any) -> tuple[Any, dict[str, Any]] | None:
+        if self.refusal is None or json.loads(self.requests[-1]["Body"]) != REFUSED["request"]:
+            return None
+        status, text = self.refusal
+        error = {"Error": {"Code": "ModelError" if status else text, "Message": "Received client error"}}
+        told = {"OriginalStatusCode": status, "OriginalMessage": text, "ResponseMetadata": {}}
+        return type("Reply", (), {"status_code": 424}), {**error, **told}
 
     def _answer(self, parsed: dict[str, Any], **_: Any) -> None:
         answer = self.answer
@@ -61,7 +73,7 @@ def store(document: Any) -> None:
 
 
 def test_passes_when_the_endpoint_answers_as_the_model_did(endpoint: Endpoint) -> None:
-    assert handler(EVENT, None) == {"passed": True, "checked": 1}
+    assert handler(EVENT, None) == {"passed": True, "checked": 1, "refused": 0}
 
 
 def test_sends_the_answered_requests_and_not_the_refused_ones(endpoint: Endpoint) -> None:
@@ -70,6 +82,39 @@ def test_sends_the_answered_requests_and_not_the_refused_ones(endpoint: Endpoint
     assert request["EndpointName"] == "dev-flight-delays-live"
     assert (request["ContentType"], request["Accept"]) == ("application/json", "application/json")
     assert json.loads(request["Body"]) == ANSWERED["request"]
+
+
+def test_sends_the_variant_what_the_golden_job_could_not_ask_and_expects_a_refusal(endpoint: Endpoint) -> None:
+    store({"passed": True, "cases": [ANSWERED, LEFT]})
+    endpoint.refusal = (400, "instances: given []; allowed are 1 to 250")
+    event: Any = EVENT | {"variant": "challenger"}
+    assert handler(event, None) == {"passed": True, "checked": 1, "refused": 1}
+    assert [json.loads(each["Body"]) for each in endpoint.requests] == [ANSWERED["request"], LEFT["request"]]
+    assert {each["TargetVariant"] for each in endpoint.requests} == {"challenger"}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (None, "nonsense: answered {'predictions'"),
+        ((500, "instances"), "nonsense: answered status 500, 'instances'"),
+        ((400, "no such feature"), "nonsense: answered status 400, 'no such feature'"),
+    ],
+)
+def test_an_answer_or_another_refusal_is_a_mismatch(
+    endpoint: Endpoint, refusal: tuple[int, str] | None, said: str
+) -> None:
+    store({"passed": True, "cases": [ANSWERED, LEFT]})
+    endpoint.refusal = refusal
+    with pytest.raises(GoldenMismatch, match=rf"^1 of 2 golden requests: {said}.*a refusal that names 'instances'"):
+        handler(EVENT, None)
+
+
+def test_an_endpoint_that_cannot_be_asked_has_refused_nothing(endpoint: Endpoint) -> None:
+    store({"passed": True, "cases": [ANSWERED, LEFT]})
+    endpoint.refusal = (0, "ThrottlingException")
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        handler(EVENT, None)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +167,40 @@ def test_refuses_a_document_that_proves_nothing(endpoint: Endpoint, document: An
 
 def test_may_run_any_number_of_times(endpoint: Endpoint) -> None:
     assert handler(EVENT, None) == handler(EVENT, None)
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"probabilities": {"DE": 0.25, "FR": 0.75}, "label": "FR"},
+    {"value": 120_000.25},
+    {"cluster": 3, "distance": 0.5},
+    {"projection": [0.5, -1.5], "error": 0.25},
+]
+
+
+@pytest.mark.parametrize("expected", OTHERS, ids=str)
+def test_compares_predictions_of_every_problem(expected: dict[str, Any]) -> None:
+    case: Any = {"name": "a", "request": {}, "predictions": [expected]}
+    assert difference(case, {"predictions": [expected]}) is None
+    rounded = json.loads(json.dumps(expected), parse_float=lambda text: float(text) * (1 + 5e-7))
+    assert difference(case, {"predictions": [rounded]}) is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"probabilities": {"DE": 0.25, "FR": 0.74}, "label": "FR"},
+        {"probabilities": {"DE": 0.25}, "label": "FR"},
+        {"probabilities": {"DE": 0.25, "FR": 0.75}, "label": "DE"},
+        {"value": 120_001.0},
+        {"value": "120000.25"},
+        {"cluster": 3.0, "distance": 0.5},
+        {"cluster": True, "distance": 0.5},
+        {"projection": [0.5], "error": 0.25},
+        {"projection": [0.5, -1.6], "error": 0.25},
+    ],
+    ids=str,
+)
+def test_refuses_other_predictions_of_every_problem(given: dict[str, Any]) -> None:
+    expected = next(each for each in OTHERS if each.keys() == given.keys())
+    case: Any = {"name": "a", "request": {}, "predictions": [expected]}
+    assert "a: prediction 0 is" in str(difference(case, {"predictions": [given]}))

@@ -19,6 +19,7 @@ from retire_datasets.lake import Datasets
 NOW = datetime.now(UTC)
 TAG = "gapless:retired"
 ZONES = ("datasets", "validated", "quarantine", "curated")
+ARTEFACTS = "artefacts"
 GROUP = "dev-orders-models"
 SPLITS = ("train", "validation", "test")
 ATTEMPT = "run-1-0-0"
@@ -99,7 +100,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": "us-east-1",
             "WORKLOAD": "orders",
-            **{f"{zone.upper()}_BUCKET": zone for zone in ZONES},
+            **{f"{zone.upper()}_BUCKET": zone for zone in (*ZONES, ARTEFACTS)},
             "MODEL_PACKAGE_GROUP": GROUP,
             "KEEP_NEWEST": "2",
             "KEEP_DAYS": "10",
@@ -109,7 +110,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
             monkeypatch.setenv(name, value)
         clients.client.cache_clear()
         s3, sagemaker = boto3.client("s3"), boto3.client("sagemaker")
-        for zone in ZONES:
+        for zone in (*ZONES, ARTEFACTS):
             s3.create_bucket(Bucket=zone)
             s3.put_bucket_versioning(Bucket=zone, VersioningConfiguration={"Status": "Enabled"})
         sagemaker.create_model_package_group(ModelPackageGroupName=GROUP)
@@ -196,13 +197,76 @@ def test_says_nothing_more_of_a_dataset_whose_rows_have_expired(store: Store) ->
     old, *_ = [store.publish(number) for number in (1, 2, 3)]
     store.run()
     expire(store, old)
-    assert store.run() == {"retired": [], "restored": [], "lost": [], "leftovers": 0}
+    assert store.run() == {"retired": [], "restored": [], "lost": [], "derived": 0, "leftovers": 0}
 
 
 def expire(store: Store, version: str) -> None:
     """What the bucket's lifecycle does with what is marked."""
     for name in store.marked(version):
         store.s3.delete_object(Bucket="datasets", Key=f"orders/{version}/attempt={ATTEMPT}/{name}")
+
+
+# --- what was made of rows --------------------------------------------------------------------------------------------
+
+
+def derive(store: Store, version: str) -> tuple[set[str], set[str]]:
+    """What a run of a built-in algorithm leaves of a dataset: what holds rows, and what does not."""
+    encoded, scoring = f"orders/encoded/{version}/run-2-0-0", "orders/scoring"
+    rows = {
+        *(f"{encoded}/{split}/part-0.csv" for split in SPLITS[:2]),
+        f"{scoring}/requests/{version}/run-2-0-0/00000000.json",
+        f"{scoring}/predictions/{version}/score-run-2-0-0/00000000.json.out",
+        f"{scoring}/predictions/{version}/champ-run-2-0-0/00000000.json.out",
+    }
+    others = {f"{encoded}/adapters/model.tar.gz", f"{encoded}/encoded.json"}
+    for key in rows | others:
+        store.put(key, "made of rows", ARTEFACTS)
+    return rows, others
+
+
+def test_what_runs_have_made_of_its_rows_goes_with_a_dataset_and_adapters_stay(store: Store) -> None:
+    old, *kept = [store.publish(number) for number in (1, 2, 3)]
+    rows, others = derive(store, old)
+    for version in kept:
+        others |= set().union(*derive(store, version))
+    golden = {f"orders/scoring/{part}/00000000.json" for part in ("golden/deploy-1-0-0", "predictions/gold-d-0-0")}
+    foreign = f"returns/encoded/{old}/run-2-0-0/train/part-0.csv"
+    for key in (*golden, foreign):
+        store.put(key, "not made of it", ARTEFACTS)
+    assert (store.run()["derived"], store.run()["derived"]) == (len(rows), 0)
+    assert store.keys("", ARTEFACTS) == others | golden | {foreign}
+
+
+def test_what_a_run_makes_of_a_dataset_that_went_meanwhile_goes_the_next_night(store: Store) -> None:
+    """A run whose pin has grown too old, and a call that broke off before it came to this."""
+    old, *_ = [store.publish(number) for number in (1, 2, 3)]
+    store.run()
+    expire(store, old)
+    rows, _ = derive(store, old)
+    assert store.run()["derived"] == len(rows)
+
+
+@pytest.mark.parametrize("held", ["pin", "model", "race"])
+def test_what_was_made_of_a_dataset_that_is_held_stays(
+    store: Store, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    old, *_ = [store.publish(number) for number in (1, 2, 3)]
+    before = set().union(*derive(store, old))
+    withdraw = Datasets.withdraw
+
+    def withdraw_and_be_pinned(datasets: Any, version: str) -> None:
+        withdraw(datasets, version)
+        store.pin(version)
+
+    match held:
+        case "pin":
+            store.pin(old)
+        case "model":
+            store.register(old, "Approved")
+        case "race":
+            monkeypatch.setattr(Datasets, "withdraw", withdraw_and_be_pinned)
+    assert store.run()["derived"] == 0
+    assert store.keys("", ARTEFACTS) == before
 
 
 # --- races ------------------------------------------------------------------------------------------------------------

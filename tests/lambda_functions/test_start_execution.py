@@ -18,6 +18,8 @@ from gapless_lambda import clients
 from gapless_lambda.s3 import Address
 from gapless_lambda.settings import BadSettings, read_settings
 from start_execution import handler as starter
+from start_execution.batches import batch_key
+from start_execution.decision import decided_by
 from start_execution.record import BadEvent, Start, StartRecord
 
 LANDING, ARTEFACTS, TABLE = "landing", "artefacts", "runs"
@@ -29,7 +31,8 @@ FILES = [
 ]
 BATCH = {"workload": "flight_delays", "as_of": "2013-05-01T02:00:00+02:00", "files": FILES}
 TIME = "2026-11-22T13:00:00Z"
-SERVICES = ("s3", "dynamodb", "stepfunctions")
+SERVICES = ("s3", "dynamodb", "stepfunctions", "sagemaker")
+AUDIT = "audit"
 PACKAGE = "arn:aws:sagemaker:us-east-1:123456789012:model-package/dev-flight-delays-models/3"
 
 
@@ -41,7 +44,7 @@ class World:
     """An account with the starter in it: what lies in S3, and what was started."""
 
     def __init__(self, aws: dict[str, Any]) -> None:
-        self.s3, self.dynamodb, self.states = (aws[service] for service in SERVICES)
+        self.s3, self.dynamodb, self.states, self.sagemaker = (aws[service] for service in SERVICES)
         for bucket in (LANDING, ARTEFACTS):
             self.s3.create_bucket(Bucket=bucket)
         self.dynamodb.create_table(
@@ -50,6 +53,18 @@ class World:
             KeySchema=[{"AttributeName": "run", "KeyType": "HASH"}],
             BillingMode="PAY_PER_REQUEST",
         )
+        self.dynamodb.create_table(
+            TableName=AUDIT,
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("workload", "event")],
+            KeySchema=[
+                {"AttributeName": "workload", "KeyType": "HASH"},
+                {"AttributeName": "event", "KeyType": "RANGE"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.sagemaker.create_model_package_group(ModelPackageGroupName="dev-flight-delays-models")
+        for _ in range(3):
+            self.sagemaker.create_model_package(ModelPackageGroupName="dev-flight-delays-models")
         self.machines = {name: self.create_machine(name) for name in ("loop", "deployment")}
         self.publish(BUNDLE)
 
@@ -109,6 +124,7 @@ def world(aws: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Worl
             "STAGE": "dev",
             "WORKLOAD": "flight_delays",
             "RUNS_TABLE": TABLE,
+            "AUDIT_TABLE": AUDIT,
             "LOOP_MACHINE_ARN": made.machines["loop"],
             "DEPLOYMENT_MACHINE_ARN": made.machines["deployment"],
             "BUNDLE_POINTER": f"s3://{ARTEFACTS}/{POINTER_KEY}",
@@ -136,7 +152,7 @@ def deliver(*events: Any) -> list[str]:
 
 
 def key_of(batch: dict[str, Any]) -> str:
-    return starter.batch_key(json.dumps(batch).encode())
+    return batch_key(json.dumps(batch).encode())
 
 
 # --- what starts -----------------------------------------------------------------------------------------------------
@@ -179,6 +195,51 @@ def test_a_package_that_is_approved_again_is_deployed_again_and_an_event_that_co
 def test_other_changes_of_a_model_package_start_nothing(world: World, status: str) -> None:
     assert deliver(approval(status)) == []
     assert world.started("deployment") == {}
+
+
+def test_who_decided_on_a_model_is_on_record_once_per_event(world: World) -> None:
+    world.sagemaker.update_model_package(
+        ModelPackageArn=PACKAGE, ModelApprovalStatus="Rejected", ApprovalDescription="Too slow for the evening"
+    )
+    assert deliver(approval("Rejected"), approval("Rejected"), approval(id="e3")) == []
+    trail = {each["event"]["S"]: each for each in world.dynamodb.scan(TableName=AUDIT)["Items"]}
+    assert set(trail) == {
+        "model-rejected#dev-flight-delays-models/3#e2",
+        "model-approved#dev-flight-delays-models/3#e3",
+    }
+    rejected = trail["model-rejected#dev-flight-delays-models/3#e2"]
+    assert (rejected["workload"], rejected["at"]) == ({"S": "flight_delays"}, {"S": TIME})
+    assert rejected["description"] == {"S": "Too slow for the evening"}
+    assert rejected["model_package_arn"] == {"S": PACKAGE}
+
+
+@pytest.mark.parametrize(
+    ("package", "by"),
+    [
+        ({"CreatedBy": {"IamIdentity": {"Arn": "arn:role/machine"}}}, "arn:role/machine"),
+        (
+            {"CreatedBy": {"IamIdentity": {"Arn": "a"}}, "LastModifiedBy": {"IamIdentity": {"Arn": "arn:user/ann"}}},
+            "arn:user/ann",
+        ),
+        ({"LastModifiedBy": {"UserProfileArn": "arn:profile", "IamIdentity": {"Arn": "arn:studio"}}}, "arn:profile"),
+        ({"CreatedBy": {}}, "unknown"),
+    ],
+)
+def test_who_decided_is_who_changed_the_package_last(package: dict[str, Any], by: str) -> None:
+    assert decided_by(package) == by
+
+
+def test_a_new_property_of_an_approved_package_is_no_approval(world: World) -> None:
+    """Such as one that pins it; otherwise an old model would be deployed again."""
+    pinned = approval()
+    pinned["detail"]["UpdatedModelPackageFields"] = ["CustomerMetadataProperties"]
+    approved = approval(id="e3")
+    approved["detail"]["UpdatedModelPackageFields"] = ["ModelApprovalStatus", "ApprovalDescription"]
+    assert deliver(pinned) == []
+    assert world.started("deployment") == {}
+    assert world.dynamodb.scan(TableName=AUDIT)["Items"] == []
+    assert deliver(approved) == []
+    assert len(world.started("deployment")) == 1
 
 
 @pytest.mark.parametrize("folder", ["a b", "a+b", "a%20b", "Grüße 東京", "..", "a//b", "'quoted\"", "deep/er/still"])
@@ -241,7 +302,9 @@ def test_without_a_bundle_the_message_fails_with_its_reason_and_starts_later(wor
 def test_names_the_variables_that_are_missing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RUNS_TABLE")
     monkeypatch.setenv("STAGE", "")
-    with pytest.raises(BadSettings, match="missing or empty: RUNS_TABLE, STAGE; Settings needs BUNDLE_POINTER"):
+    with pytest.raises(
+        BadSettings, match="missing or empty: RUNS_TABLE, STAGE; Settings needs AUDIT_TABLE, BUNDLE_POINTER"
+    ):
         deliver(world.land(BATCH))
 
 
@@ -280,7 +343,7 @@ def test_another_batch_is_another_run(world: World) -> None:
 @given(st.permutations(FILES), st.permutations(list(BATCH)), st.sampled_from([None, 0, 2]))
 def test_the_key_depends_on_the_content_only(files: list[object], members: list[str], indent: int | None) -> None:
     shuffled = {name: files if name == "files" else BATCH[name] for name in members}
-    assert starter.batch_key(json.dumps(shuffled, indent=indent).encode()) == key_of(BATCH)
+    assert batch_key(json.dumps(shuffled, indent=indent).encode()) == key_of(BATCH)
 
 
 class Calls:
@@ -327,7 +390,7 @@ def events_of(world: World, kind: str) -> tuple[Any, str, list[str]]:
     return rerun(key, "r1"), "loop", [f"{key[:16]}-1", f"{key[:16]}-2"]
 
 
-CALLS = {"batch": 5, "approval": 3, "re-run": 5}
+CALLS = {"batch": 6, "approval": 5, "re-run": 5}
 POINTS = [(kind, at, when) for kind in CALLS for at in range(1, CALLS[kind] + 1) for when in ("before", "after")]
 
 
@@ -366,7 +429,7 @@ def test_two_functions_with_the_same_event_at_once_start_it_once(world: World, k
 
 def test_a_crash_before_the_start_keeps_the_first_input(world: World) -> None:
     event = world.land(BATCH)
-    with Calls(4, "before", die):
+    with Calls(5, "before", die):
         assert deliver(event) == ["0"]
     assert world.started() == {}
     world.publish({**BUNDLE, "commit": "newer"})
@@ -387,7 +450,22 @@ def test_a_re_run_raises_the_attempt_and_takes_the_current_bundle(world: World) 
     assert sorted(started) == [f"{key[:16]}-{attempt}" for attempt in (1, 2, 3)]
     first, second = started[f"{key[:16]}-1"], started[f"{key[:16]}-2"]
     assert (first["bundle"], second["bundle"]) == (BUNDLE, newer)
+    asked = second.pop("asked")
+    assert (asked["trigger"], asked["event"]) == ("manual", "r1")
     assert {**second, "run_id": first["run_id"], "bundle": first["bundle"]} == first
+
+
+def test_new_scripts_run_a_batch_once_more_with_each_bundle_however_often_they_are_told(world: World) -> None:
+    deliver(world.land(BATCH))
+    key = key_of(BATCH)
+    world.publish({**BUNDLE, "bundle": "newer"})
+    detail = {"workload": "flight_delays", "run_key": key, "bundle": "newer"}
+    told = [{**rerun(key, event_id), "detail": detail} for event_id in ("e1", "e2", "e3")]
+    assert deliver(*told, told[0]) == []
+    world.publish({**BUNDLE, "bundle": "newest"})
+    assert deliver(told[1]) == []
+    ran = {name: each["bundle"]["bundle"] for name, each in world.started().items()}
+    assert ran == {f"{key[:16]}-1": BUNDLE["bundle"], f"{key[:16]}-2": "newer", f"{key[:16]}-3": "newest"}
 
 
 def test_a_re_run_of_a_deployment_keeps_its_input(world: World) -> None:

@@ -103,7 +103,12 @@ def start_server(state_dir: Path, *options: str, program: Sequence[str] = ("-m",
     argv = [str(SERVER_PYTHON), *program, "--state-dir", str(state_dir), "--port", str(free_port())]
     with (state_dir / "server.log").open("ab") as log:
         process = subprocess.Popen(
-            [*argv, "--job-python", sys.executable, *(options or ("--wait-scale", "0.02"))],
+            [
+                *argv,
+                "--job-python",
+                sys.executable,
+                *(options or ("--wait-scale", "0.02", "--spot-interruptions", "1")),
+            ],
             cwd=ROOT,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -148,3 +153,12 @@ def own_server(tmp_path: Path) -> Iterator[LocalServer]:
     yield server
     if server.process.poll() is None:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Source and receiver of models, each a server of its own."""
+    from tests.local.two_accounts import two_accounts  # which takes the CDK
+
+    with two_accounts(tmp_path_factory.mktemp("accounts")) as found:
+        yield found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import pickle
+import platform
 import subprocess
 import sys
 import tarfile
@@ -23,8 +25,12 @@ from sklearn import metrics as skm
 
 import evaluate
 import golden
+from gapless_sagemaker import expectations
 from gapless_sagemaker.artefact import UnsafeArtefact
+from gapless_sagemaker.evaluation.curves import ROC_POINTS
+from gapless_sagemaker.evaluation.split import BadTestSplit, split_digest
 from gapless_sagemaker.job import BadArguments, keeping_the_reason
+from tests.sagemaker_jobs.options_folder import options_folder
 
 ROOT = Path(__file__).parents[2]
 WORKLOAD = ROOT / "workloads" / "flight_delays"
@@ -55,6 +61,7 @@ def train(folder: Path, script: Path, *hyperparameters: str) -> Path:
         pq.write_table(flights(ROWS, seed), folder / name / "part-0.parquet")
     environment = {
         "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(ROOT / "sagemaker_jobs" / "in_scripts"),
         "SM_CHANNEL_TRAIN": str(folder / "train"),
         "SM_CHANNEL_VALIDATION": str(folder / "validation"),
         "SM_MODEL_DIR": str(folder / "written"),
@@ -115,17 +122,20 @@ def run_zip(place: Place, output: Path, *arguments: str) -> subprocess.Completed
     )
 
 
-def evaluated(place: Place, output: Path, **other: Path | None) -> dict[str, Any]:
+def evaluated(
+    place: Place, output: Path, options: dict[str, Any] | None = None, **other: Path | None
+) -> dict[str, Any]:
     """Evaluate in this process; give the document."""
-    options = evaluate.Options(
+    given = evaluate.Options(
         model=other.get("model") or place.model,
         champion=other.get("champion"),
         test=other.get("test") or place.test,
-        target="late",
+        options=options_folder(output / "options", **(options or {})),
+        version="v1",
         output=output,
     )
     (output / "scratch").mkdir(parents=True)
-    evaluate.run(options, output / "scratch")
+    evaluate.run(given, output / "scratch")
     document: dict[str, Any] = json.loads((output / "evaluation.json").read_text())
     return document
 
@@ -135,7 +145,8 @@ def evaluated(place: Place, output: Path, **other: Path | None) -> dict[str, Any
 
 def test_evaluates_model_and_champion_on_the_same_rows(place: Place, tmp_path: Path) -> None:
     folders = ("--model", str(place.model), "--champion", str(place.champion), "--test", str(place.test))
-    done = run_zip(place, tmp_path, "evaluate", *folders, "--target", "late")
+    options = ("--options", str(options_folder(tmp_path / "options")), "--version", "v1")
+    done = run_zip(place, tmp_path, "evaluate", *folders, *options)
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "evaluation.json").read_text())
     table = pq.read_table(place.test / "test")
@@ -143,12 +154,30 @@ def test_evaluates_model_and_champion_on_the_same_rows(place: Place, tmp_path: P
     assert (document["rows"], document["positives"]) == (ROWS, int(truth.sum()))
     assert document["problem"] == "binary_classification"
     assert document["metrics"]["base_rate"] == pytest.approx(truth.mean())
-    assert set(document["champion"]) == {"sha256", "metrics"}
+    assert set(document["champion"]) == {"sha256", "metrics", "intervals", "difference", "comparison"}
+    assert 0 < document["champion"]["difference"] <= 1
+    assert document["champion"]["comparison"]["auc"]["low"] > 0
     assert document["champion"]["metrics"]["auc"] < document["metrics"]["auc"]
     assert document["champion"]["sha256"] != document["model"]["sha256"]
     assert [file["path"] for file in document["model"]["files"]] == ["code/inference.py", "features.json", "model.ubj"]
     assert not (tmp_path / "message").exists()
     assert len(json.dumps(document)) < 200_000
+
+
+def test_the_environment_of_the_evaluation_is_told_with_a_digest(place: Place, tmp_path: Path) -> None:
+    told = evaluated(place, tmp_path)["environment"]
+    assert told["python"] == platform.python_version()
+    assert told["packages"]["numpy"] == np.__version__
+    lines = "".join(f"{name}=={version}\n" for name, version in sorted(told["packages"].items()))
+    assert told["packages_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_model_does_not_differ_from_itself(place: Place, tmp_path: Path) -> None:
+    folders = ("--model", str(place.model), "--champion", str(place.model), "--test", str(place.test))
+    options = ("--options", str(options_folder(tmp_path / "options")), "--version", "v1")
+    assert run_zip(place, tmp_path, "evaluate", *folders, *options).returncode == 0
+    champion = json.loads((tmp_path / "evaluation.json").read_text())["champion"]
+    assert champion["difference"] == 0
 
 
 def test_the_metrics_are_those_of_the_trees_themselves(place: Place, tmp_path: Path) -> None:
@@ -168,6 +197,12 @@ def test_the_metrics_are_those_of_the_trees_themselves(place: Place, tmp_path: P
             "brier": skm.brier_score_loss(truth, probabilities),
             "accuracy": ((probabilities >= 0.5) == truth).mean(),
             "base_rate": truth.mean(),
+            "pr_auc": skm.average_precision_score(truth, probabilities),
+            "balanced_accuracy": skm.balanced_accuracy_score(truth, probabilities >= 0.5),
+            "precision": skm.precision_score(truth, probabilities >= 0.5),
+            "recall": skm.recall_score(truth, probabilities >= 0.5),
+            "f1": skm.f1_score(truth, probabilities >= 0.5),
+            "mcc": skm.matthews_corrcoef(truth, probabilities >= 0.5),
         },
         abs=1e-6,
     )
@@ -175,9 +210,10 @@ def test_the_metrics_are_those_of_the_trees_themselves(place: Place, tmp_path: P
 
 
 def test_draws_curves_whose_points_are_few(place: Place, tmp_path: Path) -> None:
-    curves = evaluated(place, tmp_path)["curves"]
+    evaluated(place, tmp_path)
+    curves = json.loads((tmp_path / "details.json").read_text())["curves"]
     fpr, tpr = curves["roc"]["fpr"], curves["roc"]["tpr"]
-    assert 10 < len(fpr) == len(tpr) <= evaluate.ROC_POINTS
+    assert 10 < len(fpr) == len(tpr) <= ROC_POINTS
     assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
     assert fpr == sorted(fpr)
     assert tpr == sorted(tpr)
@@ -194,13 +230,13 @@ def test_ranks_the_features_by_gain(place: Place, tmp_path: Path) -> None:
 
 
 def test_the_digest_of_the_split_changes_with_its_bytes(place: Place, tmp_path: Path) -> None:
-    before = evaluate.split_digest(place.test)
+    before = split_digest(place.test)
     (tmp_path / "test").mkdir()
     for part in sorted((place.test / "test").iterdir()):
         (tmp_path / "test" / part.name).write_bytes(part.read_bytes())
-    assert evaluate.split_digest(tmp_path) == before
+    assert split_digest(tmp_path) == before
     pq.write_table(flights(3, 9), tmp_path / "test/part-1.parquet")
-    assert evaluate.split_digest(tmp_path) != before
+    assert split_digest(tmp_path) != before
 
 
 def only(table: pa.Table, column: str, value: object) -> pa.Table:
@@ -226,14 +262,14 @@ def test_refuses_a_split_that_cannot_be_scored(place: Place, tmp_path: Path, nam
     spoil, reason = BAD_SPLITS[name]
     (tmp_path / "split").mkdir()
     pq.write_table(spoil(flights(ROWS, 3)), tmp_path / "split/part-0.parquet")
-    with pytest.raises(evaluate.BadTestSplit, match=reason):
+    with pytest.raises(BadTestSplit, match=reason):
         evaluated(place, tmp_path / "output", test=tmp_path / "split")
     assert not (tmp_path / "output/evaluation.json").exists()
 
 
 def test_refuses_a_split_without_files(place: Place, tmp_path: Path) -> None:
     (tmp_path / "split").mkdir()
-    with pytest.raises(evaluate.BadTestSplit, match="no Parquet files"):
+    with pytest.raises(BadTestSplit, match="no Parquet files"):
         evaluated(place, tmp_path / "output", test=tmp_path / "split")
 
 
@@ -242,7 +278,7 @@ def test_says_so_when_only_the_champion_cannot_score_the_split(place: Place, tmp
     described = json.loads((written / "features.json").read_text())
     described["features"][2]["name"] = "temperature"
     repack(written, repacked, {"features.json": json.dumps(described).encode()})
-    with pytest.raises(evaluate.BadTestSplit, match="features of the champion missing in the test split: temperature"):
+    with pytest.raises(BadTestSplit, match="features of the champion missing in the test split: temperature"):
         evaluated(place, tmp_path / "output", champion=repacked)
 
 
@@ -274,7 +310,8 @@ def test_refuses_what_a_training_script_pickled_and_runs_none_of_its_code(place:
     trace = tmp_path / "loaded"
     (scripts / "inference.py").write_text(f"from pathlib import Path\nPath({str(trace)!r}).touch()\n")
     model = train(tmp_path / "run", scripts / "train.py", "--num_round", "2")
-    done = run_zip(place, tmp_path, "evaluate", "--model", str(model), "--test", str(place.test), "--target", "late")
+    options = ("--options", str(options_folder(tmp_path / "options")), "--version", "v1")
+    done = run_zip(place, tmp_path, "evaluate", "--model", str(model), "--test", str(place.test), *options)
     assert done.returncode != 0
     message = (tmp_path / "message").read_text()
     assert message.startswith("UnsafeArtefact: model.tar.gz: model.ubj: a pickle; allowed are JSON, UBJSON, UTF-8 text")
@@ -406,12 +443,43 @@ def with_expect(expect: object) -> object:
         with_expect({"probability": [["0", "1"]]}),
         with_expect({"probability": [[0, 1]], "refused": "a"}),
         with_expect({"refused": 3}),
+        with_expect({"value": [[2, 1]]}),
+        with_expect({"value": [[True, 2]]}),
+        with_expect({"label": [0.5]}),
+        with_expect({"cluster": ["a"]}),
+        with_expect({"probabilities": [{}]}),
+        with_expect({"probabilities": [{"a": [0, 2]}]}),
+        with_expect({"label": ["a"], "probabilities": [{"a": [0, 1]}, {"a": [0, 1]}]}),
     ],
     ids=repr,
 )
 def test_refuses_golden_requests_of_another_form(place: Place, tmp_path: Path, document: object) -> None:
     with pytest.raises(golden.BadGolden, match=r"golden\.json"):
         answered(place, tmp_path, document)
+
+
+@pytest.mark.parametrize(
+    ("expect", "prediction", "told"),
+    [
+        ({"value": [[-5, 5]]}, {"value": -4}, None),
+        ({"value": [[-5, 5]]}, {"value": 6.5}, "value of prediction 0 is 6.5; expected is -5 to 5"),
+        ({"value": [[-5, 5]]}, {"probability": 0.5}, "value of prediction 0 is None; expected is -5 to 5"),
+        ({"label": ["FR"]}, {"label": "FR"}, None),
+        ({"label": ["FR"]}, {"label": "DE"}, "label of prediction 0 is 'DE'; expected is 'FR'"),
+        ({"label": [1]}, {"label": True}, "label of prediction 0 is True; expected is 1"),
+        ({"probabilities": [{"FR": [0.5, 1]}]}, {"probabilities": {"FR": 0.6, "DE": 0.4}}, None),
+        ({"probabilities": [{"FR": [0.5, 1]}]}, {"probabilities": {"DE": 1}}, "probabilities of prediction 0 is"),
+        ({"cluster": [3], "distance": [[0, 1]]}, {"cluster": 3, "distance": 0.5}, None),
+        ({"cluster": [3], "distance": [[0, 1]]}, {"cluster": 3, "distance": 1.5}, "distance of prediction 0 is 1.5"),
+        ({"error": [[0, 1]]}, {"projection": [1, 2], "error": 0.25}, None),
+    ],
+)
+def test_expects_what_the_predictions_of_each_problem_have(
+    expect: dict[str, Any], prediction: dict[str, Any], told: str | None
+) -> None:
+    assert expectations.allowed(expect)
+    found = expectations.difference(expect, [prediction])
+    assert found == told or (told is not None and found is not None and found.startswith(told))
 
 
 def test_refuses_a_bundle_without_golden_requests(place: Place, tmp_path: Path) -> None:
@@ -436,7 +504,10 @@ def test_the_flight_workload_has_golden_requests_of_every_kind(tmp_path: Path) -
     [
         ((), "BadArguments: job unknown: None; allowed are evaluate, golden"),
         (("explain",), "BadArguments: job unknown: 'explain'"),
-        (("evaluate", "--model", "m"), "BadArguments: the following arguments are required: --test, --target"),
+        (
+            ("evaluate", "--model", "m"),
+            "BadArguments: the following arguments are required: --test, --options, --version",
+        ),
         (
             ("golden", "--model", "m", "--golden", "g", "--speed", "3"),
             "BadArguments: unrecognized arguments: --speed 3",

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gapless_sagemaker.artefact import Limits, UnsafeArtefact, confined, open_artefact
+from gapless_sagemaker.artefact import REQUIRED, Artefact, Limits, UnsafeArtefact, confined, open_artefact, open_foreign
 from gapless_sagemaker.content import ALLOWED, UnsafeContent, is_pickle, kind_of
 
 _HARMLESS = {
@@ -236,10 +236,10 @@ def test_refuses_a_hostile_member_and_writes_nothing_outside(tmp_path: Path, nam
     assert {path.name for path in tmp_path.iterdir()} == {"model.tar.gz", "out"}
 
 
-@pytest.mark.parametrize("missing", _HARMLESS)
+@pytest.mark.parametrize("missing", REQUIRED)
 def test_refuses_an_archive_without_a_file_that_is_needed(tmp_path: Path, missing: str) -> None:
     archive = pack(tmp_path / "model.tar.gz", [m for m in harmless() if m[0].name != missing])
-    with pytest.raises(UnsafeArtefact, match=f"{missing} missing; needed are model.ubj, features"):
+    with pytest.raises(UnsafeArtefact, match=f"{missing} missing; needed are features"):
         open_artefact(archive, tmp_path / "out")
 
 
@@ -298,3 +298,46 @@ def test_a_confined_name_never_leaves_the_root(name: str) -> None:
     resolved = (root / path).resolve()
     assert resolved.is_relative_to(root)
     assert resolved != root
+
+
+# --- pickles -------------------------------------------------------------------------------------------------------
+
+
+PICKLED = member("model.bin", pickle.dumps(Evil()))
+TORCH = member("model.pt", zipped("archive/data.pkl", pickle.dumps(Evil())))
+"""What PyTorch writes: a zip file with a pickle in it."""
+
+
+@pytest.mark.parametrize("opened", [open_artefact, open_foreign])
+def test_a_pickle_is_refused_whoever_loads_it(tmp_path: Path, opened: Callable[[Path, Path], Artefact]) -> None:
+    archive = pack(tmp_path / "model.tar.gz", [*harmless(), PICKLED])
+    with pytest.raises(UnsafeArtefact, match=r"model.bin: a pickle; allowed are .* where workload.yaml gives a reason"):
+        opened(archive, tmp_path / "out")
+
+
+def test_a_pickle_inside_a_zip_file_is_refused(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "model.tar.gz", [*harmless(), TORCH])
+    with pytest.raises(UnsafeArtefact, match=r"model.pt: archive/data.pkl in it is a pickle"):
+        open_foreign(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("opened", [open_artefact, open_foreign])
+def test_a_pickle_is_let_through_and_called_one_where_the_workload_says_so(
+    tmp_path: Path, opened: Callable[[Path, Path, Limits], Artefact]
+) -> None:
+    archive = pack(tmp_path / "model.tar.gz", [*harmless(), PICKLED])
+    files = {file.path: file.kind for file in opened(archive, tmp_path / "out", Limits(pickles=True)).files}
+    assert files["model.bin"] == "pickle"
+
+
+def test_what_is_no_pickle_is_judged_as_before_where_pickles_are_let_through(tmp_path: Path) -> None:
+    archive = pack(tmp_path / "model.tar.gz", [*harmless(), member("tool", b"\x7fELF\x02\x01\x01" + b"\0" * 60)])
+    with pytest.raises(UnsafeArtefact, match=r"tool: a program"):
+        open_artefact(archive, tmp_path / "out", Limits(pickles=True))
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04 cut off", zipped("weights.txt", b"1 2 3")])
+def test_a_zip_file_without_a_pickle_is_left_to_its_own_container(tmp_path: Path, content: bytes) -> None:
+    archive = pack(tmp_path / "model.tar.gz", [*harmless(), member("model.zip", content)])
+    files = {file.path: file.kind for file in open_foreign(archive, tmp_path / "out").files}
+    assert files["model.zip"] == "other"

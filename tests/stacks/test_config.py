@@ -128,6 +128,11 @@ def test_data_may_go_only_when_stage_and_app_both_say_so(removable: bool, allowe
             {"zones": ZONES, "lustre": {"capacity_gb": 1000}},
             "context stages.dev.lustre: capacity_gb must be 1200 or a multiple of 2400, got: 1000",
         ),
+        (
+            {"zones": ZONES, "tracking": {"server": "tiny"}},
+            "context stages.dev.tracking.server: input should be 'serverless', 'small', 'medium' or 'large', "
+            'was "tiny"',
+        ),
     ],
 )
 def test_refuses_a_stage_with_path_value_and_what_is_allowed(settings: Any, message: str) -> None:
@@ -153,3 +158,97 @@ def test_refuses_a_context_without_stages(stages: object) -> None:
 def test_refuses_a_second_key_that_is_neither_yes_nor_no() -> None:
     with pytest.raises(ConfigurationError, match='context allow_removal: must be true or false, was "maybe"'):
         PlatformConfig.parse({"dev": {"zones": ZONES}}, "maybe")
+
+
+# --- costs and audit -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"budget": {}}, "context stages.dev.budget.monthly_usd: is required"),
+        ({"budget": {"monthly_usd": 0.0}}, "context stages.dev.budget.monthly_usd: input should be greater than 0"),
+        (
+            {"budget": {"monthly_eur": 1.0}},
+            "context stages.dev.budget.monthly_eur: is not a known key (allowed: monthly_usd, unusual_usd)",
+        ),
+        ({"audit_trail": {"retention_days": 30}}, "context stages.dev.audit_trail.retention_days: input should be"),
+    ],
+)
+def test_refuses_budgets_and_trails_that_cannot_be(settings: dict[str, Any], message: str) -> None:
+    assert message in refusal({"zones": ZONES, **settings})
+
+
+# --- promotion -----------------------------------------------------------------------------------------------------
+
+PLACES = {"dev": "111111111111", "staging": "222222222222", "prod": "333333333333"}
+
+
+def promotion(source: str, **changed: str) -> dict[str, str]:
+    key = f"arn:aws:kms:eu-west-1:{PLACES[source]}:key/1"
+    return {"source": source, "artefacts_bucket": "artefacts", "key": key, "signing_key": key, **changed}
+
+
+def stages(**promotions: Any) -> dict[str, Any]:
+    """Three stages in three accounts, and where each takes models from."""
+    return {
+        name: {"zones": ZONES, "account": account, "region": "eu-west-1"}
+        | ({"promotion": promotions[name]} if name in promotions else {})
+        for name, account in PLACES.items()
+    }
+
+
+def test_models_may_go_from_stage_to_stage() -> None:
+    config = PlatformConfig.parse(stages(staging=promotion("dev"), prod=promotion("staging")))
+    dev, staging, prod = config.stages
+    assert (config.receivers(dev), config.receivers(staging), config.receivers(prod)) == ((staging,), (prod,), ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            stages(staging={**promotion("dev"), "source": "test"}),
+            'context stages.staging.promotion.source: must be another stage (dev, prod), was "test"',
+        ),
+        (
+            stages(staging=promotion("staging")),
+            'context stages.staging.promotion.source: must be another stage (dev, prod), was "staging"',
+        ),
+        (
+            stages(staging=promotion("prod"), prod=promotion("staging")),
+            "context stages.staging.promotion: goes in a circle: staging from prod from staging",
+        ),
+        (
+            stages(staging=promotion("dev", signing_key="arn:aws:kms:eu-west-1:999999999999:key/1")),
+            "context stages.staging.promotion.signing_key: must be a key of stage dev, was",
+        ),
+        (
+            stages(staging=promotion("dev", key="alias/lake")),
+            "context stages.staging.promotion.key: must match ^arn:aws",
+        ),
+        (
+            stages(staging={"source": "dev"}),
+            "context stages.staging.promotion.artefacts_bucket: is required",
+        ),
+        (
+            stages(staging=promotion("dev", bucket="b")),
+            "context stages.staging.promotion.bucket: is not a known key (allowed: source, artefacts_bucket,",
+        ),
+        (
+            {**stages(staging=promotion("dev")), "dev": {"zones": ZONES}},
+            "context stages.staging.promotion: stage dev needs account and region for it",
+        ),
+        (
+            {
+                **stages(staging=promotion("dev")),
+                "dev": {"zones": ["us-east-1a", "us-east-1b"], "account": PLACES["dev"], "region": "us-east-1"},
+            },
+            "context stages.staging.promotion.source: must be in the same region eu-west-1, dev is in us-east-1",
+        ),
+    ],
+)
+def test_refuses_a_promotion_that_cannot_work(changed: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        PlatformConfig.parse(changed)
+    assert message in str(refused.value)

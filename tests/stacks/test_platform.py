@@ -76,9 +76,14 @@ def test_refuses_a_workload_whose_name_begins_with_that_of_another(tmp_path: Pat
             {"training": {"read_from": "lustre"}},
             "workloads/orders/workload.yaml: training.read_from: stage dev has no file system; give it the key lustre",
         ),
+        (
+            {"training": {"guard": {"watch": "debugger"}}},
+            "workloads/orders/workload.yaml: training.guard.watch: AWS has closed SageMaker Debugger to new customers; "
+            "if the account of stage dev may use it, give the stage debugger: true, otherwise allowed: script, log",
+        ),
     ],
 )
-def test_refuses_a_workload_that_uses_a_store_its_stage_does_not_have(asked: dict[str, Any], message: str) -> None:
+def test_refuses_a_workload_that_uses_what_its_stage_does_not_have(asked: dict[str, Any], message: str) -> None:
     orders = next(workload for workload in read_workloads(FOLDER) if workload.name == "orders")
     content = merged(orders.model_dump(mode="json", exclude_unset=True), asked)
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})

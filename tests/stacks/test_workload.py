@@ -116,7 +116,8 @@ def test_has_the_outputs_that_people_and_tools_read(template: dict[str, Any]) ->
     values = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
     assert values["LandingPrefix"] == "flight_delays/"
     assert values["EndpointName"] == "dev-flight-delays-live"
-    assert values["AlarmNames"] == "dev-flight-delays-live-errors,dev-flight-delays-live-latency"
+    names = ("errors", "latency", "refused", "model-errors")
+    assert values["AlarmNames"].split(",") == [f"dev-flight-delays-live-{name}" for name in names]
     assert values["LoopMachineArn"].endswith(":stateMachine:dev-flight-delays-loop")
 
 
@@ -149,7 +150,7 @@ def test_landing_and_approval_and_reruns_start_executions(template: dict[str, An
     patterns = [each["EventPattern"] for each in resources(template, "AWS::Events::Rule").values()]
     by_kind = {each["detail-type"][0]: each["detail"] for each in patterns}
     assert by_kind["Object Created"]["object"] == {"key": [{"wildcard": "flight_delays/*_batch.json"}]}
-    assert by_kind["SageMaker Model Package State Change"]["ModelApprovalStatus"] == ["Approved"]
+    assert by_kind["SageMaker Model Package State Change"]["ModelApprovalStatus"] == ["Approved", "Rejected"]
     assert by_kind["SageMaker Model Package State Change"]["ModelPackageGroupName"] == ["dev-flight-delays-models"]
     assert by_kind["Re-run Requested"] == {"workload": ["flight_delays"]}
 
@@ -176,9 +177,11 @@ def test_hyperparameters_reach_the_training_job_as_texts(template: dict[str, Any
         ("CheckBatch", {"flight_delays/"}),
         ("Starter", {"flight_delays/", "flight_delays/bundles/"}),
         ("Training", {"flight_delays/", "flight_delays/bundles/"}),
-        ("Endpoint", {"flight_delays/training/"}),
+        ("Endpoint", {"flight_delays/models/"}),
+        ("SigningSign", {"flight_delays/"}),
+        ("SigningVerify", {"flight_delays/models/"}),
         ("CheckGolden", {"flight_delays/golden/"}),
-        ("ModelMachine", {"flight_delays/evaluations/", "flight_delays/training/"}),
+        ("ModelMachine", {"flight_delays/", "flight_delays/evaluations/", "flight_delays/models/"}),
         ("DataMachine", {"flight_delays/"}),
     ],
 )
@@ -197,8 +200,10 @@ def test_reads_only_the_workloads_own_objects(template: dict[str, Any], role: st
         ("Training", {"flight_delays/training/*"}),
         ("Processing", {"flight_delays/evaluations/*", "flight_delays/golden/*"}),
         ("Endpoint", {"flight_delays/capture/*"}),
+        ("SigningSign", {"flight_delays/models/*"}),
+        ("SigningVerify", set()),
         ("DataMachine", {"flight_delays/*"}),
-        ("ModelMachine", {"flight_delays/pins/*"}),
+        ("ModelMachine", {"flight_delays/pins/*", "flight_delays/evaluations/*"}),
         ("DeploymentMachine", set()),
         ("LoopMachine", set()),
     ],
@@ -211,6 +216,24 @@ def test_nobody_but_the_data_job_may_delete_objects(template: dict[str, Any]) ->
     for name in resources(template, "AWS::IAM::Policy"):
         role = name.partition("RoleDefaultPolicy")[0]
         assert bool(allowed(template, role, "s3:DeleteObject")) == (role == "Prepare"), role
+
+
+@pytest.mark.parametrize(("action", "role"), [("kms:Sign", "SigningSign"), ("kms:Verify", "SigningVerify")])
+def test_models_are_signed_and_verified_by_one_function_each(template: dict[str, Any], action: str, role: str) -> None:
+    may = {name.partition("RoleDefaultPolicy")[0] for name in resources(template, "AWS::IAM::Policy")}
+    assert {each for each in may if allowed(template, each, action)} == {role}
+
+
+def test_only_the_model_machine_has_models_signed(template: dict[str, Any]) -> None:
+    invoking = {
+        name.partition("RoleDefaultPolicy")[0]
+        for name in resources(template, "AWS::IAM::Policy")
+        if any(
+            "SigningSign" in each
+            for each in allowed(template, name.partition("RoleDefaultPolicy")[0], "lambda:InvokeFunction")
+        )
+    }
+    assert invoking == {"ModelMachine"}
 
 
 def test_only_the_starter_and_the_loop_start_executions(template: dict[str, Any]) -> None:
@@ -253,7 +276,9 @@ def test_only_the_deployment_touches_the_endpoint(template: dict[str, Any]) -> N
 
 def test_somebody_is_told_of_schema_drift(template: dict[str, Any]) -> None:
     (alarm,) = [
-        each for each in resources(template, "AWS::CloudWatch::Alarm").values() if each["MetricName"] == "SchemaDrift"
+        each
+        for each in resources(template, "AWS::CloudWatch::Alarm").values()
+        if each.get("MetricName") == "SchemaDrift"
     ]
     assert (alarm["Namespace"], alarm["Threshold"], alarm["Statistic"]) == ("Gapless", 1, "Sum")
     assert {each["Name"]: each["Value"] for each in alarm["Dimensions"]} == {
@@ -275,6 +300,55 @@ def test_a_workload_without_canary_is_watched_at_the_full_threshold(workload: Wo
     assert alarm["Threshold"] == 0.02
     (deploy,) = [definition for name, definition in definitions(template) if name.endswith("-deploy")]
     assert "ALL_AT_ONCE" in deploy and "CANARY" not in deploy
+
+
+def test_late_labels_take_a_model_back_only_where_the_workload_asks_for_it(
+    workload: WorkloadFile, template: dict[str, Any], tmp_path: Path
+) -> None:
+    content = workload.model_dump(mode="json")
+    content["serving"] = {**content["serving"], "probation_hours": 24}
+    judged = synthesised(tmp_path, WorkloadFile.parse(content))
+    rules = [
+        each
+        for each in resources(judged, "AWS::Events::Rule").values()
+        if each.get("EventPattern", {}).get("detail", {}).get("alarmName") == ["dev-flight-delays-live-labels"]
+    ]
+    assert len(rules) == 1
+    transformer = rules[0]["Targets"][0]["InputTransformer"]
+    assert transformer["InputTemplate"] == (
+        '{"action": "rollback", "cause": "probation", "actor": <alarm>, "reason": <reason>}'
+    )
+    assert "dev-flight-delays-live-labels" not in json.dumps(template)
+
+
+@pytest.mark.parametrize("strategy", ["ab", "shadow"])
+def test_an_experiment_is_judged_by_its_function_and_watched_by_alarms_of_its_own(
+    workload: WorkloadFile, template: dict[str, Any], tmp_path: Path, strategy: str
+) -> None:
+    content = workload.model_dump(mode="json")
+    content["serving"] = {**content["serving"], "rollout": strategy, "prediction_shift": 0.2}
+    compared = synthesised(tmp_path, WorkloadFile.parse(content))
+    (deploy,) = [definition for name, definition in definitions(compared) if name.endswith("-deploy")]
+    assert "StartExperiment" in deploy and "ExperimentJudge" in deploy
+    names = {each.get("AlarmName") for each in resources(compared, "AWS::CloudWatch::Alarm").values()}
+    assert {"dev-flight-delays-live-challenger-errors", "dev-flight-delays-live-predictions"} <= names
+    assert "WatchPredictions" in deploy and "PredictionsWatcher" in deploy
+    assert allowed(compared, "DeploymentMachine", "lambda:InvokeFunction") != allowed(
+        template, "DeploymentMachine", "lambda:InvokeFunction"
+    )
+    (plain,) = [definition for name, definition in definitions(template) if name.endswith("-deploy")]
+    assert "StartExperiment" not in plain and "WatchPredictions" not in plain
+
+
+def test_pickles_are_let_through_only_where_the_workload_gives_a_reason(
+    workload: WorkloadFile, template: dict[str, Any], tmp_path: Path
+) -> None:
+    content = workload.model_dump(mode="json")
+    content["model"] = {"allow_pickle": {"reason": "The library knows no other format"}}
+    allowing = dict(definitions(synthesised(tmp_path, WorkloadFile.parse(content))))
+    for name, definition in definitions(template):
+        told = name.rpartition("-")[2] in ("model", "deploy")
+        assert ("--allow_pickle" in definition, "--allow_pickle" in allowing[name]) == (False, told)
 
 
 def test_retires_datasets_only_where_the_workload_says_so(workload: WorkloadFile, tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def recipe(surroundings: Surroundings) -> dict[str, Any]:
 @pytest.fixture
 def flow(surroundings: Surroundings, place: JobPlace) -> dict[str, Any]:
     image = "663277389841.dkr.ecr.us-east-1.amazonaws.com/sagemaker-data-wrangler-container:3.x"
-    limits = JobLimits("ml.m5.4xlarge", 60)
-    run = FlowRun(place, image, ROLE, "s3://assets/a.flow", "curated", ["flights", "weather"], "n1.default", limits, 2)
+    limits = JobLimits("ml.m5.4xlarge", 60, instance_count=2)
+    run = FlowRun(place, image, ROLE, "s3://assets/a.flow", "curated", ["flights", "weather"], "n1.default", limits)
     return definition_of(surroundings, run)
 
 

@@ -3,6 +3,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from botocore.session import Session
+from botocore.validate import ParamValidator
 
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.deployment import (
@@ -12,14 +14,19 @@ from constructs_lib.machines.deployment import (
     deployment_config,
     deployment_machine,
 )
-from constructs_lib.machines.jobs import JobPlace
+from constructs_lib.machines.image_scan import ScannedImages
+from constructs_lib.machines.jobs import JobLimits, JobPlace
+from constructs_lib.machines.signing import TAMPERED, SigningParts
+from constructs_lib.names.scan_file import Scan
 
 RUN_ID = "fedcba9876543210-1"
 LOOP_RUN = "0123456789abcdef-1"
 PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/models/3"
 GIVEN = {"run_id": RUN_ID, "workload": "flight_delays", "model_package_arn": PACKAGE}
+CANARY = Rollout("canary", 5, 0.5)
 FLEET = Fleet("ml.m5.large", 2, 100)
 OLD = "dev-flight-delays-conf-old"
+OLD_PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/models/2"
 MISSING = {
     "error": "SageMaker.SageMakerException",
     "cause": 'Could not find endpoint "arn:…/dev-flight-delays-live". (Service: SageMaker, Status Code: 400)',
@@ -32,6 +39,8 @@ MISMATCH = {
     "error": "GoldenMismatch",
     "cause": json.dumps({"errorType": "GoldenMismatch", "errorMessage": "1 of 3 golden requests: late: answered 0.1"}),
 }
+
+BOX = f"sha256:{'8' * 64}"
 
 
 def result(value: Any) -> list[dict[str, Any]]:
@@ -53,18 +62,37 @@ def endpoint(status: str, config: str, **more: str) -> dict[str, Any]:
     return {"result": {"EndpointStatus": status, "EndpointConfigName": config, **more}}
 
 
+def serving(count: int, model: str = "dev-flight-delays-model-old") -> list[dict[str, Any]]:
+    variant = {"VariantName": "primary", "InitialInstanceCount": count, "ModelName": model}
+    return result({"ProductionVariants": [variant]})
+
+
+def live(config: str = OLD, package_arn: str = OLD_PACKAGE, previous: str | None = None) -> list[dict[str, Any]]:
+    """What the record says that serves."""
+    attributes = {"config": config, "model_package_arn": package_arn, "previous_package_arn": previous}
+    return result({"Item": {name: {"S": value} for name, value in attributes.items() if value is not None}})
+
+
 def any_answers(**changed: Any) -> dict[str, Any]:
     """A first deployment that goes well, but for what the endpoint says."""
     return {
         "DescribePackage": package(),
+        "VerifyModel": result({"Payload": {"statement_sha256": "5" * 64}}),
+        "ReadLive": result({}),
         "AskAlarms": result({"MetricAlarms": []}),
+        "AskAlarmsAgain": result({"MetricAlarms": []}),
+        "DescribeServing": serving(2),
         "GoldenBefore": result({}),
         "CreateModel": result({}),
         "CreateEndpointConfig": result({}),
+        "ReadTurn": result({}),
+        "TakeTurn": result({}),
+        "ReadLiveAgain": changed.get("ReadLive", result({})),
         "DescribeEndpoint": [MISSING],
         "CreateEndpoint": result({}),
         "UpdateEndpoint": result({}),
         "GoldenAfter": result({"Payload": {"passed": True, "checked": 3}}),
+        "RecordServed": result({}),
         "RecordLive": result({}),
         "RecordPrevious": result({}),
         "RecordRun": result({}),
@@ -83,17 +111,25 @@ def any_answers(**changed: Any) -> dict[str, Any]:
     }
 
 
-def definition_with(surroundings: Surroundings, place: JobPlace, role_arn: str = "endpoint-role") -> dict[str, Any]:
+def definition_with(
+    surroundings: Surroundings,
+    place: JobPlace,
+    role_arn: str = "endpoint-role",
+    rollout: Rollout = CANARY,
+    **more: Any,
+) -> dict[str, Any]:
     parts = DeploymentParts(
         place=place,
+        signing=SigningParts("sign", "verify"),
         check_golden_arn="check-golden",
         processing_role_arn="processing-role",
-        golden_instance_type="ml.m5.xlarge",
+        golden_jobs=JobLimits("ml.m5.xlarge", 60),
         endpoint_role_arn=role_arn,
         endpoint_name="dev-flight-delays-live",
         alarm_names=["live-errors", "live-latency"],
         fleet=FLEET,
-        rollout=Rollout("canary", 5, 0.5),
+        rollout=rollout,
+        **more,
     )
     return deployment_machine(surroundings, parts)
 
@@ -114,6 +150,52 @@ def first(new: str, **changed: Any) -> dict[str, Any]:
     return any_answers(**{"DescribeRollout": [endpoint("Creating", new), endpoint("InService", new)], **changed})
 
 
+@pytest.mark.parametrize("error", TAMPERED)
+def test_a_model_that_is_not_what_was_signed_touches_no_endpoint_and_loses_its_approval(
+    definition: dict[str, Any], walk: Any, error: str
+) -> None:
+    told = json.dumps({"errorType": error, "errorMessage": "not what was signed"})
+    done = walk(definition, GIVEN, any_answers(VerifyModel=[{"error": error, "cause": told}]))
+    assert (done.status, done.error, done.cause) == ("FAILED", error, "not what was signed")
+    assert done.arguments("RejectPackage")["ModelApprovalStatus"] == "Rejected"
+    assert not {"GoldenBefore", "CreateModel", "CreateEndpoint", "UpdateEndpoint"} & set(done.path)
+
+
+def test_an_image_in_which_something_severe_was_found_since_touches_no_endpoint_and_loses_its_approval(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    definition = definition_with(surroundings, place, scanned=ScannedImages("boxes", Scan()))
+    described = {"Containers": [{"Image": f"registry/boxes@{BOX}", "ModelDataUrl": "s3://artefacts/m/model.tar.gz"}]}
+    found = {"FindingSeverityCounts": {"CRITICAL": 1}, "Findings": [{"Name": "CVE-1", "Severity": "CRITICAL"}]}
+    answers = any_answers(
+        DescribePackage=package(InferenceSpecification=described),
+        ReadScan=result({"ImageScanStatus": {"Status": "COMPLETE"}, "ImageScanFindings": found}),
+    )
+    done = walk(definition, GIVEN, answers)
+    assert done.arguments("ReadScan")["ImageId"] == {"ImageDigest": BOX}
+    assert (done.status, done.error) == ("FAILED", "ImageUnsafe")
+    assert "CVE-1 (CRITICAL)" in done.arguments("RejectPackage")["ApprovalDescription"]
+    assert not {"GoldenBefore", "CreateModel", "CreateEndpoint", "UpdateEndpoint"} & set(done.path)
+
+
+def test_what_the_package_says_is_verified(definition: dict[str, Any], walk: Any, new: str) -> None:
+    payload = walk(definition, GIVEN, first(new)).arguments("VerifyModel")["Payload"]
+    assert payload == {
+        "containers": [{"Image": "image:1", "ModelDataUrl": "s3://artefacts/m/model.tar.gz"}],
+        "properties": {"model_sha256": "a" * 64, "bundle": "b" * 64, "run_id": LOOP_RUN},
+    }
+
+
+def test_a_package_without_properties_is_verified_as_one(definition: dict[str, Any], walk: Any) -> None:
+    missing = json.dumps({"errorType": "SignatureMissing", "errorMessage": "it was not signed"})
+    given = package()[0]["result"]
+    del given["CustomerMetadataProperties"]
+    answers = any_answers(DescribePackage=result(given), VerifyModel=[{"error": "SignatureMissing", "cause": missing}])
+    done = walk(definition, GIVEN, answers)
+    assert done.arguments("VerifyModel")["Payload"]["properties"] == {}
+    assert done.error == "SignatureMissing"
+
+
 def update(new: str, **changed: Any) -> dict[str, Any]:
     rollout = [endpoint("Updating", OLD), endpoint("Updating", OLD), endpoint("InService", new)]
     return any_answers(**{"DescribeEndpoint": [endpoint("InService", OLD)], "DescribeRollout": rollout, **changed})
@@ -131,6 +213,21 @@ def test_names_come_from_the_content(definition: dict[str, Any], walk: Any, new:
     )
     other["DescribeRollout"] = [endpoint("Failed", "x")]
     assert walk(definition, GIVEN, other).arguments("CreateModel")["ModelName"] != model
+
+
+def test_the_same_model_between_other_adapters_is_another_model(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    names = set()
+    for digest in ("d" * 64, "e" * 64):
+        containers = [
+            {"Image": image, "ModelDataUrl": "s3://artefacts/m.tar.gz", "Environment": environment}
+            for image, environment in (("adapter:1", {"GAPLESS_ADAPTERS_SHA256": digest}), ("image:1", {}))
+        ]
+        answers = first(new, DescribePackage=package(InferenceSpecification={"Containers": containers}))
+        answers["DescribeRollout"] = [endpoint("Failed", "x")]
+        names.add(walk(definition, GIVEN, answers).arguments("CreateModel")["ModelName"])
+    assert len(names) == 2
 
 
 def test_what_is_deployed_again_under_another_role_or_network_is_another_model(
@@ -202,7 +299,7 @@ def test_a_later_model_replaces_the_old_one_guarded_by_alarms(definition: dict[s
     alarms = request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
     assert alarms == [{"AlarmName": "live-errors"}, {"AlarmName": "live-latency"}]
     recorded = done.arguments("RecordPrevious")["ExpressionAttributeValues"]
-    assert recorded == {":previous_config": {"S": OLD}}
+    assert recorded == {":previous_config": {"S": OLD}, ":previous_package_arn": {"S": "none"}}
 
 
 def test_what_serves_is_recorded(definition: dict[str, Any], walk: Any, new: str) -> None:
@@ -396,7 +493,338 @@ def test_every_step_can_fail_and_be_redriven(definition: dict[str, Any], walk: A
     assert done.output["config"] == new
 
 
-def test_a_canary_takes_its_share_first() -> None:
+@pytest.mark.parametrize("state", ["CreateModel", "CreateEndpointConfig"])
+def test_too_many_requests_are_made_again(definition: dict[str, Any], walk: Any, new: str, state: str) -> None:
+    throttled = {"error": "SageMaker.SageMakerException", "cause": "Rate exceeded (Status Code: 400)"}
+    done = walk(definition, GIVEN, first(new, **{state: [throttled, throttled, {"result": {}}]}))
+    assert done.status == "SUCCEEDED"
+    assert done.path.count("WaitToMake") == 2
+
+
+@pytest.mark.parametrize(
+    "cause", ['Cannot update in-progress endpoint "arn:…"', "Rate exceeded", "ThrottlingException: slow down"]
+)
+def test_an_update_that_somebody_else_was_quicker_with_waits_its_turn(
+    definition: dict[str, Any], walk: Any, new: str, cause: str
+) -> None:
+    refused = {"error": "SageMaker.SageMakerException", "cause": cause}
+    done = walk(definition, GIVEN, update(new, UpdateEndpoint=[refused, {"result": {}}]))
+    assert done.status == "SUCCEEDED"
+    assert done.path.count("WaitForEndpoint") == 1
+
+
+def test_an_update_that_may_not_be_is_not_tried_again(definition: dict[str, Any], walk: Any, new: str) -> None:
+    denied = [{"error": "SageMaker.SageMakerException", "cause": "is not authorized to perform"}]
+    assert walk(definition, GIVEN, update(new, UpdateEndpoint=denied)).path.count("UpdateEndpoint") == 1
+
+
+def test_an_alarm_that_comes_on_after_the_golden_requests_stops_it_too(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    on = result({"MetricAlarms": [{"AlarmName": "live-latency"}]})
+    done = walk(definition, GIVEN, update(new, AskAlarmsAgain=on))
+    assert (done.status, done.error) == ("FAILED", "AlarmAlreadyOn")
+    assert "UpdateEndpoint" not in done.path and "RejectPackage" not in done.path
+
+
+def test_a_lack_of_machines_is_not_blamed_on_the_model_and_can_be_redriven(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    reason = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
+    done = walk(definition, GIVEN, update(new, DescribeRollout=[endpoint("InService", OLD, FailureReason=reason)]))
+    assert done.status == "FAILED" and done.error != "Fail"
+    assert not {"RejectPackage", "RestorePrevious", "Fail"} & set(done.path)
+
+
+def test_a_mixture_of_old_and_new_goes_back_by_a_second_fleet(definition: dict[str, Any], walk: Any, new: str) -> None:
+    mixed = endpoint("UpdateRollbackFailed", OLD, FailureReason="the rollback failed")
+    done = walk(definition, GIVEN, update(new, DescribeRollout=[mixed]))
+    assert (done.status, done.error) == ("FAILED", "RollbackFailed")
+    assert done.arguments("RestorePrevious")["EndpointConfigName"] == OLD
+    assert "BlueGreenUpdatePolicy" in done.arguments("RestorePrevious")["DeploymentConfig"]
+
+
+@pytest.mark.parametrize("status", ["InService", "UpdateRollbackFailed"])
+def test_tries_on_to_go_back_while_there_are_no_machines(
+    definition: dict[str, Any], walk: Any, new: str, status: str
+) -> None:
+    lack = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
+    mixed = endpoint("UpdateRollbackFailed", OLD, FailureReason=f"an alarm. The rollback failed: {lack}")
+    config = OLD if status == "UpdateRollbackFailed" else new
+    still = [endpoint("Updating", OLD), endpoint(status, config, FailureReason=lack)]
+    done = walk(
+        definition,
+        GIVEN,
+        update(new, DescribeRollout=[mixed], DescribeRestore=[*still, *still, endpoint("InService", OLD)]),
+    )
+    assert done.error == "RollbackFailed"
+    assert done.path.count("RestorePrevious") == 3
+    for_ever = walk(definition, GIVEN, update(new, DescribeRollout=[mixed], DescribeRestore=still[1:]))
+    assert for_ever.error == "RollbackFailed"
+    assert for_ever.seconds >= 2 * 3600
+
+
+def test_goes_back_to_what_was_verified_not_to_what_was_left_half_way(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    half = "dev-flight-delays-conf-half"
+    answers = update(new, ReadLive=live(), DescribeEndpoint=[endpoint("InService", half)], GoldenAfter=[MISMATCH])
+    assert walk(definition, GIVEN, answers).arguments("RestorePrevious")["EndpointConfigName"] == OLD
+
+
+# --- one at a time -----------------------------------------------------------------------------------------------
+
+ME = f"arn:aws:states:us-east-1:000000000000:execution:dev:{RUN_ID}"
+OTHER = ME.replace(RUN_ID, "other")
+TAKEN = {"error": "DynamoDB.ConditionalCheckFailedException", "cause": "The conditional request failed"}
+
+
+def turn_of(execution: str) -> dict[str, Any]:
+    return {"result": {"Item": {"execution": {"S": execution}}}}
+
+
+def status(*statuses: str) -> list[dict[str, Any]]:
+    return [{"result": {"Status": each}} for each in statuses]
+
+
+def test_a_deployment_waits_until_the_one_before_it_has_ended(definition: dict[str, Any], walk: Any, new: str) -> None:
+    """What that one left counts: what is gone back to, and what is written down as the version before."""
+    answers = update(
+        new,
+        ReadTurn=[turn_of(OTHER)],
+        DescribeHolder=status("RUNNING", "RUNNING", "SUCCEEDED"),
+        ReadLive=live(package_arn="an earlier one"),
+        ReadLiveAgain=live(),
+    )
+    done = walk(definition, GIVEN, answers, name=RUN_ID)
+    assert done.status == "SUCCEEDED"
+    assert done.path.count("WaitForTurn") == 2
+    assert done.arguments("DescribeHolder") == {"ExecutionArn": OTHER}
+    taken = done.arguments("TakeTurn")
+    assert taken["Key"] == {"run": {"S": "turn#flight_delays"}}
+    assert taken["ExpressionAttributeValues"] == {":me": {"S": ME}, ":seen": {"S": OTHER}}
+    before = done.arguments("RecordPrevious")["ExpressionAttributeValues"]
+    assert before[":previous_package_arn"]["S"] == OLD_PACKAGE
+
+
+@pytest.mark.parametrize("ended", ["ABORTED", "FAILED", "TIMED_OUT", None])
+def test_a_deployment_that_was_broken_off_is_in_nobodys_way(
+    definition: dict[str, Any], walk: Any, new: str, ended: str | None
+) -> None:
+    forgotten = [{"error": "Sfn.ExecutionDoesNotExistException", "cause": "Execution Does Not Exist"}]
+    told = forgotten if ended is None else status(ended)
+    done = walk(definition, GIVEN, update(new, ReadTurn=[turn_of(OTHER)], DescribeHolder=told))
+    assert done.status == "SUCCEEDED"
+    assert "WaitForTurn" not in done.path
+
+
+def test_of_two_that_see_a_free_turn_one_waits(definition: dict[str, Any], walk: Any, new: str) -> None:
+    answers = update(
+        new,
+        ReadTurn=[{"result": {}}, turn_of(OTHER)],
+        TakeTurn=[TAKEN, {"result": {}}],
+        DescribeHolder=status("RUNNING", "SUCCEEDED"),
+    )
+    done = walk(definition, GIVEN, answers)
+    assert done.status == "SUCCEEDED"
+    assert (done.path.count("TurnTaken"), done.path.count("WaitForTurn")) == (1, 2)
+
+
+def test_does_not_wait_for_ever_for_its_turn(definition: dict[str, Any], walk: Any, new: str) -> None:
+    done = walk(definition, GIVEN, update(new, ReadTurn=[turn_of(OTHER)], DescribeHolder=status("RUNNING")))
+    assert (done.status, done.error) == ("FAILED", "EndpointBusy")
+    assert OTHER in str(done.cause)
+    assert not {"UpdateEndpoint", "RejectPackage"} & set(done.path)
+
+
+def test_a_redriven_deployment_has_its_turn_still(definition: dict[str, Any], walk: Any, new: str) -> None:
+    done = walk(definition, GIVEN, update(new, ReadTurn=[turn_of(ME)]), name=RUN_ID)
+    assert done.status == "SUCCEEDED"
+    assert "DescribeHolder" not in done.path
+
+
+def test_the_second_of_two_who_want_the_same_version_back_rejects_nothing(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    done = walk(definition, WISH, back(new, ReadLiveAgain=live(package_arn=PACKAGE)))
+    assert (done.status, done.error) == ("FAILED", "NeverServed")
+    assert "it serves already" in str(done.cause)
+    assert not {"RejectLeft", "RejectPackage", "UpdateEndpoint"} & set(done.path)
+
+
+# --- predictions during the rollout ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answer", [{"result": {"Payload": {}}}, {"error": "BadSettings", "cause": "none"}])
+def test_predictions_are_compared_at_every_look_and_nothing_depends_on_that_it_works(
+    surroundings: Surroundings, place: JobPlace, walk: Any, new: str, answer: dict[str, Any]
+) -> None:
+    definition = definition_with(surroundings, place, watch_predictions_arn="watch")
+    done = walk(definition, GIVEN, update(new, WatchPredictions=[answer]))
+    assert done.status == "SUCCEEDED"
+    assert done.path.count("WatchPredictions") == done.path.count("DescribeRollout") == 3
+    asked = done.arguments("WatchPredictions")
+    assert asked["FunctionName"] == "watch"
+    assert asked["Payload"]["since"] < asked["Payload"]["as_of"]
+
+
+# --- how many instances ------------------------------------------------------------------------------------------
+
+
+def excluded(done: Any) -> list[str]:
+    request = done.arguments("UpdateEndpoint")
+    assert request["RetainAllVariantProperties"] is True
+    return [each["VariantPropertyType"] for each in request["ExcludeRetainedVariantProperties"]]
+
+
+def test_what_scaling_has_made_of_the_fleet_is_kept(definition: dict[str, Any], walk: Any, new: str) -> None:
+    assert excluded(walk(definition, GIVEN, update(new))) == ["DesiredWeight", "DataCaptureConfig"]
+
+
+def test_a_declared_number_of_instances_counts(definition: dict[str, Any], walk: Any, new: str) -> None:
+    done = walk(definition, GIVEN, update(new, DescribeServing=serving(4)))
+    assert excluded(done) == ["DesiredWeight", "DataCaptureConfig", "DesiredInstanceCount"]
+
+
+# --- going back on purpose ---------------------------------------------------------------------------------------
+
+WISH = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
+
+
+def back(new: str, **changed: Any) -> dict[str, Any]:
+    """Version 3 was served once, version 2 serves."""
+    served = result({"Item": {"golden_uri": {"S": "s3://artefacts/golden/earlier.json"}}})
+    told = {"AuditRollback": result({}), "RejectLeft": result({}), "TellOfRollback": result({})}
+    return update(new, **{"ReadLive": live(previous=PACKAGE), "ReadServed": served, **told, **changed})
+
+
+def test_a_wish_of_three_lines_goes_back_to_the_version_before(definition: dict[str, Any], walk: Any, new: str) -> None:
+    done = walk(definition, WISH, back(new), name="by-hand")
+    assert done.status == "SUCCEEDED"
+    assert done.output["model_package_arn"] == PACKAGE
+    assert "GoldenBefore" not in done.path, "it has answered them before"
+    assert done.arguments("GoldenAfter")["Payload"]["golden_uri"] == "s3://artefacts/golden/earlier.json"
+    assert done.arguments("RecordRun")["Key"] == {"run": {"S": "deployment#by-hand"}}
+
+
+def test_who_went_back_and_why_is_written_down_and_told(definition: dict[str, Any], walk: Any, new: str) -> None:
+    done = walk(definition, WISH, back(new))
+    item = {name: value["S"] for name, value in done.arguments("AuditRollback")["Item"].items()}
+    assert (item["actor"], item["reason"], item["cause"]) == ("ada", "it reads ages wrongly", "rollback")
+    assert (item["rolled_back_from"], item["model_package_arn"]) == (OLD_PACKAGE, PACKAGE)
+    record = done.arguments("RecordLive")["ExpressionAttributeValues"]
+    assert (record[":actor"]["S"], record[":cause"]["S"]) == ("ada", "rollback")
+    assert json.loads(done.arguments("TellOfRollback")["Message"])["reason"] == "it reads ages wrongly"
+
+
+def test_the_version_that_was_left_does_not_stay_approved(definition: dict[str, Any], walk: Any, new: str) -> None:
+    left = walk(definition, WISH, back(new)).arguments("RejectLeft")
+    assert (left["ModelPackageArn"], left["ModelApprovalStatus"]) == (OLD_PACKAGE, "Rejected")
+    assert left["ApprovalDescription"] == "RolledBack: rollback by ada: it reads ages wrongly"
+
+
+def test_a_version_that_was_left_can_be_gone_back_to(definition: dict[str, Any], walk: Any, new: str) -> None:
+    refused = {"error": "SageMaker.SageMakerException", "cause": "Model Package arn:… is not approved"}
+    answers = back(new, DescribePackage=package(ModelApprovalStatus="Rejected"), CreateModel=[refused])
+    assert walk(definition, WISH, answers).status == "SUCCEEDED", "its model is there since it has served"
+
+
+def test_going_back_is_guarded_while_the_alarms_are_quiet(definition: dict[str, Any], walk: Any, new: str) -> None:
+    config = walk(definition, WISH, back(new)).arguments("UpdateEndpoint")["DeploymentConfig"]
+    assert config == deployment_config(Rollout("canary", 5, 0.5), ["live-errors", "live-latency"])
+
+
+def test_an_alarm_that_is_on_does_not_stop_who_goes_back_because_of_it(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    on = result({"MetricAlarms": [{"AlarmName": "live-errors"}]})
+    done = walk(definition, WISH, back(new, AskAlarms=on, AskAlarmsAgain=on))
+    assert done.status == "SUCCEEDED"
+    config = done.arguments("UpdateEndpoint")["DeploymentConfig"]
+    assert "AutoRollbackConfiguration" not in config
+    assert config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"action": "rollback", "reason": "because"},
+        {"action": "rollback", "actor": "ada", "reason": " "},
+        {"action": "undo", "actor": "ada", "reason": "because"},
+        {"run_id": RUN_ID},
+    ],
+    ids=["nobody", "no-reason", "undo", "nothing"],
+)
+def test_a_wish_that_is_not_complete_changes_nothing(
+    definition: dict[str, Any], walk: Any, new: str, wish: dict[str, str]
+) -> None:
+    done = walk(definition, wish, back(new))
+    assert (done.status, done.error) == ("FAILED", "BadRequest")
+    assert "actor and reason" in str(done.cause)
+    assert "DescribePackage" not in done.path
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"ReadServed": result({})}, "no version of this name has served before"),
+        ({"ReadLive": live(package_arn=PACKAGE, previous=PACKAGE)}, "it serves already"),
+        ({"ReadLive": live(), "ReadServed": result({})}, "no version of this name has served before: none"),
+    ],
+    ids=["never", "already", "none-before"],
+)
+def test_goes_back_to_nothing_but_what_has_served(
+    definition: dict[str, Any], walk: Any, new: str, changed: dict[str, Any], says: str
+) -> None:
+    done = walk(definition, WISH, back(new, **changed))
+    assert (done.status, done.error) == ("FAILED", "NeverServed")
+    assert says in str(done.cause)
+    assert "RejectPackage" not in done.path
+
+
+# --- probation ---------------------------------------------------------------------------------------------------
+
+LABELS = {"action": "rollback", "cause": "probation", "actor": "live-labels", "reason": "worse than it has to be"}
+
+
+def on_probation(until: int) -> list[dict[str, Any]]:
+    item = live(previous=PACKAGE)[0]["result"]["Item"]
+    return result({"Item": {**item, "probation_until": {"S": str(until)}}})
+
+
+def test_late_labels_take_a_model_back_that_is_on_probation(definition: dict[str, Any], walk: Any, new: str) -> None:
+    done = walk(definition, LABELS, back(new, ReadLive=on_probation(4_102_444_800)))
+    assert done.status == "SUCCEEDED"
+    item = done.arguments("AuditRollback")["Item"]
+    assert (item["cause"]["S"], item["actor"]["S"]) == ("probation", "live-labels")
+
+
+@pytest.mark.parametrize("record", [on_probation(1), live(previous=PACKAGE)], ids=["over", "none"])
+def test_late_labels_change_nothing_after_the_probation(
+    definition: dict[str, Any], walk: Any, new: str, record: list[dict[str, Any]]
+) -> None:
+    done = walk(definition, LABELS, back(new, ReadLive=record))
+    assert done.status == "SUCCEEDED"
+    assert done.output == {"taken_back": False, "model_package_arn": OLD_PACKAGE}
+    assert "UpdateEndpoint" not in done.path
+
+
+def test_a_new_model_is_on_probation_and_one_that_was_gone_back_to_is_not(
+    surroundings: Surroundings, place: JobPlace, walk: Any, new: str
+) -> None:
+    definition = definition_with(surroundings, place, probation_hours=24)
+
+    def until(done: Any) -> int:
+        return int(done.arguments("RecordLive")["ExpressionAttributeValues"][":probation_until"]["S"])
+
+    assert until(walk(definition, GIVEN, update(new))) >= 24 * 3600
+    assert until(walk(definition, WISH, back(new))) == 0
+
+
+# --- guardrails --------------------------------------------------------------------------------------------------
+
+
+def test_a_canary_takes_its_share_first_and_the_old_fleet_stays_for_a_second_bake() -> None:
     assert deployment_config(Rollout("canary", 5, 0.25), ["errors"]) == {
         "BlueGreenUpdatePolicy": {
             "TrafficRoutingConfiguration": {
@@ -404,10 +832,28 @@ def test_a_canary_takes_its_share_first() -> None:
                 "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 25},
                 "WaitIntervalInSeconds": 300,
             },
-            "TerminationWaitInSeconds": 0,
-            "MaximumExecutionTimeoutInSeconds": 3900,
+            "TerminationWaitInSeconds": 300,
+            "MaximumExecutionTimeoutInSeconds": 4200,
         },
         "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "errors"}]},
+    }
+
+
+def test_linear_takes_the_same_share_in_every_step() -> None:
+    policy = deployment_config(Rollout("linear", 10, 0.2), ["errors"])["BlueGreenUpdatePolicy"]
+    routing = policy["TrafficRoutingConfiguration"]
+    assert (routing["Type"], routing["LinearStepSize"]["Value"], "CanarySize" in routing) == ("LINEAR", 20, False)
+    assert policy["MaximumExecutionTimeoutInSeconds"] == 5 * 600 + 3600
+
+
+def test_rolling_has_a_policy_of_its_own_and_goes_back_in_one_step() -> None:
+    config = deployment_config(Rollout("rolling", 10, 0.25), ["errors"])
+    assert "BlueGreenUpdatePolicy" not in config
+    assert config["RollingUpdatePolicy"] == {
+        "MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
+        "WaitIntervalInSeconds": 600,
+        "MaximumExecutionTimeoutInSeconds": 4 * 600 + 3600,
+        "RollbackMaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 100},
     }
 
 
@@ -417,19 +863,45 @@ def test_all_at_once_keeps_the_old_fleet_for_the_bake_time() -> None:
     assert policy["TerminationWaitInSeconds"] == 600
 
 
-@pytest.mark.parametrize("minutes", [1, 60])
-@pytest.mark.parametrize("strategy", ["all_at_once", "canary"])
-def test_a_rollout_stays_within_what_sagemaker_takes(strategy: Any, minutes: int) -> None:
-    policy = deployment_config(Rollout(strategy, minutes, 0.5), ["errors"])["BlueGreenUpdatePolicy"]
-    routing = policy["TrafficRoutingConfiguration"]
-    assert 0 <= routing["WaitIntervalInSeconds"] <= 3600
-    assert 0 <= policy["TerminationWaitInSeconds"] <= 3600
-    assert 600 <= policy["MaximumExecutionTimeoutInSeconds"] <= 28800
-    bake = routing["WaitIntervalInSeconds"] + policy["TerminationWaitInSeconds"]
-    assert bake < policy["MaximumExecutionTimeoutInSeconds"]
+@pytest.mark.parametrize("minutes", [1, 42])
+@pytest.mark.parametrize(
+    ("strategy", "share"),
+    [("all_at_once", 1.0), ("canary", 0.01), ("canary", 0.5), ("linear", 0.1), ("linear", 0.5), ("rolling", 0.5)],
+)
+def test_every_request_of_every_strategy_stays_within_what_sagemaker_takes(
+    surroundings: Surroundings, place: JobPlace, walk: Any, strategy: Any, share: float, minutes: int
+) -> None:
+    """By the API's own model, with an automatic rollback, and longer than all its waits."""
+    definition = definition_with(surroundings, place, rollout=Rollout(strategy, minutes, share))
+    any_new = walk(definition, GIVEN, any_answers(DescribeRollout=[endpoint("Failed", "x")]))
+    config_name = any_new.arguments("CreateEndpoint")["EndpointConfigName"]
+    request = walk(definition, GIVEN, update(config_name)).arguments("UpdateEndpoint")
+    shape = Session().get_service_model("sagemaker").operation_model("UpdateEndpoint").input_shape
+    assert ParamValidator().validate(request, shape).generate_report() == ""
+    [policy] = [value for key, value in request["DeploymentConfig"].items() if key.endswith("UpdatePolicy")]
+    assert len(request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]) == 2
+    routing = policy.get("TrafficRoutingConfiguration", policy)
+    waits = [routing["WaitIntervalInSeconds"], policy.get("TerminationWaitInSeconds", 0)]
+    limit = policy["MaximumExecutionTimeoutInSeconds"]
+    assert all(0 <= each <= 3600 for each in waits)
+    assert 600 <= limit <= 28_800
+    assert Rollout(strategy, minutes, share).bakes * minutes * 60 < limit
+    assert definition["TimeoutSeconds"] > limit
 
 
-@pytest.mark.parametrize(("share", "minutes"), [(0.0, 5), (0.6, 5), (0.5, 0), (0.5, 61)])
-def test_refuses_a_rollout_that_sagemaker_would_refuse(share: float, minutes: int) -> None:
+@pytest.mark.parametrize(
+    ("strategy", "share", "minutes"),
+    [
+        ("canary", 0.0, 5),
+        ("canary", 0.6, 5),
+        ("canary", 0.5, 0),
+        ("canary", 0.5, 61),
+        ("linear", 0.09, 5),
+        ("linear", 0.1, 60),
+        ("rolling", 0.04, 5),
+        ("rolling", 0.51, 5),
+    ],
+)
+def test_refuses_a_rollout_that_sagemaker_would_refuse(strategy: Any, share: float, minutes: int) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Rollout("canary", minutes, share)
+        Rollout(strategy, minutes, share)

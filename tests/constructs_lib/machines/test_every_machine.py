@@ -14,18 +14,36 @@ from constructs_lib.machines.data import DataParts, data_machine
 from constructs_lib.machines.deployment import DeploymentParts, Fleet, Rollout, deployment_machine
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
-from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.makers.automl import AutoMLMaker
+from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.pipeline import PipelineMaker
+from constructs_lib.machines.makers.script import ScriptMaker
+from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.no_code import FlowRun, RecipeRun
+from constructs_lib.machines.promotion import PromotionParts, promotion_machine
+from constructs_lib.machines.scoring import Scoring
+from constructs_lib.machines.signing import SigningParts
+from constructs_lib.names.automl_file import AllowPickle, AutoMLModel
 from stacks.toolchain import find_node
+from tests.constructs_lib.machines.test_tuning_model_machine import parts_of
 
 find_node()
 
 ROOT = Path(__file__).parents[3]
 FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:any"
+SIGNING = SigningParts(FUNCTION, FUNCTION)
 ROLE = "arn:aws:iam::000000000000:role/any"
+KINDS = [
+    *("data", "data-recipe", "data-flow"),
+    *("model", "model-by-hand", "model-that-scores", "model-pipeline", "model-automl", "model-logged", "model-tuned"),
+    *("deployment", "deployment-that-scores", "loop", "loop-with-policy", "promotion"),
+]
+AUTOML = AutoMLModel(kind="automl", allow_pickle=AllowPickle(reason="Autopilot keeps its models as pickles"))
+WITHOUT_LIMIT = "createTransformJob"
+"""The one job that SageMaker gives no time limit: its task's end stops it."""
 
 
-@pytest.fixture(params=["data", "data-recipe", "data-flow", "model", "model-by-hand", "deployment", "loop"])
+@pytest.fixture(params=KINDS)
 def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place: JobPlace) -> State:
     limits = JobLimits("ml.m5.large", 30)
     model = {
@@ -34,11 +52,16 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
             "datasets",
             "group",
             FUNCTION,
+            SIGNING,
+            ScriptMaker("image"),
             ROLE,
             ROLE,
+            "binary_classification",
             "late",
             limits,
+            limits,
             {"seed": "1"},
+            "s3://assets/options.json",
             {"metric": "auc"},
             approval,
             "ml.m5.large",
@@ -50,19 +73,38 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         FUNCTION, "job", 60, "crawler", "s3://a/contract.json", "c0", "s3://a/b/", "glue-5.1-x", zones, zones, 0.05
     )
     recipe = RecipeRun([{"Action": {"Operation": "UPPER_CASE"}}], ROLE, "key", "curated", "flights", 5, 60)
-    flow = FlowRun(place, "image", ROLE, "s3://a/a.flow", "curated", ["flights"], "n.default", limits, 1)
+    flow = FlowRun(place, "image", ROLE, "s3://a/a.flow", "curated", ["flights"], "n.default", limits)
     fleet, rollout = Fleet("ml.m5.large", 2, 100), Rollout("canary", 5, 0.5)
     deployment = DeploymentParts(
-        place, FUNCTION, ROLE, "ml.m5.large", ROLE, "live", ["errors", "latency"], fleet, rollout
+        place, SIGNING, FUNCTION, ROLE, limits, ROLE, "live", ["errors", "latency"], fleet, rollout
     )
+    scoring = Scoring(ROLE, limits)
     definitions = {
         "data": lambda: data_machine(surroundings, data),
         "data-recipe": lambda: data_machine(surroundings, replace(data, features=recipe)),
         "data-flow": lambda: data_machine(surroundings, replace(data, features=flow)),
         "model": lambda: model_machine(surroundings, model["automatic"]),
         "model-by-hand": lambda: model_machine(surroundings, model["manual"]),
+        "model-automl": lambda: model_machine(
+            surroundings,
+            replace(model["automatic"], maker=AutoMLMaker(AUTOML, "adapters"), scoring=scoring, trains=False),
+        ),
+        "model-pipeline": lambda: model_machine(
+            surroundings,
+            replace(
+                model["automatic"], maker=PipelineMaker("image", "pipeline"), evaluated_by_maker=True, trains=False
+            ),
+        ),
+        "model-logged": lambda: model_machine(surroundings, replace(model["automatic"], log_experiment_arn=FUNCTION)),
+        "model-tuned": lambda: model_machine(
+            surroundings, replace(model["automatic"], tuning=parts_of(warm_start="TransferLearning"))
+        ),
+        "model-that-scores": lambda: model_machine(surroundings, replace(model["automatic"], scoring=scoring)),
         "deployment": lambda: deployment_machine(surroundings, deployment),
+        "deployment-that-scores": lambda: deployment_machine(surroundings, replace(deployment, scoring=scoring)),
         "loop": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model")),
+        "loop-with-policy": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model", FUNCTION)),
+        "promotion": lambda: promotion_machine(surroundings, PromotionParts(FUNCTION, SIGNING, "group", "ml.m5.large")),
     }
     return definitions[request.param]()
 
@@ -91,7 +133,7 @@ def test_every_task_has_a_timeout_a_jittered_capped_retry_and_a_catch_of_everyth
 
 def test_a_job_ends_by_its_own_limit_before_its_task_does(definition: State) -> None:
     for name, state in all_states(definition):
-        if state.get("Resource", "").endswith("Job.sync"):
+        if state.get("Resource", "").endswith("Job.sync") and WITHOUT_LIMIT not in state["Resource"]:
             assert state["Arguments"]["StoppingCondition"]["MaxRuntimeInSeconds"] < state["TimeoutSeconds"], name
         if state.get("Resource", "").endswith("glue:startJobRun.sync"):
             assert state["Arguments"]["Timeout"] * 60 < state["TimeoutSeconds"], name
@@ -99,16 +141,22 @@ def test_a_job_ends_by_its_own_limit_before_its_task_does(definition: State) -> 
 
 def test_jobs_are_cut_off_from_the_network_and_encrypted(definition: State) -> None:
     for name, state in all_states(definition):
-        if "createTrainingJob" in state.get("Resource", ""):
-            request = state["Arguments"]
+        asked = state.get("Resource", "")
+        if "createTrainingJob" in asked or "createHyperParameterTuningJob" in asked:
+            request = state["Arguments"].get("TrainingJobDefinition", state["Arguments"])
             assert request["EnableNetworkIsolation"] and request["EnableInterContainerTrafficEncryption"], name
-            assert request["VpcConfig"]["Subnets"] and request["ResourceConfig"]["VolumeKmsKeyId"], name
+            assert request["VpcConfig"]["Subnets"], name
+            if name != "Remake":  # asks for the machine of a job that this held for
+                assert request["ResourceConfig"]["VolumeKmsKeyId"], name
             assert request["OutputDataConfig"]["KmsKeyId"], name
         if "createProcessingJob" in state.get("Resource", ""):
             network, cluster = (state["Arguments"][part] for part in ("NetworkConfig", "ProcessingResources"))
             assert network["EnableNetworkIsolation"] and network["VpcConfig"]["SecurityGroupIds"], name
             assert cluster["ClusterConfig"]["VolumeKmsKeyId"], name
             assert state["Arguments"]["ProcessingOutputConfig"]["KmsKeyId"], name
+        if "createTransformJob" in state.get("Resource", ""):
+            assert state["Arguments"]["TransformResources"]["VolumeKmsKeyId"], name
+            assert state["Arguments"]["TransformOutput"]["KmsKeyId"], name
 
 
 def test_stays_far_below_the_size_that_step_functions_takes(definition: State) -> None:

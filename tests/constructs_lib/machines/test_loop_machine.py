@@ -50,7 +50,10 @@ def test_hands_the_dataset_to_the_model_machine(definition: dict[str, Any], walk
     assert started["StateMachineArn"] == "arn:model"
     assert started["Input"]["dataset"] == DATASET
     assert started["Input"]["run_id"] == RUN_ID
-    assert started["Input"]["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"] == f"arn:execution:{RUN_ID}"
+    assert (
+        started["Input"]["AWS_STEP_FUNCTIONS_STARTED_BY_EXECUTION_ID"]
+        == f"arn:aws:states:us-east-1:000000000000:execution:dev:{RUN_ID}"
+    )
     assert done.output == APPROVED
 
 

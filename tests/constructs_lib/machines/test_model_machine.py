@@ -1,11 +1,17 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from sagemaker.core.shapes import model_card_shapes as shapes
 
 from constructs_lib.machines.common import Surroundings, room_for_attempt
-from constructs_lib.machines.jobs import JobLimits, JobPlace, volume
-from constructs_lib.machines.model import ModelParts, model_machine
+from constructs_lib.machines.jobs import JobLimits, JobPlace, resources
+from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.script import ScriptMaker
+from constructs_lib.machines.model import model_machine
+from constructs_lib.machines.signing import SigningParts
+from constructs_lib.names.gate_file import Gate
 
 RUN_ID = "0123456789abcdef-1"
 EXECUTION = f"{RUN_ID}-m0-0"
@@ -24,13 +30,49 @@ GIVEN = {
     },
 }
 EVALUATION = {
-    "model": {"sha256": "a" * 64, "bytes": 1, "files": []},
+    "model": {"sha256": "a" * 64, "archive_sha256": "c" * 64, "bytes": 1, "files": []},
     "rows": 100,
+    "problem": "binary_classification",
     "metrics": {"auc": 0.72, "log_loss": 0.4},
+    "intervals": {"auc": {"low": 0.7, "high": 0.74, "level": 0.95, "method": "bootstrap_percentile"}},
     "champion": None,
-    "curves": {"roc": {}},
+    "calibration": {"error": 0.01, "groups": 10, "slope": 1.0, "intercept": 0.0},
+    "slices": [],
+    "importance": {"distance": 3.0},
+    "bias": None,
+    "attributions": None,
+    "limits": {"latency_ms": {"p50": 1.0, "p99": 2.0}, "bytes": 1},
+    "environment": {"python": "3.11.9", "machine": "x86_64", "packages": {"numpy": "2.1"}, "packages_sha256": "e" * 64},
 }
-BETTER = {"sha256": "d" * 64, "metrics": {"auc": 0.7}}
+CARD = {
+    "model_overview": {"model_creator": "flights@example.com"},
+    "intended_uses": {"risk_rating": "Low"},
+    "evaluation_details": [{"name": "Held-back test split"}],
+    "additional_information": {"caveats_and_recommendations": "none"},
+}
+COMPARED = {"difference": 0.02, "low": 0.01, "high": 0.03, "level": 0.05, "p_value": 0.001, "test": "delong"}
+BETTER = {
+    "sha256": "d" * 64,
+    "metrics": {"auc": 0.7},
+    "intervals": {},
+    "difference": 0.2,
+    "comparison": {"auc": COMPARED},
+}
+SLICE = {"column": "origin", "slice": "JFK", "rows": 9, "enough": False, "metrics": {}, "interval": None}
+REQUESTED = {
+    "AlgorithmSpecification": {"TrainingImage": "registry/xgboost:3.2-0", "TrainingInputMode": "File"},
+    "HyperParameters": {"num_round": "200", "seed": "2013", "sagemaker_program": "train.py"},
+    "InputDataConfig": [{"ChannelName": "train"}],
+    "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+}
+"""What describing a training job gives of what was asked for."""
+SIGNED = {
+    "containers": [{"Image": "image", "ModelDataUrl": "s3://artefacts/models/c/model.tar.gz", "Environment": {}}],
+    "statement_uri": "s3://artefacts/statement.json",
+    "signature": "c2ln",
+    "signing_key": "arn:key",
+    "model_uri": "s3://artefacts/models/c/model.tar.gz",
+}
 RULES = [{"rule": "floor", "limit": 0.65, "value": 0.72, "passed": True, "reason": "auc is 0.72"}]
 
 
@@ -54,10 +96,15 @@ def any_answers(**changed: Any) -> dict[str, Any]:
                 "ModelArtifacts": {"S3ModelArtifacts": "s3://artefacts/new/model.tar.gz"},
             }
         ),
+        "DescribeTraining": result({**REQUESTED, "TrainingJobStatus": "Completed", "BillableTimeInSeconds": 60}),
         "Evaluate": result({}),
         "ReadEvaluation": result({"Body": json.dumps(EVALUATION)}),
         "PublishMetrics": result({}),
+        "ReadModelCard": result({"Body": json.dumps(CARD)}),
         "JudgeModel": result({"Payload": {"passed": True, "rules": RULES}}),
+        "WriteVerdict": result({}),
+        "SignModel": result({"Payload": SIGNED}),
+        "VerifyModel": result({"Payload": {"statement_sha256": "5" * 64}}),
         "RegisterModel": result({"ModelPackageArn": PACKAGE}),
         "RecordRun": result({}),
         "CountRegistered": result({}),
@@ -81,12 +128,12 @@ def with_champion(**changed: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("instance_type", ["ml.m5d.large", "ml.g4dn.xlarge", "ml.g5.xlarge", "ml.c6id.large"])
 def test_no_key_is_named_for_disks_that_encrypt_themselves(place: JobPlace, instance_type: str) -> None:
-    assert "VolumeKmsKeyId" not in volume(place, instance_type)
+    assert "VolumeKmsKeyId" not in resources(place, JobLimits(instance_type, 30))
 
 
 @pytest.mark.parametrize("instance_type", ["ml.m5.large", "ml.c5n.xlarge"])
 def test_other_disks_are_encrypted_by_the_key(place: JobPlace, instance_type: str) -> None:
-    assert volume(place, instance_type)["VolumeKmsKeyId"] == place.key_arn
+    assert resources(place, JobLimits(instance_type, 30))["VolumeKmsKeyId"] == place.key_arn
 
 
 def test_finds_a_champion_that_is_not_on_the_first_page(definition: dict[str, Any], walk: Any) -> None:
@@ -97,22 +144,31 @@ def test_finds_a_champion_that_is_not_on_the_first_page(definition: dict[str, An
     assert done.arguments("DescribeChampion") == {"ModelPackageName": CHAMPION}
 
 
-def definition_for(surroundings: Surroundings, place: JobPlace, approval: Any) -> dict[str, Any]:
+def any_parts(place: JobPlace, **changed: Any) -> ModelParts:
     parts = ModelParts(
         place=place,
         datasets_bucket="datasets",
         group_name="dev-flight-delays-models",
         judge_model_arn="judge",
+        signing=SigningParts("sign", "verify"),
+        maker=ScriptMaker(image_uri=place.image_uri),
         training_role_arn="training-role",
         processing_role_arn="processing-role",
+        problem="binary_classification",
         target="arrives_late",
         training=JobLimits("ml.m5.large", 30),
+        jobs=JobLimits("ml.m5.large", 60),
         hyperparameters={"num_round": "200", "seed": "2013"},
-        gate={"metric": "auc", "floor": 0.65, "better_than_champion": True, "tolerance": 0.0},
-        approval=approval,
+        evaluation_options_uri="s3://assets/options.json",
+        gate=Gate(metric="auc", floor=0.65).judged("binary_classification"),
+        approval="automatic",
         serving_instance_type="ml.m5.large",
     )
-    return model_machine(surroundings, parts)
+    return replace(parts, **changed)
+
+
+def definition_for(surroundings: Surroundings, place: JobPlace, approval: Any, **more: Any) -> dict[str, Any]:
+    return model_machine(surroundings, any_parts(place, approval=approval, **more))
 
 
 @pytest.fixture
@@ -124,7 +180,11 @@ def test_pins_the_dataset_before_it_looks_whether_it_is_there_and_trains(definit
     done = walk(definition, GIVEN, any_answers(), name=EXECUTION)
     pinned = done.arguments("PinDataset")
     assert pinned["Key"] == f"flight_delays/pins/v1/{RUN_ID}.json"
-    assert pinned["Body"] == {"version": "v1", "run_id": RUN_ID, "execution": f"arn:execution:{EXECUTION}"}
+    assert pinned["Body"] == {
+        "version": "v1",
+        "run_id": RUN_ID,
+        "execution": f"arn:aws:states:us-east-1:000000000000:execution:dev:{EXECUTION}",
+    }
     assert done.arguments("FindDataset")["Prefix"] == "flight_delays/v1/manifest.json"
     called = [call["state"] for call in done.calls]
     assert called.index("PinDataset") < called.index("FindDataset") < called.index("Train")
@@ -198,8 +258,36 @@ def test_evaluates_without_a_champion_while_there_is_none(definition: dict[str, 
         "evaluate",
     ]
     assert "--champion" not in request["AppSpecification"]["ContainerArguments"]
-    assert [each["InputName"] for each in request["ProcessingInputs"]] == ["job", "model", "test"]
-    assert done.arguments("JudgeModel")["Payload"]["champion_metrics"] is None
+    assert [each["InputName"] for each in request["ProcessingInputs"]] == ["job", "model", "test", "options"]
+    assert done.arguments("JudgeModel")["Payload"]["evaluation"]["champion"] is None
+
+
+def test_tells_the_evaluation_what_the_workload_asks_for(definition: dict[str, Any], walk: Any) -> None:
+    request = walk(definition, GIVEN, any_answers(), name=EXECUTION).arguments("Evaluate")
+    arguments = request["AppSpecification"]["ContainerArguments"]
+    inputs = {each["InputName"]: each["S3Input"] for each in request["ProcessingInputs"]}
+    assert inputs["options"]["S3Uri"] == "s3://assets/options.json"
+    assert arguments[arguments.index("--options") + 1] == inputs["options"]["LocalPath"]
+    assert arguments[arguments.index("--version") + 1] == "v1"
+
+
+@pytest.mark.parametrize("slices", [[], [SLICE], [SLICE, SLICE]])
+def test_the_gate_gets_every_figure_as_the_evaluation_wrote_it(
+    definition: dict[str, Any], walk: Any, slices: list[Any]
+) -> None:
+    written = {**EVALUATION, "slices": slices, "champion": BETTER}
+    done = walk(definition, GIVEN, any_answers(ReadEvaluation=result({"Body": json.dumps(written)})), name=EXECUTION)
+    payload = done.arguments("JudgeModel")["Payload"]
+    assert payload["problem"] == "binary_classification"
+    assert payload["gate"]["champion"] == {"required": True, "level": 0.05, "margin": 0.0}
+    elsewhere = ("model", "importance", "attributions", "environment")
+    kept = {name: value for name, value in written.items() if name not in elsewhere}
+    assert payload["evaluation"] == {**kept, "model_sha256": "a" * 64, "archive_sha256": "c" * 64}
+
+
+def test_publishes_the_metric_that_decides(definition: dict[str, Any], walk: Any) -> None:
+    (metric,) = walk(definition, GIVEN, any_answers(), name=EXECUTION).arguments("PublishMetrics")["MetricData"]
+    assert (metric["MetricName"], metric["Value"]) == ("ModelAuc", 0.72)
 
 
 def test_evaluates_the_champion_on_the_same_rows(definition: dict[str, Any], walk: Any) -> None:
@@ -210,7 +298,7 @@ def test_evaluates_the_champion_on_the_same_rows(definition: dict[str, Any], wal
     inputs = {each["InputName"]: each["S3Input"] for each in request["ProcessingInputs"]}
     assert inputs["champion"]["S3Uri"] == "s3://artefacts/champion/model.tar.gz"
     assert inputs["test"]["S3DataType"] == "ManifestFile"
-    assert done.arguments("JudgeModel")["Payload"]["champion_metrics"] == BETTER["metrics"]
+    assert done.arguments("JudgeModel")["Payload"]["evaluation"]["champion"] == BETTER
 
 
 def test_reads_the_evaluation_of_this_attempt(definition: dict[str, Any], walk: Any) -> None:
@@ -233,9 +321,100 @@ def test_registers_a_model_with_what_it_was_made_of_and_approves_it(definition: 
         "commit": "c0ffee",
         "model_sha256": "a" * 64,
         "training_job": f"dev-flight-delays-train-{EXECUTION}-0-0",
+        "evaluation_report": f"s3://artefacts/flight_delays/evaluations/{EXECUTION}-0-0/report.html",
+        "statement_uri": SIGNED["statement_uri"],
+        "signature": "c2ln",
+        "signing_key": "arn:key",
+        "model_uri": SIGNED["model_uri"],
     }
+    assert request["InferenceSpecification"]["Containers"] == SIGNED["containers"]
     assert done.arguments("ApproveModel")["ModelApprovalStatus"] == "Approved"
     assert done.output == {"approved": True, "registered": True, "model_package_arn": PACKAGE, "rules": RULES}
+
+
+def test_a_package_has_the_card_of_its_evaluation_and_what_it_was_made_of(
+    definition: dict[str, Any], place: JobPlace, walk: Any
+) -> None:
+    done = walk(definition, GIVEN, any_answers(), name=EXECUTION)
+    assert done.arguments("ReadModelCard")["Key"] == f"flight_delays/evaluations/{EXECUTION}-0-0/model_card.json"
+    card = done.arguments("RegisterModel")["ModelCard"]
+    assert card["ModelCardStatus"] == "PendingReview"
+    content = json.loads(card["ModelCardContent"])
+    assert "\n" not in card["ModelCardContent"]
+    assert content["evaluation_details"] == CARD["evaluation_details"]
+    uri = "s3://artefacts/new/model.tar.gz"
+    assert content["model_overview"] == {"model_creator": "flights@example.com", "model_artifact": [uri]}
+    assert content["training_details"]["training_job_details"] == {
+        "training_datasets": ["s3://datasets/train.manifest"],
+        "training_environment": {"container_image": [place.image_uri]},
+        "hyper_parameters": [{"name": "num_round", "value": "200"}, {"name": "seed", "value": "2013"}],
+    }
+    details = content["additional_information"]["custom_details"]
+    assert (details["run"], details["dataset_version"], details["gate"]) == (RUN_ID, "v1", "auc is 0.72")
+    assert all(isinstance(value, str) for value in details.values())
+    assert content["additional_information"]["caveats_and_recommendations"] == "none"
+    shapes.ModelCardContent.model_validate(content, extra="forbid")
+
+
+def test_bias_before_training_is_looked_for_in_the_rows_of_training(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    for reads_train in (False, True):
+        definition = definition_for(surroundings, place, "automatic", reads_train=reads_train)
+        request = walk(definition, GIVEN, any_answers(), name=EXECUTION).arguments("Evaluate")
+        uris = {each["InputName"]: each["S3Input"]["S3Uri"] for each in request["ProcessingInputs"]}
+        assert uris.get("train") == ("s3://datasets/train.manifest" if reads_train else None)
+        assert ("--train" in request["AppSpecification"]["ContainerArguments"]) is reads_train
+
+
+def test_a_record_holds_what_it_takes_to_repeat_the_run(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(), name=EXECUTION)
+    recorded = {
+        name[1:]: value["S"] for name, value in done.arguments("RecordRun")["ExpressionAttributeValues"].items()
+    }
+    assert json.loads(recorded["training"]) == REQUESTED
+    assert recorded["seed"] == "2013"
+    assert json.loads(recorded["environment"]) == EVALUATION["environment"]
+    assert json.loads(recorded["containers"])[0]["ModelDataUrl"] == recorded["model_uri"]
+    assert (recorded["dataset_version"], recorded["bundle"], recorded["commit"]) == ("v1", "b" * 64, "c0ffee")
+    assert recorded["model_sha256"] == "a" * 64
+
+
+def test_what_was_evaluated_is_signed_with_what_it_was_made_of(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(), name=EXECUTION)
+    payload = done.arguments("SignModel")["Payload"]
+    assert payload["evaluated"] == {
+        "model_uri": "s3://artefacts/new/model.tar.gz",
+        "archive_sha256": "c" * 64,
+        "evaluation_uri": f"s3://artefacts/flight_delays/evaluations/{EXECUTION}-0-0/evaluation.json",
+    }
+    assert [each["ModelDataUrl"] for each in payload["containers"]] == ["s3://artefacts/new/model.tar.gz"]
+    registered = done.arguments("RegisterModel")["CustomerMetadataProperties"]
+    assert payload["properties"].items() <= registered.items()
+    written = done.arguments("RecordRun")["ExpressionAttributeValues"]
+    assert (written[":archive_sha256"], written[":statement_uri"]) == (
+        {"S": "c" * 64},
+        {"S": SIGNED["statement_uri"]},
+    )
+
+
+def test_what_is_to_be_registered_is_verified_before(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(), name=EXECUTION)
+    verified, registered = done.arguments("VerifyModel")["Payload"], done.arguments("RegisterModel")
+    assert verified["containers"] == registered["InferenceSpecification"]["Containers"]
+    told = registered["CustomerMetadataProperties"]
+    assert verified["properties"] == {name: told[name] for name in told if name != "evaluation_report"}
+    assert done.path.index("JudgeModel") < done.path.index("SignModel") < done.path.index("RegisterModel")
+
+
+@pytest.mark.parametrize("state", ["SignModel", "VerifyModel"])
+def test_a_model_that_is_not_what_was_evaluated_is_not_registered(
+    definition: dict[str, Any], walk: Any, state: str
+) -> None:
+    told = json.dumps({"errorType": "ArtefactTampered", "errorMessage": "model.tar.gz has another SHA-256"})
+    done = walk(definition, GIVEN, any_answers(**{state: [{"error": "ArtefactTampered", "cause": told}]}))
+    assert (done.status, done.error, done.cause) == ("FAILED", "ArtefactTampered", "model.tar.gz has another SHA-256")
+    assert "RegisterModel" not in done.path
 
 
 def test_the_run_is_recorded_before_the_approval_starts_a_deployment(definition: dict[str, Any], walk: Any) -> None:
@@ -264,6 +443,17 @@ def test_a_model_that_is_not_good_enough_is_recorded_and_not_registered(definiti
     assert json.loads(audit["rules"]["S"]) == broken
     assert done.arguments("CountRejected")["MetricData"][0]["MetricName"] == "GateRejected"
     assert done.arguments("RememberRejection")["ExpressionAttributeValues"][":status"] == {"S": "rejected"}
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_verdict_is_a_page_beside_the_report(definition: dict[str, Any], walk: Any, passed: bool) -> None:
+    rules = [{"rule": "floor", "passed": passed, "reason": 'auc is 0.6 < 0.65 & "low"'}]
+    judged = result({"Payload": {"passed": passed, "rules": rules}})
+    asked = walk(definition, GIVEN, any_answers(JudgeModel=judged), name=EXECUTION).arguments("WriteVerdict")
+    assert asked["Key"] == f"flight_delays/evaluations/{EXECUTION}-0-0/verdict.html"
+    assert '0.6 &lt; 0.65 &amp; "low"' in asked["Body"] and "report.html" in asked["Body"]
+    assert ("It passed" in asked["Body"], "holds</td>" in asked["Body"]) == (passed, passed)
+    assert f"Verdict on run {RUN_ID} of flight_delays" in asked["Body"]
 
 
 def earlier(status: str, arn: str) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ const asked = JSON.parse(require("fs").readFileSync(0, "utf8"));
 const trace = { path: [], calls: [], seconds: 0 };
 const taken = {};
 const context = {
-  Execution: { Id: `arn:execution:${asked.name}`, Name: asked.name, StartTime: iso(0), RedriveCount: 0 },
+  Execution: { Id: `arn:aws:states:us-east-1:000000000000:execution:dev:${asked.name}`, Name: asked.name, StartTime: iso(0), RedriveCount: 0 },
 };
 
 function iso(seconds) {

@@ -32,10 +32,11 @@ def test_packs_scripts_and_rules_but_not_the_workload_file(tmp_path: Path) -> No
     assert names(build_bundle(scripts(tmp_path / "one")).content) == ["features.py", "rules.dqdl"]
 
 
-def test_a_notebook_is_no_part_of_a_bundle_but_a_script_of_this_name_below_is(tmp_path: Path) -> None:
+def test_what_is_for_people_is_no_part_of_a_bundle_but_a_script_of_this_name_below_is(tmp_path: Path) -> None:
     folder = scripts(tmp_path / "one")
     before = build_bundle(folder)
     (folder / "notebook.py").write_text("# %%\n")
+    (folder / "batch.py").write_text("print()\n")
     assert build_bundle(folder) == before
     (folder / "helpers").mkdir()
     (folder / "helpers" / "notebook.py").write_text("PAGES = 2\n")

@@ -10,12 +10,13 @@ from constructs_lib.names.lake_queries import LakeQuery, lake_queries
 from constructs_lib.names.workload_file import WorkloadFile
 
 
-def workload(**others: object) -> WorkloadFile:
+def workload(problem: str = "binary_classification", target: str | None = "returned", **others: object) -> WorkloadFile:
     return WorkloadFile.parse(
         {
             "name": "shop",
             "owner": "shop@example.com",
-            "target": "returned",
+            "problem": problem,
+            "target": target,
             "event_time": "placed",
             "sources": {
                 "orders": {
@@ -51,6 +52,23 @@ def test_every_source_is_counted_and_asked_for_its_reasons() -> None:
 def test_leaves_out_features_that_are_sensitive(name: str) -> None:
     assert '"amount"' in query(name, workload()).text
     assert '"amount"' not in query(name, workload(sensitive=["amount"])).text
+
+
+@pytest.mark.parametrize(
+    ("problem", "target", "told"),
+    [
+        ("binary_classification", "returned", "AS positive_share"),
+        ("multiclass_classification", "order", 'GROUP BY version, "order"'),
+        ("regression", "amount", 'stddev_samp(CAST("amount" AS double)) AS deviation'),
+    ],
+)
+def test_asks_what_the_target_is_like(problem: str, target: str, told: str) -> None:
+    assert told in query("target-balance", workload(problem, target)).text
+
+
+def test_a_target_that_is_not_there_or_sensitive_is_not_asked_for() -> None:
+    for of in (workload("clustering", None), workload("regression", "amount", sensitive=["amount"])):
+        assert not {"target-balance", "target-by-day"} & {each.name for each in lake_queries("dev", of)}
 
 
 def test_no_query_asks_for_every_column() -> None:

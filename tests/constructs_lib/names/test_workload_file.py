@@ -12,7 +12,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from constructs_lib.names.workload_file import AllAtOnce, Canary, WorkloadFile, WorkloadFileError, render_schema
+from constructs_lib.names.gate_file import Gate
+from constructs_lib.names.serving_file import AllAtOnce, Canary
+from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError, render_schema
 
 WORKLOADS = Path(__file__).parents[3] / "workloads"
 FLIGHTS = WORKLOADS / "flight_delays" / "workload.yaml"
@@ -106,11 +108,13 @@ def test_the_schema_accepts_what_the_code_accepts(text: str) -> None:
         ),
         (lambda c: c.pop("owner"), "owner: is required"),
         (
-            lambda c: c["training"].update(image="xgboost:9.9-9"),
-            "training.image: must be one of xgboost:3.0-5, xgboost:3.2-0, was",
+            lambda c: c.update(model={"kind": "script", "image": "xgboost:9.9-9"}),
+            "model.image: must be one of xgboost:3.0-5, xgboost:3.2-0, scikit-learn:1.9-0,",
         ),
+        (lambda c: c.update(model={"allow_pickle": {}}), "model.allow_pickle.reason: is required"),
+        (lambda c: c.update(model={"allow_pickle": {"reason": "because"}}), "model.allow_pickle.reason: "),
         (lambda c: c.update(name="Flights"), 'name: must match ^[a-z][a-z0-9_]{2,19}$, was "Flights"'),
-        (lambda c: c.update(problem="clustering"), "problem: allowed: 'binary_classification', was \"clustering\""),
+        (lambda c: c.update(problem="ranking"), "or 'projection', was \"ranking\""),
         (
             lambda c: c["sources"]["flights"]["columns"].update(hour="integer"),
             "sources.flights.columns.hour: allowed: 'string', 'int'",
@@ -230,7 +234,7 @@ def test_says_where_a_value_is_wrong_and_what_is_allowed(
 
 def test_refuses_a_canary_with_one_instance() -> None:
     message = refusal(lambda c: c["serving"].update(instance_count=1))
-    assert "serving.instance_count: a canary needs at least two instances, was 1" in message
+    assert "serving.instance_count: a rollout by canary needs at least two instances, was 1" in message
 
 
 @pytest.mark.parametrize(
@@ -250,6 +254,68 @@ def test_refuses_a_target_or_event_time_that_cannot_be(role: str, column: str, m
     assert message in refusal(lambda c: c.update({role: column}))
 
 
+@pytest.mark.parametrize(
+    ("problem", "target", "kind"),
+    [
+        ("multiclass_classification", "plan", "string"),
+        ("multiclass_classification", "months", "int"),
+        ("regression", "months", "int"),
+        ("regression", "customer_value", "double"),
+    ],
+)
+def test_a_target_may_be_a_class_or_a_number(problem: str, target: str, kind: str) -> None:
+    content = {**yaml.safe_load(MINIMAL), "problem": problem, "target": target, "derived": {"customer_value": "double"}}
+    workload = WorkloadFile.parse(content)
+    assert workload.curated_columns()[target] == kind
+    assert target not in workload.feature_types
+    assert workload.contract()["problem"] == problem
+
+
+@pytest.mark.parametrize("problem", ["clustering", "projection"])
+def test_some_problems_have_no_target(problem: str) -> None:
+    content = {**yaml.safe_load(MINIMAL), "problem": problem}
+    del content["target"]
+    workload = WorkloadFile.parse(content)
+    assert workload.contract()["target"] is None
+    assert list(workload.curated_columns()) == ["plan", "months", "complaints", "_event_time", "_row_id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problem": "clustering"}, 'target: has no meaning for problem: clustering, was "churned"'),
+        ({"target": None}, "target: is required for problem: binary_classification"),
+        ({"problem": "regression", "target": "plan"}, "'plan' must be of type int or bigint or double, was string"),
+        ({"problem": "multiclass_classification"}, "'churned' must be of type string or int, was boolean"),
+        (
+            {"problem": "regression", "target": "months", "gate": {"metric": "auc"}},
+            "'auc' is not a metric of regression",
+        ),
+        ({"gate": {"metric": "rmse"}}, "gate.metric: 'rmse' is not a metric of binary_classification (allowed: auc, "),
+    ],
+)
+def test_target_and_gate_must_fit_the_problem(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(WorkloadFileError) as error:
+        WorkloadFile.parse({**yaml.safe_load(MINIMAL), **change})
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("problem", "gate", "metric", "floor"),
+    [
+        ("binary_classification", {}, "auc", 0.5),
+        ("binary_classification", {"metric": "log_loss"}, "log_loss", None),
+        ("multiclass_classification", {}, "mcc", 0.0),
+        ("regression", {}, "r2", 0.0),
+        ("regression", {"metric": "rmse", "floor": 3}, "rmse", 3.0),
+    ],
+)
+def test_a_gate_asks_for_more_than_guessing(problem: str, gate: dict[str, Any], metric: str, floor: float) -> None:
+    judged = Gate(**gate).judged(problem)
+    assert (judged["metric"], judged.get("floor")) == (metric, floor)
+    assert None not in judged.values(), "a template has no nulls"
+
+
 @pytest.mark.parametrize("column", ["dep_delay", "arrives_late"])
 def test_refuses_a_feature_that_is_known_only_after_the_event(column: str) -> None:
     message = refusal(lambda c: c["features"].update({column: "int"}))
@@ -262,7 +328,7 @@ def test_refuses_a_primary_source_without_a_key() -> None:
 
 
 def test_reports_every_finding_at_once() -> None:
-    message = refusal(lambda c: c.update(approval="maybe", problem="clustering"))
+    message = refusal(lambda c: c.update(approval="maybe", problem="ranking"))
     assert len(message.splitlines()) == 2
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from local.chain import Chain, Package
 from local.executions import Execution, StateRun
 from local.report.content import Content
+from local.runs.read import Run
 
 BEGIN = dt.datetime(2013, 5, 1, 12, 0, tzinfo=dt.UTC)
 RUN_ID = "0123456789abcdef-1"
@@ -161,11 +162,12 @@ def any_profile() -> dict[str, Any]:
         "histogram": {"edges": [], "rows": [], "positives": []},
     }
     return {
-        "format": 2,
+        "format": 3,
         "rows": 106_900,
         "sample_rows": 20_013,
         "target": {
             "name": "arrives_late",
+            "shown": "arrives_late holds",
             "positives": 26_700,
             "share": 0.2498,
             "over_time": {
@@ -211,10 +213,24 @@ def any_comparison() -> dict[str, Any]:
     }
 
 
-def any_evaluation() -> dict[str, Any]:
-    """``evaluation.json``."""
+def any_details() -> dict[str, Any]:
+    """``details.json`` beside ``evaluation.json``."""
     fpr = [step / 100 for step in range(101)]
     predicted = [step / 20 for step in range(1, 15)]
+    return {
+        "curves": {
+            "roc": {"fpr": fpr, "tpr": [math.sqrt(value) for value in fpr]},
+            "calibration": {
+                "predicted": predicted,
+                "observed": [value * 0.95 for value in predicted],
+                "count": [945] * len(predicted),
+            },
+        }
+    }
+
+
+def any_evaluation() -> dict[str, Any]:
+    """``evaluation.json``."""
     return {
         "model": {
             "sha256": "a" * 64,
@@ -224,19 +240,36 @@ def any_evaluation() -> dict[str, Any]:
         "problem": "binary_classification",
         "rows": 18_900,
         "positives": 4_725,
+        "metric": "auc",
         "metrics": {"auc": 0.7712, "log_loss": 0.46, "brier": 0.151, "accuracy": 0.79, "base_rate": 0.25},
+        "intervals": {"auc": {"low": 0.7601, "high": 0.7823, "level": 0.95, "method": "bootstrap_percentile"}},
         "champion": {
             "sha256": "e" * 64,
             "metrics": {"auc": 0.7654, "log_loss": 0.47, "brier": 0.153, "accuracy": 0.78, "base_rate": 0.25},
-        },
-        "curves": {
-            "roc": {"fpr": fpr, "tpr": [math.sqrt(value) for value in fpr]},
-            "calibration": {
-                "predicted": predicted,
-                "observed": [value * 0.95 for value in predicted],
-                "count": [945] * len(predicted),
+            "intervals": {},
+            "comparison": {
+                "auc": {
+                    "difference": 0.0058,
+                    "low": 0.0011,
+                    "high": 0.0105,
+                    "level": 0.05,
+                    "p_value": 0.0421,
+                    "test": "delong",
+                }
             },
         },
+        "calibration": {"error": 0.0123, "groups": 14, "slope": 0.97, "intercept": -0.012},
+        "slices": [
+            {
+                "column": "origin",
+                "slice": "<b>EWR</b>",
+                "rows": 9000,
+                "enough": True,
+                "metrics": {"auc": 0.7555},
+                "interval": {"low": 0.7444, "high": 0.7666, "level": 0.95, "method": "bootstrap_percentile"},
+            },
+            {"column": "origin", "slice": "JFK", "rows": 19, "enough": False, "metrics": {}, "interval": None},
+        ],
         "importance": {f"feature_{step}": 100.0 / (step + 1) for step in range(20)},
         "test_digest": "f" * 64,
     }
@@ -268,6 +301,8 @@ def any_content(**others: Any) -> Content:
         "profile": any_profile(),
         "manifest": any_manifest(),
         "evaluation": any_evaluation(),
+        "evaluation_details": any_details(),
+        "evaluation_page": '<!doctype html><title>"Bias" & cost</title>',
         "gate": (
             {
                 "rule": "auc at least",
@@ -307,8 +342,28 @@ def any_content(**others: Any) -> Content:
                     "passed": True,
                     "predictions": [{"probability": 0.2, "label": False}],
                     "refused": None,
-                }
+                },
+                {
+                    "name": "nonsense",
+                    "passed": None,
+                    "predictions": None,
+                    "refused": None,
+                    "reason": "left to the endpoint",
+                },
             ],
         },
     }
+    fields["runs"] = any_runs()
     return Content(**(fields | others))
+
+
+def any_runs() -> tuple[Run, ...]:
+    """Two runs, of which the second was not good enough, and a replay of the first."""
+    made_of = {"dataset_version": VERSION, "commit": "c0ffee", "workload": "flight_delays", "bundle": "9" * 64}
+    first = {**made_of, "status": "registered", "as_of": "2013-05-01T00:00:00Z", "started": "2026-01-01T00:00:00Z"}
+    second = {**made_of, "status": "rejected", "as_of": "2013-06-01T00:00:00Z", "started": "2026-02-01T00:00:00Z"}
+    return (
+        Run("first-1", {**first, "metrics": '{"auc": 0.7654, "brier": 0.153}', "model_sha256": "a" * 64}),
+        Run("replay-1", {**first, "status": "replayed", "replay_of": "first-1", "metrics": '{"auc": 0.7654}'}),
+        Run("second-1", {**second, "metrics": '{"auc": 0.7012, "brier": 0.161}', "model_sha256": "b" * 64}),
+    )

@@ -12,7 +12,7 @@ import pytest
 from local.errors import UserError
 from local.flights import Batch, Months, build_batch
 from local.landing import batch_key, check_folder
-from start_execution.handler import batch_key as key_of_the_starter
+from start_execution.batches import batch_key as key_of_the_starter
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from local.report.content import Content
 from local.report.lineage import build_graph
 from local.report.page import render_page
 from local.report.pipelines import bars
-from tests.local.cli.report_fixture import any_chain, any_content, any_profile, execution
+from tests.local.cli.report_fixture import any_chain, any_content, any_evaluation, any_profile, execution
 
 _VOID = {"meta", "link", "br", "img", "hr", "input", "rect", "path", "use"}
 
@@ -186,6 +186,96 @@ def test_a_dataset_of_one_instant_has_a_page() -> None:
     assert page.open == []
 
 
+def test_shows_how_sure_the_figures_are_and_what_slices_say(html: str, page: _Page) -> None:
+    text = " ".join(page.texts)
+    for wanted in (
+        "0.7601 to 0.7823",
+        "DeLong",
+        "0.0011 to 0.0105",
+        "90 % interval",
+        "origin: <b>EWR</b>",
+        "too few rows",
+    ):
+        assert wanted in text
+    assert "Calibration error 0.0123 on average of 14 groups; slope 0.970" in text
+    assert "<b>EWR</b>" not in html
+
+
+_CURVE = {"predicted": [1.0, 8.0], "observed": [2.0, 7.0], "count": [5, 5]}
+_CALIBRATION = {"error": 1.0, "groups": 2, "slope": None, "intercept": None}
+
+
+@pytest.mark.parametrize(
+    ("problem", "metrics", "curves", "told"),
+    [
+        (
+            "multiclass_classification",
+            {"mcc": 0.5, "accuracy": 0.7},
+            {"confusion": {"classes": ["<i>", "b"], "rows": [[4, 1], [2, 3]]}, "calibration": _CURVE},
+            ("Rows of each class by what they were taken for", "Matthews correlation on held-back rows"),
+        ),
+        (
+            "regression",
+            {"r2": 0.5, "rmse": 2.5},
+            {"errors": {"edges": [-1.0, 0.0, 1.0], "rows": [4, 6]}, "calibration": _CURVE},
+            ("error (predicted minus true)", "Variance explained (R²) on held-back rows"),
+        ),
+        (
+            "clustering",
+            {"mean_distance": 0.5, "rms_distance": 0.6, "clusters": 3.0, "smallest_share": 0.1},
+            {"clusters": {"rows": [4, 0, 6]}},
+            ("How many held-back rows each cluster has", "Mean distance to the centre"),
+        ),
+        (
+            "projection",
+            {"mean_error": 0.5, "root_mean_error": 0.7},
+            {"errors": {"edges": [0.0, 1.0], "rows": [10]}},
+            ("squared error", "Root mean square error of the reconstruction"),
+        ),
+    ],
+)
+def test_every_problem_has_a_page(problem: str, metrics: Any, curves: Any, told: tuple[str, ...]) -> None:
+    evaluation = {
+        **{name: value for name, value in any_evaluation().items() if name != "positives"},
+        "problem": problem,
+        "metric": next(iter(metrics)),
+        "metrics": metrics,
+        "intervals": {},
+        "champion": None,
+        "calibration": _CALIBRATION if "calibration" in curves else None,
+        "slices": [],
+    }
+    html = render_page(any_content(evaluation=evaluation, evaluation_details={"curves": curves}))
+    page = _Page(html)
+    assert page.open == []
+    assert page.unlabelled == []
+    assert "<i>" not in html
+    for wanted in told:
+        assert wanted in html
+    assert "There was no champion to compare with." in html
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        (
+            {"name": "price", "shown": "price is above its median, 3", "positives": 50_000, "share": 0.5},
+            "price is above its median, 3 in 50.0% of the rows",
+        ),
+        (
+            {"name": "town", "shown": "town is <i>", "positives": 50_000, "share": 0.5, "classes": 7},
+            "7 classes are told apart from each other",
+        ),
+        ({"name": None, "shown": None, "positives": 0, "share": None}, "3 features; there is no target."),
+    ],
+)
+def test_a_profile_tells_of_any_target(target: dict[str, Any], told: str) -> None:
+    profile = any_profile()
+    html = render_page(any_content(profile={**profile, "target": {**profile["target"], **target}}))
+    assert told in html
+    assert "<i>" not in html
+
+
 def test_equal_content_gives_an_equal_page(html: str) -> None:
     assert render_page(any_content()) == html
 
@@ -231,3 +321,9 @@ def test_lineage_leads_from_every_landed_object_to_the_endpoint() -> None:
             before = set(reached)
             reached |= {end for start, end in graph.edges if start in reached}
         assert "endpoint" in reached
+
+
+def test_the_evaluation_s_own_report_is_framed_and_cut_off(html: str) -> None:
+    framed = "&lt;!doctype html&gt;&lt;title&gt;&quot;Bias&quot; &amp; cost&lt;/title&gt;"
+    assert f'<iframe title="Evaluation" sandbox srcdoc="{framed}"></iframe>' in html
+    assert "<iframe" not in render_page(any_content(evaluation_page=None))

@@ -383,7 +383,10 @@ def test_creating_needs_permission_on_the_configuration_too(lab: Lab) -> None:
     [
         (canary(0, percent=51), "CanarySize must be at most 50 percent of the fleet, not 51 percent"),
         (canary(0, "missing"), "Could not find CloudWatch alarms of AutoRollbackConfiguration: ['missing']"),
-        ({"RollingUpdatePolicy": {"MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1}}}, "RollingUpdatePolicy"),
+        (
+            {"RollingUpdatePolicy": {"MaximumBatchSize": {"Type": "CAPACITY_PERCENT", "Value": 51}}},
+            "MaximumBatchSize must be",
+        ),
     ],
     ids=["canary", "alarm", "rolling"],
 )

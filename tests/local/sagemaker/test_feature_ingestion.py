@@ -23,6 +23,7 @@ from tests.local.sagemaker.test_feature_store import FeatureStore, definitions
 Document = dict[str, Any]
 
 CONTRACT: Document = {
+    "problem": "binary_classification",
     "name": "shop",
     "target": "returned",
     "event_time": "placed",

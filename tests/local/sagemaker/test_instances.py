@@ -89,7 +89,7 @@ class Standing:
 
 
 def traffic(*slots: Slot) -> Traffic:
-    fleet = type("Fleet", (), {"variants": {"primary": VariantFleet("primary", None, list(slots))}})()  # type: ignore[arg-type]
+    fleet = type("Fleet", (), {"variants": {"primary": VariantFleet("primary", (), slots=list(slots))}})()
     return Traffic([Route(fleet, 1.0)], {"primary": 1.0})
 
 

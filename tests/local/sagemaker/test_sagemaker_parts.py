@@ -175,6 +175,10 @@ def blue_green(kind: str, **routing: Any) -> dict[str, Any]:
     }}}  # fmt: skip
 
 
+def rolling(percent: int) -> dict[str, Any]:
+    return {"RollingUpdatePolicy": {"MaximumBatchSize": size(percent), "WaitIntervalInSeconds": 60}}
+
+
 def size(value: int, kind: str = "CAPACITY_PERCENT") -> dict[str, Any]:
     return {"Type": kind, "Value": value}
 
@@ -202,7 +206,8 @@ def test_a_deployment_moves_in_steps(config: dict[str, Any] | None, instances: i
         (blue_green("CANARY", CanarySize=size(50)), 1, "needs at least 2 instances"),
         (blue_green("CANARY", CanarySize=size(2, "INSTANCE_COUNT")), 3, "not 2 of 3 instances"),
         (blue_green("LINEAR", LinearStepSize=size(5)), 4, "between 10 and 50 percent"),
-        ({"RollingUpdatePolicy": {}}, 2, "RollingUpdatePolicy"),
+        (rolling(60), 4, "MaximumBatchSize must be between 5 and 50 percent of the fleet, not 60 percent"),
+        (rolling(50), 1, "needs at least 2 instances"),
         (
             {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}, {"AlarmName": "a"}]}},
             2,
@@ -217,9 +222,9 @@ def test_a_deployment_keeps_to_its_limits(config: dict[str, Any], instances: int
 
 def test_a_deployment_cannot_wait_longer_than_it_may_take() -> None:
     config = blue_green("CANARY", CanarySize=size(50))
-    config["BlueGreenUpdatePolicy"] |= {"TerminationWaitInSeconds": 600, "MaximumExecutionTimeoutInSeconds": 700}
+    config["BlueGreenUpdatePolicy"] |= {"TerminationWaitInSeconds": 600, "MaximumExecutionTimeoutInSeconds": 650}
 
-    with pytest.raises(ServiceError, match="MaximumExecutionTimeoutInSeconds 700 is shorter"):
+    with pytest.raises(ServiceError, match="MaximumExecutionTimeoutInSeconds 650 is shorter"):
         Rollout.parse(config, 2)
 
 

@@ -46,6 +46,8 @@ def params_of(operation: str) -> dict[str, str]:
         return {"ResourceArn": "arn:aws:sagemaker:us-east-1:000000000000:model/one"}
     if operation.endswith("EndpointConfig"):
         return {"EndpointConfigName": "one"}
+    if "PipelineExecution" in operation and operation != "StartPipelineExecution":
+        return {"PipelineExecutionArn": "arn:aws:sagemaker:us-east-1:000000000000:pipeline/one/execution/two"}
     if operation == "UpdateModelPackage":
         return {"ModelPackageArn": "arn:aws:sagemaker:us-east-1:000000000000:model-package/one/1"}
     if operation in ("CreateModelPackage", "ListModelPackages"):
@@ -68,6 +70,7 @@ def test_every_operation_asks_on_a_resource_that_aws_names(service: SageMaker, a
         allowed = actions[operation.lower()].get("Resources", [])
         asked = service.resource(request(operation, params_of(operation)))
         kind = asked if asked == "*" else asked.split(":")[5].partition("/")[0]
+        kind = "pipeline-execution" if "/execution/" in asked else kind
         if kind not in (allowed or ["*"]):
             wrong[operation] = (asked, allowed)
 

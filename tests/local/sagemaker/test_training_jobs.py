@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import time
 from typing import Any
 
 import pytest
@@ -303,16 +304,148 @@ def test_a_job_that_is_not_there_is_not_found_as_aws_says_it(lab: Lab) -> None:
     assert error_of(lambda: call(TrainingJobName="missing")) == ("ValidationException", "Requested resource not found.")
 
 
-def test_what_the_local_server_cannot_do_is_refused(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("hyperparameters", "image", "told"),
+    [
+        ({"sagemaker_mpi_enabled": "true"}, XGBOOST, "the launcher that sagemaker_mpi_enabled asks for"),
+        (
+            None,
+            "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1",
+            "several instances (its stand-in trains in one process)",
+        ),
+    ],
+)
+def test_machines_that_cannot_train_together_here_are_refused(
+    lab: Lab, hyperparameters: dict[str, str] | None, image: str, told: str
+) -> None:
     resources = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}
-    request = lab.training_request("pass", ResourceConfig=resources)
+    request = lab.training_request("pass", ResourceConfig=resources, HyperParameters=hyperparameters or {})
+    request["AlgorithmSpecification"]["TrainingImage"] = image
+    if hyperparameters is None:
+        request["HyperParameters"] = {}
 
     code, message = error_of(lambda: lab.sagemaker.create_training_job(**request))
 
-    assert (code, message) == (
-        "ValidationException",
-        "a training job on 2 instances (one is) is not available on the local server",
+    assert code == "ValidationException"
+    assert told in message
+
+
+TOGETHER = script(
+    """
+    import json, os, pathlib
+    host, hosts = os.environ["SM_CURRENT_HOST"], json.loads(os.environ["SM_HOSTS"])
+    config = json.loads(pathlib.Path(os.environ["SM_MODEL_DIR"]).parent.joinpath(
+        "input/config/resourceconfig.json").read_text())
+    assert config["current_host"] == host and config["hosts"] == hosts
+    pathlib.Path(os.environ["SM_MODEL_DIR"], f"{host}.json").write_text(json.dumps(hosts))
+    """
+)
+TWO = {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 5}
+
+
+def test_several_machines_run_the_script_each_under_its_name_and_make_one_model(lab: Lab) -> None:
+    job = lab.train(TOGETHER, ResourceConfig=TWO)
+
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    members = lab.members(job["ModelArtifacts"]["S3ModelArtifacts"])
+    assert {name: json.loads(text) for name, text in members.items()} == {
+        "algo-1.json": ["algo-1", "algo-2"],
+        "algo-2.json": ["algo-1", "algo-2"],
+    }
+
+
+def test_a_machine_that_fails_ends_the_others(lab: Lab) -> None:
+    text = script(
+        """
+        import os, sys, time
+        if os.environ["SM_CURRENT_HOST"] == "algo-2":
+            sys.exit("no way")
+        time.sleep(50)
+        """
     )
+    started = time.monotonic()
+
+    job = lab.train(text, ResourceConfig=TWO)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "no way" in job["FailureReason"]
+    assert time.monotonic() - started < 25
+
+
+COUNT = script(
+    """
+    import os, pathlib, time
+    model = pathlib.Path(os.environ["SM_MODEL_DIR"])
+    kept = model.parent / "checkpoints" / "count"
+    start = int(kept.read_text()) if kept.exists() else 0
+    for number in range(start + 1, 4):
+        kept.with_suffix(".new").write_text(str(number))
+        kept.with_suffix(".new").replace(kept)
+        time.sleep(0.3)
+    (model / "began_at").write_text(str(start))
+    """
+)
+
+
+def spot(lab: Lab, **changed: Any) -> dict[str, Any]:
+    request = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 90},
+        "CheckpointConfig": {"S3Uri": f"s3://{lab.bucket}/kept/", "LocalPath": "/opt/ml/checkpoints"},
+    }
+    return {**request, **changed}
+
+
+def test_spare_machines_are_taken_back_and_the_job_goes_on_from_its_checkpoint(lab: Lab) -> None:
+    job = lab.train(COUNT, **spot(lab))
+
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    stations = [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert stations.count("Interrupted") == 1
+    assert stations.index("Interrupted") < stations.index("Downloading", stations.index("Interrupted"))
+    assert int(lab.members(job["ModelArtifacts"]["S3ModelArtifacts"])["began_at"]) >= 1
+    assert lab.read(f"s3://{lab.bucket}/kept/count") == b"3"
+    assert job["BillableTimeInSeconds"] <= job["TrainingTimeInSeconds"]
+
+
+def test_checkpoints_without_spare_machines_are_kept_and_nothing_is_interrupted(lab: Lab) -> None:
+    job = lab.train(COUNT, CheckpointConfig={"S3Uri": f"s3://{lab.bucket}/kept/"})
+
+    assert "Interrupted" not in [each["Status"] for each in job["SecondaryStatusTransitions"]]
+    assert lab.read(f"s3://{lab.bucket}/kept/count") == b"3"
+
+
+def test_checkpoints_take_the_leave_of_the_jobs_role(lab: Lab) -> None:
+    role = lab.role_with(
+        allow("s3:GetObject", "s3:ListBucket"), allow("s3:PutObject", on=f"arn:aws:s3:::{lab.bucket}/out/*")
+    )
+
+    job = lab.train(COUNT, RoleArn=role, CheckpointConfig={"S3Uri": f"s3://{lab.bucket}/kept/"})
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "Checkpoint upload failed" in job["FailureReason"]
+    assert "AccessDenied" in job["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 60}}, "Invalid MaxWaitTimeInSeconds"),
+        ({"StoppingCondition": {"MaxRuntimeInSeconds": 60, "MaxWaitTimeInSeconds": 30}}, "was 30"),
+        ({"EnableManagedSpotTraining": False}, "belongs to EnableManagedSpotTraining"),
+        (
+            {"ResourceConfig": {**TWO, "InstanceCount": 1, "KeepAlivePeriodInSeconds": 60}},
+            "does not go together with EnableManagedSpotTraining",
+        ),
+    ],
+)
+def test_refuses_spare_machines_as_aws_does(lab: Lab, changed: dict[str, Any], told: str) -> None:
+    request = lab.training_request("pass", **spot(lab, **changed))
+
+    code, message = error_of(lambda: lab.sagemaker.create_training_job(**request))
+
+    assert code == "ValidationException"
+    assert told in message
 
 
 def test_requests_are_checked_against_the_service_model(lab: Lab) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
-from local.server.without_effect import REFUSED, WITHOUT_EFFECT
+from local.server.without_effect import REFUSED, WITHOUT_EFFECT, WITHOUT_EFFECT_IN_PART
 
 
 class Stacks:
@@ -171,6 +171,23 @@ def test_a_named_query_and_a_composite_alarm_are_made(stacks: Stacks, local_serv
     assert athena.get_named_query(NamedQueryId=ids["Query"])["NamedQuery"]["Name"] == "counts"
     found = cloudwatch.describe_alarms(AlarmNames=[ids["Alarm"]], AlarmTypes=["CompositeAlarm"])
     assert found["CompositeAlarms"][0]["AlarmRule"] == "FALSE"
+
+
+def test_an_alarm_on_what_is_usual_is_made_and_stays_without_data(stacks: Stacks, local_server: Any) -> None:
+    metric = {"Metric": {"Namespace": "Test", "MetricName": "Rows"}, "Period": 60, "Stat": "Sum"}
+    properties = {
+        "ComparisonOperator": "LessThanLowerOrGreaterThanUpperThreshold",
+        "EvaluationPeriods": 2,
+        "ThresholdMetricId": "band",
+        "Metrics": [
+            {"Id": "band", "Expression": "ANOMALY_DETECTION_BAND(rows, 3)", "ReturnData": True},
+            {"Id": "rows", "MetricStat": metric, "ReturnData": True},
+        ],
+    }
+    ids = stacks.deploy({"Unusual": {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}})
+    [found] = local_server.client("cloudwatch").describe_alarms(AlarmNames=[ids["Unusual"]])["MetricAlarms"]
+    assert found["StateValue"] == "INSUFFICIENT_DATA"
+    assert all(len(reason.split()) > 5 for reason in WITHOUT_EFFECT_IN_PART.values())
 
 
 @pytest.mark.parametrize("type_name", WITHOUT_EFFECT)

@@ -188,6 +188,24 @@ def test_a_change_reaches_the_topic_and_the_event_bus(
     assert event["detail"]["alarmName"] == name
 
 
+def test_an_incident_is_told_once_however_many_of_its_alarms_go_off(
+    local_server: Any, alarms: Alarms, queue: tuple[str, str]
+) -> None:
+    url, arn = queue
+    one, other = alarms.create("first"), alarms.create("second")
+    incident = f"incident-{time.time_ns()}"
+    alarms.cloudwatch.put_composite_alarm(
+        AlarmName=incident,
+        AlarmRule=f'ALARM("{one}") OR ALARM("{other}")',
+        AlarmActions=[topic(local_server, arn, open_to="cloudwatch.amazonaws.com")],
+    )
+    for series, name in (("first", one), ("second", other)):
+        alarms.publish(series, 2)
+        alarms.wait(name, "ALARM")
+    told = [*eventually(lambda: messages(local_server, url)), *messages(local_server, url)]
+    assert [json.loads(each["Message"])["AlarmName"] for each in told] == [incident]
+
+
 @pytest.mark.parametrize("closed_by", ["policy", "key"])
 def test_a_topic_that_is_closed_to_cloudwatch_hears_nothing(
     local_server: Any, alarms: Alarms, queue: tuple[str, str], closed_by: str

@@ -63,6 +63,17 @@ def test_failures_count_in_the_metric_of_errors(functions: Any, local_server: An
     assert found
 
 
+def test_metrics_in_log_lines_are_published(functions: Any, local_server: Any) -> None:
+    namespace = f"Test{time.time_ns()}"
+    directive = {"Namespace": namespace, "Dimensions": [["Stage"]], "Metrics": [{"Name": "Latency"}, {"Name": "None"}]}
+    line = {"_aws": {"CloudWatchMetrics": [directive]}, "Stage": "dev", "Latency": 2.5}
+    code = f"import json\n\ndef handler(event, context):\n    print('no \"_aws\"')\n    print(json.dumps({line!r}))\n"
+    functions.call(functions.create(code))
+    cloudwatch = local_server.client("cloudwatch")
+    (found,) = eventually(lambda: cloudwatch.list_metrics(Namespace=namespace)["Metrics"])
+    assert (found["MetricName"], found["Dimensions"]) == ("Latency", [{"Name": "Stage", "Value": "dev"}])
+
+
 @pytest.fixture
 def queues(local_server: Any) -> tuple[str, str, str]:
     """URL and ARN of a queue, and the URL of the queue that takes what failed twice."""

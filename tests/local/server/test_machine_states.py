@@ -207,3 +207,24 @@ def test_history_tells_every_state(machines: Any) -> None:
         "SucceedStateExited",
         "ExecutionSucceeded",
     ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("$exists($none)", True),
+        ("[$none, 'other'][0]", None),
+        ("$exists($made.a)", True),
+        ("$map($made.list, function($each) {$each})", [1, None, 2]),
+        ("$filter($states.input.list, function($each) {$each = null})", None),
+        ("$sift($made, function($each) {$each = null})", {"a": None}),
+        ("$map($parse('[1, null]'), function($each) {$each})", [1, None]),
+    ],
+)
+def test_null_is_a_value_wherever_it_comes_from(machines: Any, expression: str, value: Any) -> None:
+    """As in the reference implementation of JSONata: only what is missing has no value."""
+    states = {
+        "Set": {"Type": "Pass", "Assign": {"none": None, "made": {"a": None, "list": [1, None, 2]}}, "Next": "Get"},
+        "Get": passing(Output="{% " + expression + " %}"),
+    }
+    assert machines.run(states, {"list": [1, None]})["output"] == value

@@ -369,10 +369,13 @@ def test_what_runs_when_the_server_stops_can_be_redriven_after_its_start(
 # -- what the outside hears
 
 
-def test_the_end_is_an_event_a_metric_and_a_log(machines: Any, local_server: Any, queue: tuple[str, str]) -> None:
+def test_begin_and_end_are_events_and_the_end_a_metric_and_a_log(
+    machines: Any, local_server: Any, queue: tuple[str, str]
+) -> None:
     url, arn = queue
     events, logs = local_server.client("events"), local_server.client("logs")
-    pattern = {"source": ["aws.states"], "detail": {"status": ["FAILED"]}}
+    named = [{"suffix": ":stateMachine:logged"}]
+    pattern = {"source": ["aws.states"], "detail": {"status": ["RUNNING", "FAILED"], "stateMachineArn": named}}
     events.put_rule(Name="failed-executions", EventPattern=json.dumps(pattern))
     events.put_targets(Rule="failed-executions", Targets=[{"Id": "queue", "Arn": arn}])
     logs.create_log_group(logGroupName="/machines/logged")
@@ -391,11 +394,18 @@ def test_the_end_is_an_event_a_metric_and_a_log(machines: Any, local_server: Any
     )["stateMachineArn"]
     execution = machines.sfn.start_execution(stateMachineArn=machine, input='{"secret": 1}')["executionArn"]
     machines.wait(execution)
-    message = wait_for(
-        lambda: local_server.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=2).get("Messages")
-    )[0]
-    detail = json.loads(message["Body"])["detail"]
-    assert (detail["executionArn"], detail["error"]) == (execution, "No")
+    told: dict[str, Any] = {}
+
+    def both() -> bool:
+        received = local_server.client("sqs").receive_message(QueueUrl=url, WaitTimeSeconds=2, MaxNumberOfMessages=10)
+        details = [json.loads(message["Body"])["detail"] for message in received.get("Messages", [])]
+        told.update({detail["status"]: detail for detail in details})
+        return len(told) == 2
+
+    wait_for(both)
+    assert {detail["executionArn"] for detail in told.values()} == {execution}
+    assert (told["RUNNING"]["stopDate"], told["FAILED"]["error"]) == (None, "No")
+    assert told["FAILED"]["stopDate"] >= told["RUNNING"]["startDate"]
     lines = wait_for(lambda: logs.filter_log_events(logGroupName="/machines/logged")["events"])
     assert [json.loads(line["message"])["type"] for line in lines][-1] == "ExecutionFailed"
     assert not [line for line in lines if "secret" in line["message"]]

@@ -1,0 +1,49 @@
+"""What a workload file may say about trainings, and what it is told when it says something else."""
+
+from typing import Any
+
+import pytest
+
+from constructs_lib.names.retraining_file import TRIGGERS, Retraining
+from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
+from stacks.config import ROOT
+
+
+def parsed(retraining: Any, **more: Any) -> WorkloadFile:
+    content = WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml").model_dump(
+        mode="json", exclude_unset=True
+    )
+    return WorkloadFile.parse({**content, "retraining": retraining, **more})
+
+
+def test_everything_has_a_default_and_without_the_section_there_is_no_policy() -> None:
+    assert parsed({}).retraining == Retraining()
+    assert parsed(None).retraining is None
+    assert Retraining().triggers == TRIGGERS
+
+
+def test_alarms_may_be_named_where_something_sets_them_off() -> None:
+    found = parsed({"triggers": ["new_data", "drift"]}, monitoring={}).retraining
+    assert found is not None
+    assert found.alarms == ("drift",)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"cooldown": 3}, "retraining.cooldown: 'cooldown' is not a known key; did you mean 'cooldown_days'?"),
+        ({"triggers": ["whim"]}, "retraining.triggers"),
+        ({"triggers": []}, "retraining.triggers"),
+        ({"triggers": ["manual", "manual"]}, "triggers: 'manual' is given twice"),
+        ({"triggers": ["schedule"]}, "triggers: schedule may ask, but there is none; give retraining.schedule as well"),
+        ({"triggers": ["manual"], "schedule": "rate(1 day)"}, 'schedule: "rate(1 day)" is given, but triggers lacks'),
+        ({"schedule": "daily"}, "must be a schedule such as rate(1 hour)"),
+        ({"triggers": ["bias"]}, "'bias' is an alarm of the monitor, and there is no monitoring"),
+        ({"max_per_week": 0}, "retraining.max_per_week"),
+        ({"backoff": 0.5}, "retraining.backoff"),
+    ],
+)
+def test_mistakes_are_told_with_what_is_allowed(given: Any, told: str) -> None:
+    with pytest.raises(WorkloadFileError) as refused:
+        parsed(given)
+    assert told in str(refused.value)

@@ -1,0 +1,122 @@
+"""What the cost of templates is made of, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from constructs_lib.names import prices
+from constructs_lib.names.workload_file import WorkloadFile
+from gate.assembly import StackTemplate
+from gate.cost.idle import FREE, PRICED, UnknownType, check_idle, idle_lines, total, total_alone, with_one_workload
+from gate.cost.runs import jobs_of_run, sum_of
+from stacks.config import ROOT
+
+REGION = "us-east-1"
+
+
+def template(stack: str, *resources: tuple[str, dict[str, Any]]) -> StackTemplate:
+    content = {
+        "Resources": {f"R{number}": {"Type": kind, "Properties": of} for number, (kind, of) in enumerate(resources)}
+    }
+    return StackTemplate(stack, Path("none"), content)
+
+
+KEY: tuple[str, dict[str, Any]] = ("AWS::KMS::Key", {})
+ALARM: tuple[str, dict[str, Any]] = ("AWS::CloudWatch::Alarm", {"MetricName": "Errors"})
+
+
+def test_adds_up_what_costs_while_it_is_there() -> None:
+    endpoint = ("AWS::EC2::VPCEndpoint", {"VpcEndpointType": "Interface", "SubnetIds": ["a", "b"]})
+    lines = idle_lines(template("dev-Network", KEY, KEY, ALARM, endpoint), REGION)
+    assert total(lines) == pytest.approx(2 * 1.0 + 0.10 + 2 * 730 * 0.01)
+
+
+def test_a_gateway_endpoint_costs_nothing() -> None:
+    assert idle_lines(template("dev-Network", ("AWS::EC2::VPCEndpoint", {"VpcEndpointType": "Gateway"})), REGION) == []
+
+
+def test_an_alarm_over_several_metrics_costs_as_many() -> None:
+    metrics = [{"MetricStat": {}}, {"MetricStat": {}}, {"Expression": "a / b"}]
+    lines = idle_lines(template("dev-X", ("AWS::CloudWatch::Alarm", {"Metrics": metrics})), REGION)
+    assert total(lines) == pytest.approx(0.20)
+
+
+def test_what_has_no_sourced_price_is_told_and_not_guessed() -> None:
+    [line] = idle_lines(template("dev-Cache", ("AWS::FSx::FileSystem", {"StorageCapacity": 1200})), REGION)
+    assert line.usd is None
+    [line] = idle_lines(template("dev-X", ALARM), "eu-west-1")
+    assert line.usd is None
+
+
+def test_an_unknown_type_is_an_error_that_names_it() -> None:
+    with pytest.raises(UnknownType, match="dev-X: nobody has written down what AWS::MSK::Cluster costs"):
+        idle_lines(template("dev-X", ("AWS::MSK::Cluster", {})), REGION)
+
+
+def test_a_type_is_either_priced_or_free() -> None:
+    assert not set(PRICED) & set(FREE)
+
+
+def test_one_workload_is_counted_with_what_all_share() -> None:
+    stacks = [
+        template("Account", KEY),
+        template("dev-DataLake", KEY),
+        template("dev-OneWorkload", ALARM),
+        template("dev-TwoWorkload", ALARM),
+        template("prod-OneWorkload", ALARM),
+    ]
+    assert [each.stack for each in with_one_workload(stacks, "dev", "One")] == [
+        "Account",
+        "dev-DataLake",
+        "dev-OneWorkload",
+    ]
+
+
+def test_refuses_a_dev_stage_that_idles_for_too_much() -> None:
+    nat: tuple[str, dict[str, Any]] = ("AWS::EC2::NatGateway", {})
+    [finding] = check_idle([template("dev-Network", nat), template("dev-OneWorkload", ALARM)], REGION, ["One"])
+    assert "idles for 32.95 USD a month with One alone; at most 10 USD" in str(finding)
+    assert check_idle([template("dev-Network", KEY), template("dev-OneWorkload", ALARM)], REGION, ["One"]) == []
+
+
+def test_the_first_dashboards_of_an_account_have_no_price() -> None:
+    dashboard: tuple[str, dict[str, Any]] = ("AWS::CloudWatch::Dashboard", {})
+    lines = idle_lines(template("dev-Figures", *[dashboard] * 4, ALARM), REGION)
+    assert total(lines) == pytest.approx(4 * 3.0 + 0.10)
+    assert total_alone(lines) == pytest.approx(3.0 + 0.10)
+    assert total_alone(idle_lines(template("dev-Figures", dashboard, KEY), REGION)) == pytest.approx(1.0)
+
+
+def test_refuses_a_dev_stage_of_which_not_everything_has_a_price() -> None:
+    [finding] = check_idle([template("dev-X", ("AWS::FSx::FileSystem", {}))], REGION, ["One"])
+    assert "Lustre file systems, which have no price here" in str(finding)
+
+
+def any_workload(**training: Any) -> WorkloadFile:
+    workload = WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml")
+    return workload.model_copy(update={"training": workload.training.model_copy(update=training)})
+
+
+def test_a_run_costs_machines_times_hours() -> None:
+    jobs = {job.name: job for job in jobs_of_run(any_workload(instance_count=2), REGION)}
+    assert jobs["data job"].most_usd == pytest.approx(2 * 0.44)
+    assert jobs["training"].most_usd == pytest.approx(2 * 0.115 * 30 / 60)
+    assert sum_of(job.most_usd for job in jobs.values())[1]
+
+
+def test_a_machine_without_a_price_leaves_a_run_without_a_total() -> None:
+    jobs = jobs_of_run(any_workload(instance_type="ml.c7i.large"), REGION)
+    assert sum_of(job.most_usd for job in jobs)[1] is False
+
+
+def test_every_price_has_a_source_with_a_date() -> None:
+    machines = [each for uses in prices.MACHINE_HOURS.values() for of in uses.values() for each in of.values()]
+    found = [*machines, *(each for things in prices.THINGS.values() for each in things.values())]
+    assert {each.source for each in found} == set(prices.SOURCES)
+    assert all(each.usd > 0 for each in found)
+    for source in prices.SOURCES.values():
+        assert source.date.count("-") == 2
+        assert source.text

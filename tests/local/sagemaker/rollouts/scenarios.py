@@ -1,0 +1,402 @@
+"""What can happen to a deployment, told one after the other for each strategy; each ends with somebody who serves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.local.sagemaker.rollouts.clients import Client, wait_for
+from tests.local.sagemaker.rollouts.plan import CANARY, LINEAR, PATIENT, RARE, ROLLING, WHOLE, Workload
+from tests.local.sagemaker.rollouts.stand import Deployment, Stand
+
+FAILS = "def of_clients(data): raise RuntimeError('no')"
+SLOW = "def of_clients(data): time.sleep(0.5)"
+PREDICTS_OTHERWISE = """
+def predict_fn(data, model):
+    return [{"probability": 0.9 if data.get("client") else 0.5} for _ in data["instances"]]
+"""
+BREAKS_OFF = "def of_clients(data): os._exit(9)"
+REFUSES_TWO_OF_FIVE = """
+def of_clients(data):
+    if SEEN[0] % 5 < 2:
+        raise ValueError('not like this')
+"""
+NEVER_STARTS = """
+def model_fn(folder):
+    if SERVES:
+        raise OSError('the model is in another country')
+    return 'x'
+"""
+ANSWERS_OTHERWISE = """
+def predict_fn(data, model):
+    return [{"probability": 0.9 if SERVES else 0.5} for _ in data["instances"]]
+"""
+DIES_AFTER_AN_HOUR = """
+def of_clients(data):
+    if data.get("late"):
+        os._exit(9)
+"""
+"""An hour's worth of traffic is not waited for: the clients say when it is over."""
+
+
+@dataclass
+class Outcome:
+    """What became of one scenario.
+
+    Attributes:
+        serves: The version that answered at the end.
+        client: Who asked all the while.
+        package: The version that was deployed, with its status and the reason.
+        endpoint: What SageMaker said of the endpoint at the end.
+        live: What the record said.
+        more: What only this scenario looks at.
+    """
+
+    name: str
+    strategy: str
+    deployment: Deployment
+    serves: str
+    client: Client
+    package: str
+    status: tuple[str, str]
+    endpoint: dict[str, Any]
+    live: dict[str, str]
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+class Teller:
+    """Tells scenarios of one workload."""
+
+    def __init__(self, stand: Stand, workload: Workload) -> None:
+        self.stand, self.workload = stand, workload
+        self.told: list[Outcome] = []
+
+    def new(self, version: str, more: str = "") -> str:
+        """Make a model."""
+        return self.stand.package(self.workload, version, more)
+
+    def tell(
+        self,
+        name: str,
+        package: str,
+        act: Callable[[Client], Deployment | tuple[Deployment, dict[str, Any]]],
+        serves: str,
+    ) -> Outcome:
+        """Do something while requests keep coming, until the version that is to serve answers again."""
+        stand, workload = self.stand, self.workload
+        with stand.traffic(workload) as client:
+            done = act(client)
+            deployment, more = done if isinstance(done, tuple) else (done, {})
+            try:
+                client.await_answer(serves, 3)
+            except AssertionError as error:
+                told = f"{deployment.status} {deployment.error} {deployment.cause}; answers: {client.answers}"
+                raise AssertionError(f"{name}: {serves} does not serve after it: {told}") from error
+        endpoint = stand.endpoint(workload)
+        assert endpoint is not None
+        outcome = Outcome(
+            name,
+            workload.strategy,
+            deployment,
+            serves,
+            client,
+            package,
+            stand.status_of(package),
+            endpoint,
+            stand.live(workload),
+            more,
+        )
+        self.told.append(outcome)
+        stand.told[(workload.strategy, name)] = outcome
+        stand.await_quiet(workload)
+        return outcome
+
+    def deploy(self, name: str, package: str, serves: str, *, machine: str = "Machine") -> Outcome:
+        """Deploy a version while requests keep coming."""
+        return self.tell(name, package, lambda _: self.stand.deploy(self.workload, package, machine=machine), serves)
+
+    @contextmanager
+    def noise(self) -> Iterator[None]:
+        """Let the alarm on errors be on, whatever the endpoint does."""
+        stop = threading.Event()
+        dimensions = [
+            {"Name": "EndpointName", "Value": self.workload.endpoint},
+            {"Name": "VariantName", "Value": "primary"},
+        ]
+        datum = {"MetricName": "Invocation5XXErrors", "Value": 1000.0, "Dimensions": dimensions}
+        watch = self.stand.client("cloudwatch")
+
+        def publish() -> None:
+            while not stop.wait(0.1):
+                watch.put_metric_data(Namespace="AWS/SageMaker", MetricData=[datum])
+
+        thread = threading.Thread(target=publish, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(5)
+
+    def alarm_on(self) -> bool:
+        """Whether the alarm on errors is on."""
+        asked = {"AlarmNames": [self.workload.alarm("errors")], "StateValue": "ALARM"}
+        return bool(self.stand.client("cloudwatch").describe_alarms(**asked)["MetricAlarms"])
+
+
+def tell_whole(stand: Stand) -> list[Outcome]:
+    """All at once."""
+    teller = Teller(stand, WHOLE)
+    one, two = teller.new("v1"), teller.new("v2")
+    teller.deploy("first deployment", one, "v1")
+    teller.deploy("a good model", two, "v2")
+    teller.deploy("alarm during the bake", teller.new("errors", FAILS), "v2", machine=PATIENT)
+    teller.deploy("container never starts", teller.new("dead", NEVER_STARTS), "v2")
+    teller.deploy("answers otherwise than before", teller.new("liar", ANSWERS_OTHERWISE), "v2")
+    _alarm_before(teller, one)
+    _alarm_comes_in_between(teller, teller.new("unlucky"))
+    _on_purpose(teller, one, two)
+    _cancelled(teller, teller.new("half"), teller.new("v3"))
+    _two_at_once(teller, teller.new("v4"), teller.new("v5"))
+    _dies_later(teller, teller.new("v6", DIES_AFTER_AN_HOUR))
+    return teller.told
+
+
+def _alarm_before(teller: Teller, package: str) -> None:
+    def act(_: Client) -> Deployment:
+        with teller.noise():
+            wait_for(teller.alarm_on)
+            return teller.stand.deploy(teller.workload, package)
+
+    teller.tell("alarm on before the start", package, act, "v2")
+
+
+def _alarm_comes_in_between(teller: Teller, package: str) -> None:
+    def act(_: Client) -> Deployment:
+        execution = teller.stand.start(teller.workload, package)
+        teller.stand.await_state(execution, "GoldenBefore")
+        with teller.noise():
+            return teller.stand.end_of(execution)
+
+    teller.tell("alarm comes on before the update", package, act, "v2")
+
+
+def _on_purpose(teller: Teller, one: str, two: str) -> None:
+    stand, workload = teller.stand, teller.workload
+    wish = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
+    teller.tell("rollback on purpose", one, lambda _: stand.deploy(workload, **wish), "v1")
+    again = {**wish, "model_package_arn": two, "reason": "the ages were right"}
+    teller.tell("rollback of the rollback", two, lambda _: stand.deploy(workload, **again), "v2")
+    nameless = {"action": "rollback", "reason": "because"}
+    teller.tell("rollback by nobody", two, lambda _: stand.deploy(workload, **nameless), "v2")
+    never = {**wish, "model_package_arn": teller.new("never")}
+    teller.tell("rollback to what never served", two, lambda _: stand.deploy(workload, **never), "v2")
+
+
+def _cancelled(teller: Teller, package: str, following: str) -> None:
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> Deployment:
+        execution = stand.start(workload, package)
+        stand.await_state(execution, "WaitForRollout")
+        stand.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="second thoughts")
+        return stand.deploy(workload, following)
+
+    teller.tell("cancelled half way, the next takes over", following, act, "v3")
+
+
+def _two_at_once(teller: Teller, one: str, other: str) -> None:
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> tuple[Deployment, dict[str, Any]]:
+        first = stand.start(workload, one)
+        stand.await_state(first, "UpdateEndpoint")
+        second = stand.deploy(workload, other)
+        return second, {"first": stand.end_of(first), "status of the first": stand.status_of(one)[0]}
+
+    teller.tell("two deployments at once", other, act, "v5")
+
+
+def _dies_later(teller: Teller, package: str) -> None:
+    """The bake is over when the container starts to die; a person goes back although the alarm is on."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        deployed = stand.deploy(workload, package)
+        client.request["late"] = True
+        wait_for(teller.alarm_on)
+        wish = {"action": "rollback", "actor": "ada", "reason": "containers die"}
+        return stand.deploy(workload, **wish), {"deployed": deployed}
+
+    teller.tell("container dies after an hour's worth of traffic", package, act, "v5")
+
+
+def tell_canary(stand: Stand) -> list[Outcome]:
+    """A share first."""
+    teller = Teller(stand, CANARY)
+    one, two = teller.new("v1"), teller.new("v2")
+    teller.deploy("first deployment", one, "v1")
+    teller.deploy("a good model", two, "v2")
+    teller.deploy(
+        "only the canary refuses",
+        teller.new("strict", REFUSES_TWO_OF_FIVE),
+        "v2",
+        machine=PATIENT,
+    )
+    teller.deploy("only the canary is slow", teller.new("slow", SLOW), "v2", machine=PATIENT)
+    teller.deploy("only the canary predicts otherwise", teller.new("odd", PREDICTS_OTHERWISE), "v2", machine=PATIENT)
+    _under_scaling(teller)
+    return teller.told
+
+
+def _under_scaling(teller: Teller) -> None:
+    stand, workload = teller.stand, teller.workload
+    stand.resize(workload, 3)
+    larger, more = teller.new("v3"), teller.new("v4")
+    teller.deploy("instance type changes under scaling", larger, "v3", machine="Larger")
+    teller.deploy("declared number of instances changes", more, "v4", machine="More")
+
+
+def tell_linear(stand: Stand) -> list[Outcome]:
+    """Step by step."""
+    teller = Teller(stand, LINEAR)
+    teller.deploy("first deployment", teller.new("v1"), "v1")
+    teller.deploy("a good model", teller.new("v2"), "v2")
+    teller.deploy("container breaks off at the first step", teller.new("broken", BREAKS_OFF), "v2", machine=PATIENT)
+    return teller.told
+
+
+def tell_rolling(stand: Stand) -> list[Outcome]:
+    """Batch by batch."""
+    teller = Teller(stand, ROLLING)
+    teller.deploy("first deployment", teller.new("v1"), "v1")
+    teller.deploy("a good model", teller.new("v2"), "v2")
+    teller.deploy("alarm after the first batch", teller.new("errors", FAILS), "v2", machine=PATIENT)
+    teller.deploy("container never starts", teller.new("dead", NEVER_STARTS), "v2")
+    _half_back(teller)
+    return teller.told
+
+
+def _half_back(teller: Teller) -> None:
+    """A rolling deployment on other machines fails, and for the way back there are none, until a little later."""
+    stand, workload = teller.stand, teller.workload
+    package = teller.new("worse", FAILS)
+
+    def act(_: Client) -> tuple[Deployment, dict[str, Any]]:
+        with stand.faults(no_capacity=[workload.instance_type]):
+            execution = stand.start(workload, package, machine=PATIENT)
+            mixed = stand.await_endpoint(workload, "UpdateRollbackFailed")
+            stand.await_state(execution, "WaitForCapacity")
+        return stand.end_of(execution), {"mixed": mixed}
+
+    teller.tell("rollback finds no capacity", package, act, "v2")
+
+
+def tell_faults(stand: Stand) -> list[Outcome]:
+    """What AWS itself gets wrong; after the others, since it would hit them too."""
+    whole = Teller(stand, WHOLE)
+    _no_capacity(whole)
+    _throttled(whole)
+    return whole.told
+
+
+def _no_capacity(teller: Teller) -> None:
+    package = teller.new("v7")
+    with teller.stand.faults(no_capacity=[RARE]):
+        teller.deploy("no capacity", package, "v5", machine=PATIENT)
+
+
+def _throttled(teller: Teller) -> None:
+    """Each call is refused twice: once for the client, which tries again by itself, and once for the machine to see."""
+    package = teller.new("v8")
+    with teller.stand.faults(throttle={"CreateModel": 2, "CreateEndpointConfig": 2, "UpdateEndpoint": 2}):
+        teller.deploy("throttled", package, "v8")
+
+
+SCENARIOS = [
+    *(
+        ("all_at_once", name)
+        for name in (
+            "first deployment",
+            "a good model",
+            "alarm during the bake",
+            "container never starts",
+            "answers otherwise than before",
+            "alarm on before the start",
+            "alarm comes on before the update",
+            "rollback on purpose",
+            "rollback of the rollback",
+            "rollback by nobody",
+            "rollback to what never served",
+            "cancelled half way, the next takes over",
+            "two deployments at once",
+            "container dies after an hour's worth of traffic",
+        )
+    ),
+    *(
+        ("canary", name)
+        for name in (
+            "first deployment",
+            "a good model",
+            "only the canary refuses",
+            "only the canary is slow",
+            "only the canary predicts otherwise",
+            "instance type changes under scaling",
+            "declared number of instances changes",
+        )
+    ),
+    *(("linear", name) for name in ("first deployment", "a good model", "container breaks off at the first step")),
+    *(
+        ("rolling", name)
+        for name in (
+            "first deployment",
+            "a good model",
+            "alarm after the first batch",
+            "container never starts",
+            "rollback finds no capacity",
+        )
+    ),
+    ("all_at_once", "no capacity"),
+    ("all_at_once", "throttled"),
+]
+"""Strategy and name of each scenario, in the order in which they are told."""
+
+ORDER = ("all_at_once", "canary", "linear", "rolling")
+_LONGEST_SECONDS = 590.0
+FAULTS = 2
+"""How many scenarios, the last ones, are about faults of AWS."""
+
+
+class Telling:
+    """Tells everything, the strategies side by side, faults after them; who asks for a scenario waits for it."""
+
+    def __init__(self, stand: Stand) -> None:
+        self._stand = stand
+        pool = ThreadPoolExecutor(5)
+        tellers = (tell_whole, tell_canary, tell_linear, tell_rolling)
+        self._told = [pool.submit(tell, stand) for tell in tellers]
+        self._told.append(pool.submit(self._tell_faults, stand, tuple(self._told)))
+        pool.shutdown(wait=False)
+
+    @staticmethod
+    def _tell_faults(stand: Stand, before: Sequence[Future[list[Outcome]]]) -> list[Outcome]:
+        wait(before)
+        return tell_faults(stand)
+
+    def outcome(self, strategy: str, name: str) -> Outcome:
+        """How a scenario ended."""
+        faults = (strategy, name) in SCENARIOS[-FAULTS:]
+        group = self._told[-1 if faults else ORDER.index(strategy)]
+        told: dict[tuple[str, str], Outcome] = self._stand.told
+        wait_for(lambda: (strategy, name) in told or group.done(), _LONGEST_SECONDS)
+        if (strategy, name) not in told:
+            group.result()
+        return told[(strategy, name)]
+
+    def all(self) -> list[Outcome]:
+        """How all ended, in order."""
+        return [outcome for each in self._told for outcome in each.result()]
