@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from local.chain import Chain
-from local.executions import Execution
-from tests.end_to_end.live import Live
+from local.executions import RUNNING, Execution, execution_arns, read_execution
+from tests.end_to_end.live import Live, eventually
 from tests.end_to_end.second_project import land, of_workload
 from tests.everything.orders import order_batch
 
@@ -104,6 +104,16 @@ def test_an_image_with_a_critical_finding_neither_trains_nor_serves(boxed: Live,
 
 def test_models_that_only_scored_are_gone(boxed: Live, second: Execution) -> None:
     client = boxed.client("sagemaker")
+    machine = boxed.outputs.machines["deployment"]
+    package = second.output["model_package_arn"]
+
+    def deployed_by_its_approval() -> Execution | None:
+        arns = execution_arns(boxed.platform.aws, machine)
+        runs = [read_execution(boxed.platform.aws, "deployment", arn) for arn in arns]
+        mine = [run for run in runs if run.input["model_package_arn"] == package and run.input["run_id"] != "scanned-1"]
+        return mine[0] if mine and all(run.status != RUNNING for run in runs) else None
+
+    eventually(deployed_by_its_approval, f"the end of the deployment of {package}")
     names = [model["ModelName"] for model in client.list_models()["Models"]]
     mine = [name for name in names if name.startswith("every-boxed-orders-")]
     assert mine and all(name.startswith("every-boxed-orders-model-") for name in mine)
