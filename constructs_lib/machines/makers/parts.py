@@ -104,6 +104,7 @@ class ModelParts:
         allow_pickle: Whether the model's archive may hold pickles. Default: it may not.
         tuning: How hyperparameters are searched. Default: there is one training.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
+        segments_json: Which segments have a model of their own, for the training script. Default: there is one model.
     """
 
     place: JobPlace
@@ -134,3 +135,4 @@ class ModelParts:
     allow_pickle: bool = False
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
+    segments_json: str | None = None

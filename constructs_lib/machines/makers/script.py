@@ -17,6 +17,8 @@ SERVING = {
 }
 """Environment of the container that serves."""
 
+SEGMENTS = "GAPLESS_SEGMENTS"
+_LONGEST_VARIABLE = 512
 _SUBMITTED = "/opt/ml/input/data/code/sourcedir.tar.gz"
 _PLATFORM = "platform"
 _IN_SCRIPTS = "in_scripts"
@@ -86,12 +88,20 @@ def split_uri(name: str) -> str:
 
 
 def guard_members(p: ModelParts) -> dict[str, JSON]:
-    """What a request says of the guard: where the script finds its code, its rules, and what Debugger is to do."""
+    """What a request says of the platform's helpers: where the script finds their code, the guard's rules, the
+    segments, and what Debugger is to do."""
     code = f"/opt/ml/input/data/{_PLATFORM}/{file_name(p.place.job_code_uri)}/{_IN_SCRIPTS}"
     rules = p.watched.rules_json if p.watched is not None else None
     debugger = p.watched.debugger if p.watched is not None else None
     environment = {"PYTHONPATH": code, **({"GAPLESS_GUARD": rules} if rules is not None else {})}
-    return {"Environment": environment, **(debugger or {})}
+    return {"Environment": {**environment, **segment_variables(p.segments_json)}, **(debugger or {})}
+
+
+def segment_variables(segments_json: str | None) -> dict[str, JSON]:
+    """The variables that say of which segments there are models, in parts: SageMaker allows so many characters each."""
+    text = segments_json or ""
+    starts = range(0, len(text), _LONGEST_VARIABLE)
+    return {f"{SEGMENTS}_{place}": text[start : start + _LONGEST_VARIABLE] for place, start in enumerate(starts)}
 
 
 def split_channel(p: ModelParts, name: str, manifest_uri: str) -> dict[str, JSON]:
