@@ -5,7 +5,6 @@ What the real server bounds by the machine's memory is bounded here by a number,
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import threading
@@ -13,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -59,9 +58,9 @@ class Source:
             self._unpack(address, folder)
         except ClientError as error:
             raise NoSuchModel(
-                f"Failed to download model data(bucket: {address.bucket}, key: {address.key}). Please ensure that there "
-                "is an object located at the URL and that the role passed to CreateModel has permissions to download "
-                "the model."
+                f"Failed to download model data(bucket: {address.bucket}, key: {address.key}). Please ensure that "
+                "there is an object located at the URL and that the role passed to CreateModel has permissions to "
+                "download the model."
             ) from error
 
     def fetch_script(self, environment: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -170,19 +169,20 @@ class SeveralModels:
         """Forget a model that did not load, and those that are too many, unless they work on requests."""
         with self._lock:
             entry.in_flight -= 1
+            late = entry.instance if not self.healthy else None  # it was loaded while this container was stopped
             if entry.instance is None and entry.in_flight == 0:
                 self._models.pop(target, None)
             idle = [name for name, each in self._models.items() if each.in_flight == 0]
             gone = [self._models.pop(name) for name in idle[: max(0, len(self._models) - MOST_LOADED)]]
-        for each in gone:
-            if each.instance is not None:
-                each.instance.stop()
+        for instance in (late, *(each.instance for each in gone)):
+            if instance is not None:
+                instance.stop()
 
     def _load(self, target: str) -> Instance:
         with self._lock:
             self._fetched += 1
             folder = self._folder / f"model-{self._fetched}"
-        if ".." in target.split(os.sep):
+        if ".." in PurePosixPath(target).parts:
             raise NoSuchModel(f"the target model {target!r} leads out of the prefix of the endpoint's models")
         try:
             self._source.fetch(target, folder)
