@@ -1,4 +1,4 @@
-"""Sets of models: what an endpoint of several models serves is made of one signed archive, below a prefix of its own."""
+"""Sets of models: what an endpoint of several models serves is made of one signed archive, below its own prefix."""
 
 from __future__ import annotations
 

@@ -813,6 +813,7 @@ class WorkloadStack(Stack):
                 endpoint=self._endpoint,
                 alarms=self._alarms,
                 log_retention_days=self._stage.log_retention_days,
+                has_sets=self._sets is not None,
             )
 
     def _define_promotion(self) -> PipelineMachine | None:

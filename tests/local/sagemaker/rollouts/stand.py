@@ -30,7 +30,6 @@ Document = dict[str, Any]
 ROOT = Path(__file__).parents[4]
 
 GOLDEN = {"cases": [{"name": "one", "request": {"instances": [1]}, "expect": {"probability": [[0, 1]]}}]}
-BUNDLE = hashlib.sha256(json.dumps(GOLDEN).encode()).hexdigest()
 SCALES = ("--wait-scale", "0.02", "--alarm-scale", "0.04")
 """A second of a wait or a bake lasts a fiftieth, one of an alarm's period twice as long."""
 
