@@ -182,6 +182,8 @@ TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Mode to what its scaling may follow."""
 
+_FOLLOWED: Final = tuple(dict.fromkeys(name for names in TARGETS.values() for name in names))
+
 
 class Scaling(Part):
     """How the number of machines follows the requests; a deployment never sets it back.
@@ -207,7 +209,7 @@ class Scaling(Part):
     @property
     def follows(self) -> tuple[str, float] | None:
         """What the number of machines follows and the value that is aimed at; nothing where it has set times only."""
-        given = {name: getattr(self, name) for names in TARGETS.values() for name in names}
+        given = {name: getattr(self, name) for name in _FOLLOWED}
         return next(((name, float(value)) for name, value in given.items() if value is not None), None)
 
     def check(self, kind: str, instance_count: int) -> None:
@@ -228,7 +230,7 @@ class Scaling(Part):
                 f"scaling.max: the endpoint begins with instance_count machines, {instance_count}, which have to be "
                 f"from min to max, {self.min} to {self.max}"
             )
-        given = [name for names in TARGETS.values() for name in names if getattr(self, name) is not None]
+        given = [name for name in _FOLLOWED if getattr(self, name) is not None]
         allowed = TARGETS[kind]
         for name in (name for name in given if name not in allowed):
             raise ValueError(f"scaling.{name}: has no meaning with mode {kind} (allowed: {', '.join(allowed)})")

@@ -115,6 +115,12 @@ def test_several_models_come_from_a_script_in_an_image_that_serves_several(more:
     assert says in refusal(serving={"mode": SEGMENTS}, **PLANS, **more)
 
 
+@pytest.mark.parametrize("target", ["requests_per_minute", "cpu_percent"])
+def test_an_endpoint_of_several_models_follows_what_one_of_a_single_model_does(target: str) -> None:
+    asked = parsed(serving={"mode": SEGMENTS, "scaling": {"max": 3, target: 60}}, **PLANS)
+    assert asked.serving.scaling is not None and asked.serving.scaling.follows == (target, 60.0)
+
+
 def test_a_model_per_segment_is_looked_at_by_segment() -> None:
     by_plan = {"column": "plan", "values": ["basic", "pro"], "bins": None}
     asked = parsed(serving={"mode": SEGMENTS}, gate={"slices": {"floor": 0.5}}, **PLANS)
