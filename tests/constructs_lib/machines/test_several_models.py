@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from botocore.session import Session
+from botocore.validate import ParamValidator
 
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.deployment import ModelSet
@@ -22,6 +24,7 @@ from tests.constructs_lib.machines.test_deployment_machine import (
     update,
 )
 
+ROLE = "arn:aws:iam::000000000000:role/endpoint"
 ROUTING = {"feature": "carrier", "values": ["UA", "DL"]}
 SET = ModelSet("unpack-models", "eu-west-1", ROUTING)
 FOLDER = "s3://artefacts/flight_delays/segments/abc/"
@@ -43,16 +46,14 @@ def definition(surroundings: Surroundings, place: JobPlace) -> dict[str, Any]:
     return definition_with(surroundings, place, model_set=SET)
 
 
-def done(definition: dict[str, Any], walk: Any, **changed: Any) -> Any:
+def begun(definition: dict[str, Any], walk: Any, **changed: Any) -> Any:
+    """A first deployment, as far as the endpoint, which then fails."""
     answers = {"DescribePackage": DESCRIBED, "UnpackModels": UNPACKED, **changed}
-    named = walk(definition, GIVEN, any_answers(DescribeRollout=[endpoint("Failed", "any")], **answers))
-    new = named.arguments("CreateEndpointConfig")["EndpointConfigName"]
-    return walk(definition, GIVEN, update(new, **answers))
+    return walk(definition, GIVEN, any_answers(DescribeRollout=[endpoint("Failed", "any")], **answers))
 
 
 def test_a_version_is_unpacked_once_it_is_known_to_be_what_was_signed(definition: dict[str, Any], walk: Any) -> None:
-    found = done(definition, walk)
-    assert found.status == "SUCCEEDED"
+    found = begun(definition, walk)
     order = [found.path.index(name) for name in ("VerifyModel", "GoldenBefore", "UnpackModels", "CreateModel")]
     assert order == sorted(order)
     payload = found.arguments("UnpackModels")["Payload"]
@@ -62,7 +63,7 @@ def test_a_version_is_unpacked_once_it_is_known_to_be_what_was_signed(definition
 def test_the_model_is_the_prefix_of_this_version_with_the_script_beside_it(
     definition: dict[str, Any], walk: Any
 ) -> None:
-    request = done(definition, walk).arguments("CreateModel")
+    request = begun(definition, walk).arguments("CreateModel")
     assert request["Containers"] == [
         {
             "Image": "image:1",
@@ -77,29 +78,30 @@ def test_the_model_is_the_prefix_of_this_version_with_the_script_beside_it(
     ]
     assert request["EnableNetworkIsolation"] is False
     assert request["VpcConfig"] == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
+    shape = Session().get_service_model("sagemaker").operation_model("CreateModel").input_shape
+    assert ParamValidator().validate({**request, "ExecutionRoleArn": ROLE}, shape).generate_report() == ""
 
 
-def test_the_update_is_guarded_as_every_other(definition: dict[str, Any], walk: Any) -> None:
-    request = done(definition, walk).arguments("UpdateEndpoint")["DeploymentConfig"]
+def test_the_update_is_guarded_as_every_other_and_the_golden_requests_name_models(
+    definition: dict[str, Any], walk: Any
+) -> None:
+    new = begun(definition, walk).arguments("CreateEndpointConfig")["EndpointConfigName"]
+    answers = update(new, DescribePackage=DESCRIBED, UnpackModels=UNPACKED, CreateModel=[EXISTS])
+    found = walk(definition, GIVEN, answers)
+    assert found.status == "SUCCEEDED"
+    request = found.arguments("UpdateEndpoint")["DeploymentConfig"]
     assert request["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "CANARY"
     assert request["AutoRollbackConfiguration"]["Alarms"]
-
-
-def test_the_golden_requests_say_which_model_they_ask(definition: dict[str, Any], walk: Any) -> None:
-    assert done(definition, walk).arguments("GoldenAfter")["Payload"]["routing"] == ROUTING
+    assert found.arguments("GoldenAfter")["Payload"]["routing"] == ROUTING
 
 
 def test_the_same_version_as_one_model_has_another_name(
     definition: dict[str, Any], surroundings: Surroundings, place: JobPlace, walk: Any
 ) -> None:
-    several = done(definition, walk).arguments("CreateModel")["ModelName"]
-    whole = done(definition_with(surroundings, place), walk).arguments("CreateModel")
+    several = begun(definition, walk).arguments("CreateModel")["ModelName"]
+    whole = begun(definition_with(surroundings, place), walk).arguments("CreateModel")
     assert whole["ModelName"] != several
     assert whole["Containers"] == [{"ModelPackageName": PACKAGE}]
-
-
-def test_a_model_that_is_there_already_is_of_the_same_set(definition: dict[str, Any], walk: Any) -> None:
-    assert done(definition, walk, CreateModel=[EXISTS]).status == "SUCCEEDED"
 
 
 def test_an_archive_that_is_no_set_touches_no_endpoint_and_loses_its_approval(
