@@ -425,6 +425,7 @@ def made_of() -> dict[str, str]:
         "rules": "$string($verdict.rules)",
         "champion": "$champion_arn",
         "cost_usd_estimate": "$string($cost.usd)",
+        "cost_assumption": "$cost.assumption",
         "cost_basis": "$string($cost.basis)",
     }
 

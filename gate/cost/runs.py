@@ -8,7 +8,7 @@ from typing import Final
 
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
-from constructs_lib.names.prices import Component, machine_hour, price_of
+from constructs_lib.names.prices import Component, estimated_hour, price_of
 from constructs_lib.names.workload_file import WorkloadFile
 
 MINUTES_PER_HOUR: Final = 60
@@ -32,12 +32,14 @@ class Job:
         machines: What it runs on.
         usd_per_hour: What all its machines cost in an hour; None where no source gives a price.
         most_minutes: Its time limit.
+        assumption: What its price assumes. Default: nothing.
     """
 
     name: str
     machines: str
     usd_per_hour: float | None
     most_minutes: int
+    assumption: str | None = None
 
     @property
     def assumed_usd(self) -> float | None:
@@ -102,8 +104,10 @@ def _training(workload: WorkloadFile, region: str) -> Job:
 
 
 def _sagemaker(name: str, use: Component, machine: str, count: int, minutes: int, region: str) -> Job:
-    price = machine_hour(region, use, machine)
-    return Job(name, f"{count} x {machine}", None if price is None else count * price.usd, minutes)
+    found = estimated_hour(region, use, machine)
+    if found is None:
+        return Job(name, f"{count} x {machine}", None, minutes)
+    return Job(name, f"{count} x {machine}", count * found.price.usd, minutes, found.assumption)
 
 
 def sum_of(values: Iterable[float | None]) -> tuple[float, bool]:
