@@ -23,7 +23,8 @@ from constructs_lib.machines.no_code import FlowRun, RecipeRun
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import SigningParts
-from constructs_lib.names.automl_file import AllowPickle, AutoMLModel
+from constructs_lib.names.automl_file import AutoMLModel
+from constructs_lib.names.file_parts import AllowPickle
 from stacks.toolchain import find_node
 from tests.constructs_lib.machines.test_tuning_model_machine import parts_of
 
