@@ -1,7 +1,7 @@
 """Puts the script that serves a model into the model's archive, as SageMaker's framework images look for it.
 
-Arguments: ``--model`` (a folder with the model's archive), ``--code`` (a folder with the script's archive), ``--output``
-and ``--message``. With ``--allow_pickle`` the model's archive may hold pickles; the script's never may.
+Arguments: ``--model`` (a folder with the model's archive), ``--code`` (a folder with the script's archive),
+``--output`` and ``--message``. With ``--allow_pickle`` the model's archive may hold pickles; the script's never may.
 
 Writes ``<output>/model.tar.gz``: the model's files, and those of the script below ``code/``. Equal input gives equal
 bytes. Nothing of either archive is loaded; both are unpacked in a confined way and judged by content.

@@ -130,7 +130,7 @@ class Hyperparameter(Part):
             return None
         if isinstance(value, bool) or not isinstance(value, int if self.type == "int" else int | float):
             return f"must be a{'n integer' if self.type == 'int' else ' number'}, was {shown(value)}"
-        if self.min is not None and value < self.min or self.max is not None and value > self.max:
+        if (self.min is not None and value < self.min) or (self.max is not None and value > self.max):
             limits = [f"at least {self.min:g}"] if self.min is not None else []
             limits += [f"at most {self.max:g}"] if self.max is not None else []
             return f"must be {' and '.join(limits)}, was {shown(value)}"

@@ -60,8 +60,8 @@ class BuiltInModel(Part):
     def _says_what_its_models_are(self) -> Self:
         if self.traits.pickled and self.allow_pickle is None:
             raise ValueError(
-                f"allow_pickle: models of {self.algorithm} are pickles, which run what their author likes when they are "
-                "loaded; say in allow_pickle.reason why this one may be used"
+                f"allow_pickle: models of {self.algorithm} are pickles, which run what their author likes when they "
+                "are loaded; say in allow_pickle.reason why this one may be used"
             )
         if not self.traits.pickled and self.allow_pickle is not None:
             raise ValueError(f"allow_pickle: models of {self.algorithm} are no pickles; leave it out")

@@ -1,4 +1,4 @@
-"""Makes a pin of a specification: what of it a run needs, with the images of one processor each and region by region."""
+"""Makes a pin of a specification: what of it a run needs, with the images for each kind of processor, by region."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class PublicList:
 
 def _allowed(wanted: str | None) -> SpecifierSet:
     try:
-        return SpecifierSet(wanted if wanted is None or not wanted[:1].isdigit() else f"=={wanted}")
+        return SpecifierSet(f"=={wanted}" if wanted is not None and wanted[:1].isdigit() else wanted or "")
     except InvalidSpecifier as error:
         raise NotPinned(f"--version: must be like 2.1.0, 2.* or <3, was {wanted!r}") from error
 

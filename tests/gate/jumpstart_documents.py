@@ -1,7 +1,7 @@
 """What AWS's public list of models says of some of them: the facts of three specifications, and of a manifest.
 
 Read in the public tests of AWS's own SDK, which keep such documents: aws/sagemaker-python-sdk,
-tests/unit/sagemaker/jumpstart/constants.py, commit 001edaafe2b94d45d8e45db715e894c7d9836642, stored copy read 2026-11-30.
+tests/unit/sagemaker/jumpstart/constants.py, commit 001edaafe2b94d45d8e45db715e894c7d9836642, read on 2026-11-30.
 """
 
 from __future__ import annotations

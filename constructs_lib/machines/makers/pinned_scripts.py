@@ -12,8 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from constructs_lib.asl import JSON, UNNAMED_S3, State, choice, expression, fail, for_each, jsonata, raise_again
-from constructs_lib.asl import succeed, task
+from constructs_lib.asl import (
+    JSON,
+    UNNAMED_S3,
+    State,
+    choice,
+    expression,
+    fail,
+    for_each,
+    jsonata,
+    raise_again,
+    succeed,
+    task,
+)
 from constructs_lib.machines.common import MINUTE, Surroundings
 from constructs_lib.machines.jobs import JobPlace, channel
 
