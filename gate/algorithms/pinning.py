@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 from sagemaker.core import image_uris
@@ -111,23 +112,19 @@ def _address(specs: JumpStartModelSpecs, use: Use, region: str, processor: Proce
     listed: Sequence[str] = getattr(specs, f"supported_{use}_instance_types", None) or ()
     for machine in [*(each for each in listed if processor_of(each) == processor), *_MACHINES[processor]]:
         address = variants.get_image_uri(machine, region) if variants is not None else None
-        address = address or _of_framework(getattr(specs, f"{_NAMES[use]}_ecr_specs", None), use, region, machine)
+        image = getattr(specs, f"{_NAMES[use]}_ecr_specs", None)
+        if address is None and image is not None:
+            address = _of_framework(image.framework, image.framework_version, image.py_version, use, region, machine)
         if address is not None:
             return str(address)
     return None
 
 
-def _of_framework(framework: Any, use: Use, region: str, machine: str) -> str | None:
-    if framework is None:
-        return None
+@cache
+def _of_framework(framework: str, version: str, python: str, use: Use, region: str, machine: str) -> str | None:
     try:
         address: str = image_uris.retrieve(
-            framework.framework,
-            region,
-            version=framework.framework_version,
-            py_version=framework.py_version,
-            instance_type=machine,
-            image_scope=use,
+            framework, region, version=version, py_version=python, instance_type=machine, image_scope=use
         )
     except (KeyError, ValueError):
         return None

@@ -61,7 +61,9 @@ class PublicList:
         found = [each for each in headers if Version(each["version"]) in allowed]
         if not found:
             known = ", ".join(sorted({each["version"] for each in headers}, key=Version)) or "none"
-            raise NotPinned(f"{model_id}: no version {wanted or ''} at {self._address} (there: {known})")
+            raise NotPinned(
+                f"{model_id}: no version{f' {wanted}' if wanted else ''} at {self._address} (there: {known})"
+            )
         newest = max(found, key=lambda each: Version(each["version"]))
         content = self._read(newest["spec_key"])
         specification = Specification(
