@@ -122,13 +122,15 @@ def test_every_price_has_a_source_with_a_date() -> None:
         assert source.text
 
 
-def scored_workload(**serving: Any) -> WorkloadFile:
+def scored_workload(
+    model: dict[str, Any] | None = None, hyperparameters: dict[str, Any] | None = None, **serving: Any
+) -> WorkloadFile:
     content = WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml").model_dump(
         mode="json", exclude_unset=True
     )
-    training = {"hyperparameters": {"epochs": 3}}
-    model = {"kind": "built_in", "algorithm": "linear-learner"}
-    return WorkloadFile.parse({**content, "model": model, "training": training, "evaluation": {}, "serving": serving})
+    made = model or {"kind": "built_in", "algorithm": "linear-learner"}
+    training = {"hyperparameters": hyperparameters or {"epochs": 3}}
+    return WorkloadFile.parse({**content, "model": made, "training": training, "evaluation": {}, "serving": serving})
 
 
 def test_a_run_with_batch_transforms_has_a_total_that_names_its_assumption() -> None:
@@ -136,6 +138,12 @@ def test_a_run_with_batch_transforms_has_a_total_that_names_its_assumption() -> 
     assert sum_of(job.most_usd for job in jobs.values())[1]
     assert "Transform on ml.m5.large in us-east-1: that of Processing is assumed" in (jobs["scoring"].assumption or "")
     assert {name for name, job in jobs.items() if job.assumption} == {"scoring", "golden answers"}
+
+
+def test_a_model_whose_script_is_packed_into_it_costs_a_job_more() -> None:
+    catboost = scored_workload({"kind": "built_in", "algorithm": "catboost"}, {"iterations": 3})
+    assert "packing" in [job.name for job in jobs_of_run(catboost, REGION)]
+    assert "packing" not in [job.name for job in jobs_of_run(scored_workload(), REGION)]
 
 
 def test_a_sourced_price_goes_before_an_assumed_one() -> None:
