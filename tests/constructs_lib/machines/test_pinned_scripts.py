@@ -71,9 +71,9 @@ class Bench:
     def __init__(self, surroundings: Surroundings, place: JobPlace, walk: Any) -> None:
         self._surroundings, self._place, self._walk = surroundings, place, walk
 
-    def run(self, scripts: PinnedScripts = SCRIPTS, given: Any = GIVEN, **changed: Any) -> Any:
+    def run(self, scripts: PinnedScripts = SCRIPTS, given: Any = GIVEN, redrives: int = 0, **changed: Any) -> Any:
         machine = model_machine(self._surroundings, parts_of(self._place, scripts))
-        return self._walk(machine, given, answers(**changed), name=EXECUTION)
+        return self._walk(machine, given, answers(**changed), name=EXECUTION, redrives=redrives)
 
 
 @pytest.fixture
@@ -165,8 +165,16 @@ def test_a_model_that_brings_its_script_is_served_as_it_is(bench: Bench) -> None
 
 def test_a_model_that_could_not_be_packed_is_packed_again_and_not_trained_again(bench: Bench) -> None:
     failed = {"error": "States.TaskFailed", "cause": "no room"}
-    done = bench.run(PackModel=[failed, failed, failed, failed, failed, failed, *result({})])
-    assert done.path.count("Train") == 1
+    done = bench.run(redrives=1, PackModel=[failed, *result({})])
+    assert (done.path.count("Train"), done.path.count("PackModel")) == (1, 2)
+    assert "Evaluate" in done.path
+
+
+def test_a_model_that_is_packed_is_not_packed_again_when_something_later_fails(bench: Bench) -> None:
+    failed = {"error": "States.TaskFailed", "cause": "no room"}
+    done = bench.run(redrives=1, WriteRequests=[failed, *result({})])
+    assert (done.path.count("WriteRequests"), done.path.count("IsPacked"), done.path.count("PackModel")) == (2, 2, 1)
+    assert done.arguments("CreateScored")["Containers"][1]["ModelDataUrl"] == PACKED
 
 
 def test_a_replay_packs_the_model_that_it_makes_again(bench: Bench) -> None:
