@@ -105,6 +105,8 @@ class ModelParts:
         tuning: How hyperparameters are searched. Default: there is one training.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
         segments_json: Which segments have a model of their own, for the training script. Default: there is one model.
+        serving_script_uri: The archive of the script that is packed into the model's archive, ``s3://…``. Default: the
+            training has put it there.
     """
 
     place: JobPlace
@@ -136,3 +138,4 @@ class ModelParts:
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
     segments_json: str | None = None
+    serving_script_uri: str | None = None
