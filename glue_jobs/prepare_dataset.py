@@ -39,7 +39,7 @@ from gapless_glue.accumulation import (
     split_manifest,
     write_lists,
 )
-from gapless_glue.answers import Answers, count_corrected, load_answers, put_in
+from gapless_glue.answers import NOTHING, Answers, count_corrected, load_answers, put_in
 from gapless_glue.around import judge_around
 from gapless_glue.batch import Batch, parse_batch
 from gapless_glue.bundle import Bundle, load_bundle
@@ -176,7 +176,7 @@ class Job:
     rules: Sequence[SourceRule]
     clock: Stopwatch
     parent: Parent | None = None
-    answers: Answers = Answers(NO_ANSWERS, "", (), {})
+    answers: Answers = NOTHING
 
     @property
     def present(self) -> dict[str, Source]:
@@ -447,9 +447,7 @@ def read_dataset(job: Job, folder_uri: str) -> DataFrame:
     return job.spark.read.schema(dataset_schema(job.contract)).parquet(folder_uri)
 
 
-def plan_curated(
-    job: Job, curated: DataFrame, dropped: Mapping[str | None, int], *, added: int = 0
-) -> list[SplitPlan]:
+def plan_curated(job: Job, curated: DataFrame, dropped: Mapping[str | None, int], *, added: int = 0) -> list[SplitPlan]:
     """Finds the bounds of the splits.
 
     Args:

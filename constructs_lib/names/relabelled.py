@@ -32,6 +32,13 @@ NO_ANSWERS = "none"
 SOURCE = "relabelling"
 """What a line among the outcomes says in ``eventMetadata.source`` when it is an answer of people."""
 
+RUN, INFERENCE_ID, POSITION = "_run", "_inference_id", "_position"
+PREDICTION, UNCERTAINTY, LABEL = "_prediction", "_uncertainty", "_label"
+"""Columns of the file that people get, beside the features, whose names never begin like this."""
+
+ATTRIBUTE = "answer"
+"""What a labelling job calls the label in its output."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -90,3 +97,37 @@ def holding(answers: Sequence[Answer], as_of: str) -> list[Answer]:
 def answers_digest(answers: Sequence[Answer]) -> str:
     """Returns the SHA-256 of answers that hold, in hex; nothing where none do."""
     return hashlib.sha256(written(answers)).hexdigest() if answers else ""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A row that is given to people.
+
+    Attributes:
+        inference_id, position, at, asked: As of an :class:`Answer`.
+        answered: The model's prediction.
+        uncertainty: How unsure the model was; more is less sure.
+        run: The export.
+    """
+
+    inference_id: str
+    position: int
+    at: str
+    asked: Mapping[str, Any]
+    answered: Mapping[str, Any]
+    uncertainty: float
+    run: str
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What the row is told apart by."""
+        return self.inference_id, self.position
+
+    def line(self) -> bytes:
+        """Returns the row as a line of JSON."""
+        return canonical_json(vars(self)) + b"\n"
+
+
+def run_of(as_of: str) -> str:
+    """Returns the name of the export of an instant, ``20130501T042300Z``; later instants sort later."""
+    return parse_instant(as_of).strftime("%Y%m%dT%H%M%SZ")

@@ -59,10 +59,13 @@ class Answers:
         return {"answers": {"uri": self.uri, "digest": self.digest, **counts}}
 
 
+NOTHING = Answers(NO_ANSWERS, "", (), {})
+
+
 def load_answers(uri: str, contract: Contract, as_of: str) -> Answers:
     """Reads the answers that hold at an instant, and sorts out those whose rows are not in the window."""
     if uri == NO_ANSWERS:
-        return Answers(uri, "", (), {})
+        return NOTHING
     found = holding(read_answers(store.read(uri)), as_of)
     reasons = [_why_unused(contract, parse_instant(as_of), answer) for answer in found]
     used = [answer for answer, reason in zip(found, reasons, strict=True) if reason is None]
