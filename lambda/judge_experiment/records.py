@@ -2,8 +2,8 @@
 
 An outcome is ``{"groundTruthData": {"data": "true", "encoding": "CSV"}, "eventMetadata": {"eventId": "<inference id>"},
 "eventVersion": "0"}``. ``data`` is the value that came true, or for a request of several instances a JSON list of them
-(``encoding`` JSON), in the order of the instances. What people have answered of rows that were chosen because a model was
-unsure of them (``eventMetadata.source`` ``relabelling``) is no outcome: such rows are no sample of the requests.
+(``encoding`` JSON), in the order of the instances. What people have answered of rows that were chosen because a model
+was unsure of them (``eventMetadata.source`` ``relabelling``) is no outcome: such rows are no sample of the requests.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ class World:
         self.put(f"{BASE}in/{name}", content, **metadata)
         event = {"time": time, "detail": {"bucket": {"name": BUCKET}, "object": {"key": f"{BASE}in/{name}"}}}
         message = {"messageId": "m", "body": json.dumps(event)}
-        return list(importing.handler({"Records": [message]}, None)["batchItemFailures"])  # type: ignore[typeddict-item]
+        return list(importing.handler({"Records": [message]}, None)["batchItemFailures"])
 
     def answers(self) -> list[Any]:
         keys = self.keys(f"{BASE}answered/")

@@ -181,8 +181,8 @@ def _read_label(
     name, values, about = _labels(line, where)
     at = _time(about.get("labelledAt"))
     if about.get("source") != RELABELLED:
-        for position, value in enumerate(values):
-            labels.setdefault((name, position), (at or _UNKNOWN, value))
+        for place, value in enumerate(values):
+            labels.setdefault((name, place), (at or _UNKNOWN, value))
         return
     position = about.get("position")
     if at is None or not isinstance(position, int):
@@ -195,7 +195,7 @@ class BadLabels(Exception):
     """A line among the labels is none."""
 
 
-def _labels(line: str, where: str) -> tuple[str, list[Any], Mapping[str, Any]]:
+def _labels(line: str, where: str) -> tuple[str, list[Any], Mapping[Any, Any]]:
     try:
         match json.loads(line):
             case {"groundTruthData": {"data": data, **more}, "eventMetadata": {"eventId": str() as name, **about}}:
