@@ -30,7 +30,8 @@ from constructs_lib.row_relabelling import SCHEDULE, RowRelabelling
 from constructs_lib.text_asset import TextAsset
 
 _SERVICE = "sagemaker.amazonaws.com"
-_METRICS = ("/aws/sagemaker/LabelingJobs", "AWS/SageMaker/Workteam")
+_LOG = "log-group:/aws/sagemaker/LabelingJobs"
+_METRICS = ("/aws/sagemaker/*", "AWS/SageMaker/Workteam")
 _TEMPLATE = """\
 <script src="https://assets.crowd.aws/crowd-html-elements.js"></script>
 <crowd-form>
@@ -127,7 +128,8 @@ class LabellingJobs(Construct):
         grant(
             role,
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-            arn("logs", "log-group:/aws/sagemaker/LabelingJobs*"),
+            arn("logs", _LOG),
+            arn("logs", f"{_LOG}:*"),
         )
         grant_metrics(role, *_METRICS)
         acknowledge(role, METRICS_WITHOUT_RESOURCE)
