@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from local import scoring
+from local import relabel, scoring
 from local import status as look
 from local.batch_folder import read_batch
 from local.datasets import commands as datasets
@@ -73,6 +73,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(relabel.app, name="relabel")
 app.add_typer(runs.app, name="runs")
 ingest = typer.Typer(help="The ingestion paths of the workload, by hand.", no_args_is_help=True)
 app.add_typer(ingest, name="ingest")
