@@ -16,6 +16,7 @@ from rich.console import Console
 
 from constructs_lib.names.relabelled import FOLDER, IN, RESULTS
 from local.errors import Failure, UserError
+from local.instants import parse_instant
 from local.steps import Platform, platform
 
 app = typer.Typer(help="Rows of which the model was unsure: give them to people, take their answers in.")
@@ -25,7 +26,7 @@ _TAKEN_SECONDS = 120.0
 _POLL_SECONDS = 0.3
 _ABSENT = ("404", "NoSuchKey", "NotFound")
 
-AsOf = Annotated[dt.datetime | None, typer.Option(help="What stands for now, in UTC. Default: now.")]
+AsOf = Annotated[str | None, typer.Option(help="What stands for now. Default: now.")]
 
 
 @app.command()
@@ -36,7 +37,7 @@ def export(
 ) -> None:
     """Choose rows as the schedule does, but now, and copy the file that people fill in."""
     target = platform(context.obj)
-    chosen = choose(target, as_of or dt.datetime.now(dt.UTC))
+    chosen = choose(target, parse_instant(as_of) or dt.datetime.now(dt.UTC))
     if not chosen["rows"]:
         console.print("there is nothing to label: no row of the window lacks a label and is not out already")
         return
@@ -56,7 +57,7 @@ def import_answers(
     target = platform(context.obj)
     if not file.is_file():
         raise UserError(f"there is no file {file} (allowed: the path of a file that was exported and filled in)")
-    summary = take_in(target, file, as_of)
+    summary = take_in(target, file, parse_instant(as_of))
     console.print(f"{summary['rows']} rows: {summary['accepted']} accepted, {summary['refused']} refused")
     for reason, rows in summary["reasons"].items():
         console.print(f"- {rows}: {reason}")
@@ -133,6 +134,4 @@ def _read(target: Platform, uri: str) -> bytes:
 
 
 def _utc(instant: dt.datetime) -> str:
-    """Write an instant; one without an offset is in UTC."""
-    aware = instant if instant.tzinfo is not None else instant.replace(tzinfo=dt.UTC)
-    return aware.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
