@@ -99,6 +99,8 @@ class Best:
 
     def add(self, row: Served, unsure: float) -> None:
         """Keep a row while it is among the least sure."""
+        if len(self._heap) == self.most and unsure < self._heap[0][0]:
+            return
         key, content = (row.inference_id, row.position), hashlib.sha256(canonical_json(row.asked)).hexdigest()
         if key in self._keys or content in self._contents:
             return
