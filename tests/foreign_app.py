@@ -813,7 +813,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         name=f"example-{n}-train",
         description="Trains",
         definition={"Version": "2020-12-01", "Steps": []},
-        jobs=[sagemaker_jobs(scope, n + 200)],
+        jobs=[sagemaker_jobs(scope, n + 300)],
         alarms=alarms,
     ),
     WorkloadGovernance: lambda scope, n: WorkloadGovernance(

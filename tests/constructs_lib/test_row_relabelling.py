@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from aws_cdk import Stack
+from aws_cdk import App, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Match, Template
@@ -22,6 +22,10 @@ from constructs_lib.on_call import OnCallTopic
 from constructs_lib.row_relabelling import Endpoint, RowRelabelling
 from gate.wildcards import as_list, as_text
 from tests.constructs_lib.names.test_relabelling_file import JOB
+
+
+def any_stack() -> Stack:
+    return Stack(App(analytics_reporting=False, context={"@aws-cdk/aws-iam:minimizePolicies": True}), "Test")
 
 
 def relabelling(stack: Stack, lake: DataLake, **more: Any) -> RowRelabelling:
@@ -40,8 +44,9 @@ def relabelling(stack: Stack, lake: DataLake, **more: Any) -> RowRelabelling:
     )
 
 
-@pytest.fixture
-def template(stack: Stack) -> Template:
+@pytest.fixture(scope="module")
+def template() -> Template:
+    stack = any_stack()
     made = relabelling(stack, DataLake(stack, "Lake", stage="dev"))
     made.grant_answer(iam.Role(stack, "People", assumed_by=iam.AccountRootPrincipal()))
     return Template.from_stack(stack)
@@ -92,8 +97,9 @@ def test_rows_are_chosen_once_a_day(template: Template) -> None:
     )
 
 
-@pytest.fixture
-def jobs(stack: Stack) -> Template:
+@pytest.fixture(scope="module")
+def jobs() -> Template:
+    stack = any_stack()
     lake = DataLake(stack, "Lake", stage="dev")
     key = EncryptionKey(stack, "Key", description="Any", publishers=["cloudwatch.amazonaws.com"])
     LabellingJobs(
