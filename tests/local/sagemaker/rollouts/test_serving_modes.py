@@ -50,9 +50,15 @@ LATER = Workload(
 )
 JUDGED = {"min_outcomes": 40, "smallest_share": 0.3, "error_margin": 0.5, "slow_margin": 0.5}
 TESTED = Workload(
-    "tested", "all_at_once", 0.5, 1, serving={"rollout": {"strategy": "ab", "max_hours": 1}, "experiment": JUDGED}
+    "tested",
+    "all_at_once",
+    0.5,
+    1,
+    serving={"rollout": {"strategy": "ab", "max_hours": 1, "bake_minutes": 1}, "experiment": JUDGED},
 )
-SHADOWED = Workload("shadowed", "all_at_once", 1.0, 1, serving={"rollout": {"strategy": "shadow", "max_hours": 1}})
+SHADOWED = Workload(
+    "shadowed", "all_at_once", 1.0, 1, serving={"rollout": {"strategy": "shadow", "max_hours": 1, "bake_minutes": 1}}
+)
 FAILS_LATER = """
 def of_clients(data):
     if data.get("late"):
@@ -214,7 +220,7 @@ def tell_outcomes(stand: Stand, workload: Workload, ids: list[str]) -> None:
         )
         for each in ids
     ]
-    key = f"{workload.name}/outcomes/all.jsonl"
+    key = f"{workload.name}/outcomes/{ids[0]}.jsonl"
     stand.client("s3").put_object(Bucket=stand.outputs["Artefacts"], Key=key, Body="\n".join(lines).encode())
 
 
@@ -266,3 +272,39 @@ def test_a_shadow_is_compared_answers_nobody_and_is_stopped_when_it_fails(stand:
     assert answered_by(stand, SHADOWED) == "v1"
     found = stand.endpoint(SHADOWED)
     assert found is not None and "ShadowProductionVariants" not in found
+
+
+def end_at_the_next_look(stand: Stand, workload: Workload) -> None:
+    """Let the hour that a comparison may take be over when it is judged first: of times, only waits are scaled."""
+    client, machine = stand.client("stepfunctions"), stand.outputs[f"{workload.name.title()}MachineArn"]
+    definition = json.loads(client.describe_state_machine(stateMachineArn=machine)["definition"])
+    begun = json.dumps(definition["States"]["BeginExperiment"])
+    assert begun.count(" + 3600") == 1
+    definition["States"]["BeginExperiment"] = json.loads(begun.replace(" + 3600", " + 1"))
+    client.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+
+
+def test_who_is_wrong_more_often_is_stopped_while_a_shadow_whose_time_is_up_takes_over(stand: Stand) -> None:
+    """Side by side: the champion of the one is right always, the model of the other harms nobody."""
+    end_at_the_next_look(stand, SHADOWED)
+    shadow, loser = stand.package(SHADOWED, "v3", probability=0.5), stand.package(TESTED, "v3", probability=0.0)
+    with stand.traffic(SHADOWED) as copied, stand.traffic(TESTED) as asked:
+        executions = stand.start(SHADOWED, shadow), stand.start(TESTED, loser)
+        stand.await_state(executions[1], "WaitToJudge")
+        ids = [f"worse-{number}" for number in range(120)]
+        assert {ask_as(stand, TESTED, each, each) for each in ids} == {("primary", "v2"), ("challenger", "v3")}
+        tell_outcomes(stand, TESTED, ids)
+        promoted, stopped = (stand.end_of(each) for each in executions)
+        copied.await_answer("v3", 3)
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    assert (stopped.status, stopped.error) == ("FAILED", "ChallengerStopped"), stopped.cause
+    assert (copied.failures, asked.failures) == ({}, {})
+    assert (set(copied.answers), set(asked.answers)) == ({"v1", "v3"}, {"v2", "v3"})
+    assert (answered_by(stand, SHADOWED), answered_by(stand, TESTED)) == ("v3", "v2")
+    assert (stand.status_of(shadow)[0], stand.status_of(loser)[0]) == ("Approved", "Rejected")
+    record = stand.item("Runs", {"run": f"experiment#{TESTED.name}"})
+    assert record["status"] == "stopped" and json.loads(record["verdict"])["decision"] == "stop"
+    for workload in (SHADOWED, TESTED):
+        found = stand.endpoint(workload)
+        assert found is not None and "ShadowProductionVariants" not in found
+        assert [each["VariantName"] for each in found["ProductionVariants"]] == ["primary"]
