@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import shlex
+import shutil
 import ssl
+import subprocess
 import threading
 import time
 import urllib.error
@@ -21,6 +24,8 @@ from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from local.predict import curl_request
+from local.server_file import Server
 from tests.local.server.conftest import Functions, any_name, wait_until
 
 ECHO = """
@@ -167,6 +172,18 @@ def allowed(local_server: Any, api: Api) -> tuple[str, str]:
 
 def test_whoever_may_invoke_the_method_gets_the_functions_answer(api: Api, allowed: tuple[str, str]) -> None:
     assert api.post(b'{"instances": [1]}', allowed) == (200, {"got": {"instances": [1]}})
+
+
+def test_what_the_command_line_prints_is_understood_by_curl(api: Api, allowed: tuple[str, str]) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    process, certificate = api.server.document["pid"], Path(api.server.ca_file)
+    url = f"{api.server.endpoint}/restapis/{api.api_id}/v1/_user_request_/predictions"
+    for keys, answer in ((allowed, {"got": {"instances": [1]}}), (("nobody", "knows"), None)):
+        server = Server(process, api.server.endpoint, certificate, *keys)
+        command = shlex.split(curl_request(server, "execute-api", url, {"instances": [1]}))
+        done = subprocess.run([*command, "-H", "x-customer: a"], capture_output=True, text=True, timeout=30, check=True)
+        assert (json.loads(done.stdout) == answer) is (answer is not None), done.stdout
 
 
 def test_nobody_else_is_answered(api: Api, local_server: Any) -> None:
