@@ -22,7 +22,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from local.predict import curl_request
 from local.server_file import Server
@@ -224,6 +225,7 @@ class Issuer:
 
     def __init__(self, server: Any) -> None:
         self.key = rsa.generate_private_key(65_537, 2048)
+        self.ec_key = ec.generate_private_key(ec.SECP256R1())
         self.down = False
         issuer = self
 
@@ -250,8 +252,21 @@ class Issuer:
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
 
     def keys(self) -> dict[str, Any]:
-        public = self.key.public_key().public_numbers()
-        return {"keys": [{"kty": "RSA", "kid": "k1", "n": encoded(public.n.to_bytes(256)), "e": "AQAB"}]}
+        public, point = self.key.public_key().public_numbers(), self.ec_key.public_key().public_numbers()
+        x, y = (encoded(each.to_bytes(32)) for each in (point.x, point.y))
+        return {
+            "keys": [
+                {"kty": "RSA", "kid": "k1", "n": encoded(public.n.to_bytes(256)), "e": "AQAB"},
+                {"kty": "EC", "crv": "P-256", "kid": "k2", "x": x, "y": y},
+            ]
+        }
+
+    def ec_token(self) -> str:
+        """A token that is signed with ES256."""
+        claims = {"iss": self.url, "aud": "echo", "sub": "somebody", "exp": time.time() + 300, "scope": "ask"}
+        content = ".".join(encoded(json.dumps(each).encode()) for each in ({"alg": "ES256", "kid": "k2"}, claims))
+        r, s = decode_dss_signature(self.ec_key.sign(content.encode(), ec.ECDSA(hashes.SHA256())))
+        return f"Bearer {content}.{encoded(r.to_bytes(32) + s.to_bytes(32))}"
 
     def token(self, key: rsa.RSAPrivateKey | None = None, **changes: Any) -> str:
         claims = {"iss": self.url, "aud": "echo", "sub": "somebody", "exp": time.time() + 300, "scope": "ask"} | changes
@@ -306,6 +321,8 @@ def asked(api: Api, authorization: str | None) -> tuple[int, Any]:
 
 def test_whoever_has_a_token_of_the_issuer_is_answered(judged: Api, issuer: Issuer) -> None:
     assert asked(judged, issuer.token()) == (200, {"got": {"instances": [1]}})
+    assert asked(judged, issuer.ec_token())[0] == 200
+    assert asked(judged, issuer.ec_token()[:-8] + "AAAAAAAA")[0] == 401
 
 
 def test_others_are_told_401_and_whoever_lacks_a_scope_403(judged: Api, issuer: Issuer) -> None:
