@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from serve_prediction.assigning import assign, unit_of, weights
 from tests.local.conftest import start_server
 from tests.local.sagemaker.conftest import wait_for
 from tests.local.sagemaker.rollouts.clients import Client
-from tests.local.sagemaker.rollouts.plan import Workload
+from tests.local.sagemaker.rollouts.plan import STAGE, Workload
 from tests.local.sagemaker.rollouts.stand import Deployment, Stand, deploy_stand
 
 SCALES = ("--wait-scale", "0.01", "--alarm-scale", "0.01")
@@ -38,7 +39,7 @@ ON_DEMAND = Workload(
     1.0,
     1,
     bake_minutes=1,
-    serving={"mode": {"kind": "serverless", "memory_mb": 1024, "max_concurrency": 2}},
+    serving={"mode": {"kind": "serverless", "memory_mb": 1024, "max_concurrency": 2}, "probation_hours": 1},
 )
 LATER = Workload(
     "later",
@@ -153,6 +154,21 @@ def test_a_serverless_model_that_never_starts_leaves_the_old_one(stand: Stand) -
     assert before is not None and after is not None
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
     assert answered_by(stand, ON_DEMAND) == "v2"
+
+
+def test_labels_that_come_late_take_a_model_back_that_is_on_probation(stand: Stand) -> None:
+    left = stand.live(ON_DEMAND)
+    assert float(left["probation_until"]) > time.time()
+    dimensions = [{"Name": "Stage", "Value": STAGE}, {"Name": "Workload", "Value": ON_DEMAND.name}]
+    datum = {"MetricName": "LabelQualityLost", "Value": 1.0, "Dimensions": dimensions}
+    stand.client("cloudwatch").put_metric_data(Namespace="Gapless", MetricData=[datum])
+    live = wait_for(lambda: found if (found := stand.live(ON_DEMAND))["cause"] == "probation" else None, 60)
+    assert (live["actor"], answered_by(stand, ON_DEMAND)) == (ON_DEMAND.alarm("labels"), "v1")
+    assert live["config"] == left["previous_config"]
+    status, reason = wait_for(
+        lambda: found if (found := stand.status_of(left["model_package_arn"]))[0] != "Approved" else None
+    )
+    assert status == "Rejected" and reason.startswith("RolledBack: probation by ")
 
 
 def ask_later(stand: Stand, content: Any) -> Any:
