@@ -26,6 +26,7 @@ OF_EVERYTHING = frozenset(
         "own_code",
         "prediction_api",
         "registry",
+        "score_rollback",
         "second_project",
         "training_guard",
         "tuning",
