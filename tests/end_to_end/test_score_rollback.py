@@ -62,10 +62,15 @@ def hour_from_now() -> dt.datetime:
     return dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
 
 
-def entry(live: Live, kind: str) -> dict[str, str]:
-    """The one entry of a kind in the audit trail."""
-    (found,) = [each for each in live.trail() if each["event"].startswith(f"{kind}#")]
+def entry(live: Live, event: str) -> dict[str, str]:
+    """An entry of the audit trail."""
+    (found,) = [each for each in live.trail() if each["event"] == event]
     return found
+
+
+def run_id_of(record: Mapping[str, str]) -> str:
+    """Of a run of the monitor, by its record."""
+    return record["run"].partition("#")[2]
 
 
 def status(live: Live, package_arn: str) -> str:
@@ -79,7 +84,7 @@ def check_went_back(live: Live, done: Execution, expected: Mapping[str, str], le
     record = live.record(f"live#{live.workload}")
     assert {name: record[name] for name in expected} == expected
     assert record["previous_package_arn"] == left
-    audited = entry(live, "model-rolled-back")
+    audited = entry(live, f"model-rolled-back#{done.name}")
     assert {name: audited[name] for name in expected} == expected
     assert audited["rolled_back_from"] == left
     told = live.on_call.notice(lambda notice: notice.get("event") == "rolled back" and notice["execution"] == done.arn)
@@ -101,9 +106,9 @@ def test_a_better_version_is_proposed_and_the_proposed_command_goes_back(
     found = look(kept, hour_from_now())
     assert json.loads(found["families"])["quality"]["violations"] == 1
 
-    proposed = entry(kept, "rollback-proposed")
+    proposed = entry(kept, f"rollback-proposed#{run_id_of(found)}")
     told = kept.on_call.notice(lambda notice: notice.get("better") == earlier)
-    assert (told["serving"], told["run_id"]) == (serving, found["run"].partition("#")[2])
+    assert (told["serving"], told["run_id"]) == (serving, run_id_of(found))
     assert (proposed["model_package_arn"], proposed["serving"], proposed["by"]) == (earlier, serving, "the monitor")
     assert proposed["reason"] == told["reason"]
     assert f"on {ROWS} labelled rows auc is " in told["reason"]
@@ -129,9 +134,9 @@ def test_a_better_version_comes_back_by_itself_where_the_workload_says_so(everyt
     found = look(everything, hour_from_now())
     assert json.loads(found["families"])["quality"]["violations"] == 1
 
-    run_id = found["run"].partition("#")[2]
+    run_id = run_id_of(found)
     done = everything.end_of("deployment", execution_arn(everything.outputs.machines["deployment"], f"{run_id}-score"))
-    wanted = entry(everything, "rollback-by-score")
+    wanted = entry(everything, f"rollback-by-score#{run_id}")
     assert (wanted["model_package_arn"], wanted["serving"]) == (earlier, serving)
     expected = {
         "model_package_arn": earlier,
