@@ -149,7 +149,7 @@ def of_function(megabytes: int, used: int | None, calls: int) -> Hint:
         calls: How many there were.
     """
     if used is None:
-        return Hint("no figure", "it was not called")
+        return Hint("no figure", "nobody measured its calls" if calls else "it was not called")
     share = used / megabytes
     wanted = max(_LEAST_MEGABYTES, math.ceil(used / HIGH / _MEGABYTES) * _MEGABYTES)
     if share > HIGH:
@@ -157,7 +157,7 @@ def of_function(megabytes: int, used: int | None, calls: int) -> Hint:
     if share >= LOW or wanted >= megabytes:
         return Hint("fits", f"{_percent(share)} is used")
     if calls < FEWEST_CALLS:
-        return Hint("no figure", f"{calls} calls, of which the most used {used} MB, are too few of {FEWEST_CALLS}")
+        return Hint("no figure", f"{_percent(share)} is used, by {calls} of the {FEWEST_CALLS} calls that it takes")
     return Hint("smaller", f"{_percent(share)} is used: try {wanted} MB, and see that calls take no longer")
 
 
