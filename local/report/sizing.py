@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from local.report.content import Content
-from local.report.html import Cell, Fixed, Html, details, join, paragraph, section, table
+from local.report.html import Cell, Html, Share, details, paragraph, section, table
 from local.sizing.figures import DAYS
-from local.sizing.things import Cost, Thing
+from local.sizing.things import Thing
 
-_HEAD = (
-    "What",
-    "Kind",
-    "Size",
-    "Seen",
-    "Processors",
-    "Memory",
-    "To try",
-    "Why",
-    "USD",
-    "USD then",
-    "Per",
-)
-_WORDS = {"fits": "nothing", "larger": "a larger size", "smaller": "a smaller size", "no figure": "no figure"}
+_HEAD = ("What", "Size", "Seen", "Processors", "Memory", "To try", "USD", "USD then")
+_WORDS = {"fits": "Nothing", "larger": "More", "smaller": "Less", "no figure": "No figure"}
 _NO_FIGURE = Html('<span class="none">no figure</span>')
 
 
@@ -52,30 +38,25 @@ def _measured() -> str:
 
 
 def _row(thing: Thing) -> list[Cell]:
+    cost = thing.cost
     return [
-        thing.name,
-        thing.kind,
+        f"{thing.kind} {thing.name}",
         thing.size,
         thing.times,
         _share(thing.processors, measured=thing.kind not in ("function", "scaling")),
         _share(thing.memory, measured=thing.kind != "scaling"),
-        _WORDS[thing.hint.verdict],
-        thing.hint.text,
-        *_usd(thing.cost),
+        f"{_WORDS[thing.hint.verdict]}: {thing.hint.text}",
+        *((None, None) if cost is None else (_usd(cost.usd, cost.per), _usd(cost.instead, cost.per))),
     ]
 
 
 def _share(value: float | None, *, measured: bool) -> Cell:
     """A dash where there is nothing to measure."""
-    if value is None:
-        return _NO_FIGURE if measured else None
-    return Html(f"{value:.0%}")
+    return _NO_FIGURE if value is None and measured else Share(value)
 
 
-def _usd(cost: Cost | None) -> Sequence[Cell]:
-    if cost is None:
-        return None, None, ""
-    return Fixed(cost.usd, 3), Fixed(cost.instead, 3), cost.per
+def _usd(value: float | None, per: str) -> Cell:
+    return None if value is None else f"{value:,.2f} a month" if per == "month" else f"{value:,.3f} an hour"
 
 
 def _costs(content: Content) -> Html:
@@ -88,7 +69,7 @@ def _costs(content: Content) -> Html:
         idle = "While nothing happens, the endpoint costs what no source gives a price of."
     else:
         idle = f"While nothing happens, the endpoint costs {sum(known):,.2f} USD a month."
-    return join([paragraph(f"{idle} {_of_run(content)} python -m gate.cost prints what the stacks cost while idle.")])
+    return paragraph(f"{idle} {_of_run(content)} python -m gate.cost prints what the stacks cost while idle.")
 
 
 def _of_run(content: Content) -> str:

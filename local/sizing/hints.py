@@ -94,8 +94,8 @@ def of_machine(machine: str, count: int, seen: Seen, offered: Collection[str], *
     if seen.memory is None or seen.processors is None:
         return Hint("no figure", f"nobody measured {_missing(seen)}")
     if seen.memory >= LOW or seen.processors >= LOW:
-        return Hint("fits", "at least one of the two is used to 40 % or more")
-    return _smaller(size, count, sizes, seen, gpu=family in WITH_GPU)
+        return Hint("fits", "processors or memory are used to 40% or more")
+    return _smaller(size, count, sizes, gpu=family in WITH_GPU)
 
 
 def of_scaling(count: int, bounds: Bounds, most_per_minute: float | None) -> Hint:
@@ -157,7 +157,7 @@ def of_function(megabytes: int, used: int | None, calls: int) -> Hint:
     if share >= LOW or wanted >= megabytes:
         return Hint("fits", f"{_percent(share)} is used")
     if calls < FEWEST_CALLS:
-        return Hint("no figure", f"{_percent(share)} is used, by {calls} of the {FEWEST_CALLS} calls that it takes")
+        return Hint("no figure", f"{_percent(share)} is used in {calls} calls; to judge takes {FEWEST_CALLS}")
     return Hint("smaller", f"{_percent(share)} is used: try {wanted} MB, and see that calls take no longer")
 
 
@@ -169,18 +169,18 @@ def _larger(size: MachineSize, sizes: Sequence[MachineSize], why: str, otherwise
     return Hint("larger", f"{why}: try {' or '.join(ways)}", found.name if found else None)
 
 
-def _smaller(size: MachineSize, count: int, sizes: Sequence[MachineSize], seen: Seen, *, gpu: bool) -> Hint:
-    used = f"processors {_percent(seen.processors or 0.0)}, memory {_percent(seen.memory or 0.0)} at the most"
+def _smaller(size: MachineSize, count: int, sizes: Sequence[MachineSize], *, gpu: bool) -> Hint:
     if gpu:
-        return Hint("no figure", f"{used}, but nobody measured its GPU")
+        return Hint("no figure", "nobody measured its GPU")
+    used = "neither processors nor memory are used to 40%"
     below = [each for each in sizes if each.gib < size.gib]
     if below:
         return Hint("smaller", f"{used}: try {below[-1].name}", below[-1].name)
     if count > 1:
         return Hint(
-            "smaller", f"{used}: it is the smallest of its family; fewer would do, unless its rollout needs them"
+            "smaller", f"{used}: there is none smaller in its family; fewer would do, unless its rollout needs them"
         )
-    return Hint("fits", f"{used}: it is the smallest of its family")
+    return Hint("fits", f"{used}, and there is none smaller in its family")
 
 
 def _missing(seen: Seen) -> str:

@@ -362,9 +362,9 @@ def any_content(**others: Any) -> Content:
 
 def any_sizes() -> tuple[Thing, ...]:
     """A job on too large a machine, Glue's workers of which nobody knows, the endpoint and a function."""
-    smaller = Hint("smaller", "processors 9%, memory 21% at the most: try ml.m5.large", "ml.m5.large")
+    smaller = Hint("smaller", "neither processors nor memory are used to 40%: try ml.m5.large", "ml.m5.large")
     unknown = Hint("no figure", "nobody measured how many workers were at work")
-    fits = Hint("fits", "at least one of the two is used to 40 % or more")
+    fits = Hint("fits", "processors or memory are used to 40% or more")
     full = Hint("larger", "91% is used: try <b>320</b> MB")
     return (
         Thing("job", "train", "1 x ml.m5.xlarge", 3, 0.09, 0.21, smaller, Cost(0.23, 0.115, "hour")),

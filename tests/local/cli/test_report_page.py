@@ -15,6 +15,7 @@ from local.report.content import Content
 from local.report.lineage import build_graph
 from local.report.page import render_page
 from local.report.pipelines import bars
+from local.report.sizing import sizes
 from local.runs.read import Run
 from local.sizing.things import Cost
 from tests.local.cli.report_fixture import (
@@ -346,20 +347,20 @@ def test_the_evaluation_s_own_report_is_framed_and_cut_off(html: str) -> None:
 
 def sizes_of(**others: Any) -> str:
     """The texts of the part about sizes."""
-    texts = _Page(render_page(any_content(**others))).texts
-    whole = " ".join(text.strip() for text in texts if text.strip())
-    return whole.rpartition("Sizes and costs")[2]
+    texts = _Page(sizes(any_content(**others)).text).texts
+    return " ".join(text.strip() for text in texts if text.strip())
 
 
 def test_says_first_what_to_try_and_what_it_would_cost() -> None:
     text = sizes_of()
     first, _, rest = text.partition("Everything else that has a size (2)")
     assert "What to try (2 of 4)" in first
-    assert "train job 1 x ml.m5.xlarge 3 9% 21% a smaller size" in first
-    assert "try ml.m5.large 0.230 0.115 hour" in first
-    assert f"StarterFunction function 256 MB 70 {DASH} 91% a larger size 91% is used: try <b>320</b> MB" in first
-    assert "prepare Glue job 2 x G.1X 3 no figure 2% no figure nobody measured how many workers" in rest
-    assert f"primary endpoint 2 x ml.m5.large {DASH} 50% 10% nothing" in rest
+    assert "job train 1 x ml.m5.xlarge 3 9.00% 21.00% Less: neither" in first
+    assert "try ml.m5.large 0.230 an hour 0.115 an hour" in first
+    assert f"function StarterFunction 256 MB 70 {DASH} 91.00% More: 91% is used: try <b>320</b> MB" in first
+    assert "Glue job prepare 2 x G.1X 3 no figure 2.00% No figure: nobody measured how many workers" in rest
+    assert f"endpoint primary 2 x ml.m5.large {DASH} 50.00% 10.00% Nothing: processors or memory" in rest
+    assert f"167.90 a month {DASH}" in rest
 
 
 def test_puts_beside_it_what_is_paid_while_nothing_happens_and_what_a_run_has_cost() -> None:

@@ -110,7 +110,7 @@ def test_workers(workers: Workers, memory: float | None, busy: float | None, ver
         (512, 420, 1, "larger", "82% is used: try 576 MB"),
         (512, 300, 500, "fits", "59% is used"),
         (512, 100, 50, "smaller", "20% is used: try 128 MB, and see that calls take no longer"),
-        (512, 100, 49, "no figure", "by 49 of the 50 calls that it takes"),
+        (512, 100, 49, "no figure", "20% is used in 49 calls; to judge takes 50"),
         (128, 20, 500, "fits", "16% is used"),
         (512, None, 0, "no figure", "it was not called"),
         (512, None, 9, "no figure", "nobody measured its calls"),
