@@ -411,6 +411,7 @@ class Host:
 
     def shut_down(self) -> None:
         """Run the callbacks of ``on_shutdown``; called by the launcher."""
+        self.usage.stop()
         _run_all(self._shutdown)
 
 

@@ -22,6 +22,9 @@ log = logging.getLogger("gapless.usage")
 _PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_SESSION, _TIMES, _RESIDENT = 3, slice(11, 15), 21
+"""Where ``/proc/<pid>/stat`` has them after the name, see proc(5): times of the process and of children that ended."""
+
 _LOOK_SECONDS = 0.5
 _LOOK_AT_SERVERS_SECONDS = 5.0
 _PUBLISH_SECONDS = 10.0
@@ -93,10 +96,15 @@ class UsageMeter:
         self._lock = threading.Lock()
         self._watched: dict[int, _Watched] = {}
         self._changed = threading.Event()
+        self._stopped = False
 
     def start(self) -> None:
         """Look from now on, in a thread of its own."""
         threading.Thread(target=self._run, name="usage", daemon=True).start()
+
+    def stop(self) -> None:
+        """Publish nothing more: the server goes down."""
+        self._stopped = True
 
     def watch(self, pid: int, measure: Measure) -> None:
         """Look at a child from now on; it leads a session."""
@@ -144,6 +152,8 @@ class UsageMeter:
         for watched in due:
             data[watched.measure.namespace] += list(_data(watched))
         for namespace, found in data.items():
+            if self._stopped:
+                return
             try:
                 self._publish(namespace, found)
             except Exception:  # as on AWS, a job does not fail because its metrics are lost
@@ -188,7 +198,9 @@ def sessions() -> dict[int, Taken]:
         except OSError:
             continue  # it has gone meanwhile
         fields = text.rpartition(")")[2].split()
-        session = int(fields[3])
-        seconds[session] += sum(map(int, fields[11:15])) / _TICKS
-        memory[session] += int(fields[21]) * _PAGE
+        if len(fields) <= _RESIDENT:
+            continue
+        session = int(fields[_SESSION])
+        seconds[session] += sum(map(int, fields[_TIMES])) / _TICKS
+        memory[session] += int(fields[_RESIDENT]) * _PAGE
     return {session: Taken(seconds[session], memory[session]) for session in seconds}

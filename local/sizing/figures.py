@@ -13,6 +13,9 @@ DAYS: Final = 28
 """How far is looked back: the four weeks of AWS's whitepaper on right sizing."""
 
 MINUTE: Final = 60
+_PERIOD: Final = 300
+"""CloudWatch keeps values of a minute for 15 days, and of five minutes for 63."""
+
 _MOST_QUERIES: Final = 500
 
 
@@ -23,18 +26,20 @@ class Question:
     Args:
         namespace, metric, dimensions: The metric.
         statistic: Of each period.
+        seconds: How long a period is.
     """
 
     namespace: str
     metric: str
     dimensions: Mapping[str, str] = field(hash=False)
     statistic: str = "Maximum"
+    seconds: int = _PERIOD
 
     def query(self, number: int) -> dict[str, Any]:
         """As GetMetricData takes it."""
         dimensions = [{"Name": name, "Value": value} for name, value in self.dimensions.items()]
         metric = {"Namespace": self.namespace, "MetricName": self.metric, "Dimensions": dimensions}
-        return {"Id": f"q{number}", "MetricStat": {"Metric": metric, "Period": MINUTE, "Stat": self.statistic}}
+        return {"Id": f"q{number}", "MetricStat": {"Metric": metric, "Period": self.seconds, "Stat": self.statistic}}
 
 
 def ask(aws: Aws, questions: Sequence[Question], now: dt.datetime) -> list[float | None]:
@@ -52,9 +57,10 @@ def ask(aws: Aws, questions: Sequence[Question], now: dt.datetime) -> list[float
             )
         )
         for result in (each for page in pages for each in page["MetricDataResults"]):
-            number, values = int(result["Id"][1:]), result["Values"]
-            if values:
-                found[number] = max(values, default=0.0) if number not in found else max(found[number], *values)
+            number = int(result["Id"][1:])
+            most = largest([found.get(number), *result["Values"]])
+            if most is not None:
+                found[number] = most
     return [found.get(number) for number in range(len(questions))]
 
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from constructs_lib.names.prices import Component
 from local.machine_sizes import size_of
-from local.sizing.figures import Question, ask, largest
+from local.sizing.figures import MINUTE, Question, ask, largest
 from local.sizing.hints import Bounds, Hint, Seen, of_machine, of_scaling
 from local.sizing.things import Place, Thing, cost_of
 
@@ -113,7 +113,7 @@ def _variant(place: Place, variant: str, machine: str, count: int) -> Iterator[T
     yield Thing("endpoint", variant, f"{count} x {machine}", None, seen.processors, seen.memory, hint, cost)
     bounds = _bounds(place, variant)
     if bounds is not None:
-        (most,) = ask(place.aws, [Question("AWS/SageMaker", "Invocations", where, "Sum")], place.now)
+        (most,) = ask(place.aws, [Question("AWS/SageMaker", "Invocations", where, "Sum", MINUTE)], place.now)
         size = f"{bounds.fewest} to {bounds.most}"
         yield Thing("scaling", variant, size, None, None, None, of_scaling(count, bounds, most))
 

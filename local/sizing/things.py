@@ -80,10 +80,11 @@ class Place:
 
     def resources(self, kind: str) -> dict[str, str]:
         """Physical ids of the workload's stack, by logical id."""
-        found = self.client("cloudformation").describe_stack_resources(StackName=stack_name(self.settings))
+        pages = self.client("cloudformation").get_paginator("list_stack_resources")
         return {
             each["LogicalResourceId"]: each["PhysicalResourceId"]
-            for each in found["StackResources"]
+            for page in pages.paginate(StackName=stack_name(self.settings))
+            for each in page["StackResourceSummaries"]
             if each["ResourceType"] == kind
         }
 

@@ -211,8 +211,8 @@ class Child:
 
     def _watch(self) -> None:
         self.process.wait()
-        self._host.usage.forget(self.process.pid)
         self._wake.set()
+        self._host.usage.forget(self.process.pid)
 
     def _flush(self) -> None:
         with self._lock:

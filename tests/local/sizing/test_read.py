@@ -45,13 +45,14 @@ class Clients:
             case "cloudwatch":
                 return SimpleNamespace(get_paginator=lambda _name: SimpleNamespace(paginate=self.paginate))
             case "cloudformation":
-                return SimpleNamespace(describe_stack_resources=lambda **_: {"StackResources": list(self.resources())})
+                return SimpleNamespace(get_paginator=lambda _name: SimpleNamespace(paginate=self.resources))
         return self.others[service]
 
-    def resources(self) -> Iterator[dict[str, str]]:
+    def resources(self, **_: Any) -> Iterator[dict[str, Any]]:
+        """A page for each type."""
         for kind, found in self.stack.items():
-            for logical, physical in found:
-                yield {"LogicalResourceId": logical, "PhysicalResourceId": physical, "ResourceType": kind}
+            names = [{"LogicalResourceId": logical, "PhysicalResourceId": physical} for logical, physical in found]
+            yield {"StackResourceSummaries": [{**each, "ResourceType": kind} for each in names]}
 
     def paginate(self, **given: Any) -> Iterator[dict[str, Any]]:
         """One page with the first value of each metric, and one with all others."""
