@@ -79,4 +79,6 @@ def _of_run(content: Content) -> str:
     estimate, run_id = runs[-1].text("cost_usd_estimate"), runs[-1].run_id
     if estimate == "none":
         return f"The jobs of run {run_id} have no estimate: no source gives a price of all of them."
-    return f"The jobs of run {run_id} would have cost {float(estimate):.4f} USD on AWS."
+    assumed = runs[-1].text("cost_assumption")
+    more = "" if assumed in ("-", "none") else f" (assumed: {assumed})"
+    return f"The jobs of run {run_id} would have cost {float(estimate):.4f} USD on AWS{more}."

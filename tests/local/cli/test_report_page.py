@@ -369,6 +369,8 @@ def test_puts_beside_it_what_is_paid_while_nothing_happens_and_what_a_run_has_co
     for estimate, told in (("0.0123", "would have cost 0.0123 USD on AWS"), ("none", "have no estimate")):
         recorded = Run(run.run_id, {**run.record, "cost_usd_estimate": estimate})
         assert f"The jobs of run first-1 {told}" in sizes_of(runs=[recorded])
+    assumed = {**run.record, "cost_usd_estimate": "0.5", "cost_assumption": "as processing"}
+    assert "0.5000 USD on AWS (assumed: as processing)." in sizes_of(runs=[Run(run.run_id, assumed)])
 
 
 def test_a_price_that_no_source_gives_is_not_made_up() -> None:
