@@ -130,7 +130,8 @@ class Runtime:
         loading = None if reply is None else reply.loading
         latency = (answered - asked) * 1e6 - (0.0 if loading is None else loading.waited)
         overhead = (time.perf_counter() - started) * 1e6 - latency
-        self._meter.add(endpoint, variant.name, Invocation(status, latency, overhead, loading))
+        counted = Invocation(status, latency, overhead, instances=len(variant.slots), loading=loading)
+        self._meter.add(endpoint, variant.name, counted)
         return response
 
     def _copy(self, endpoint: str, live: Live, variant: VariantFleet, request: Request) -> None:
