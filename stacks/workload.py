@@ -1227,8 +1227,11 @@ class WorkloadStack(Stack):
                 "DEPLOYMENT_MACHINE_ARN": self._deployment.machine_arn,
                 "BUNDLE_POINTER": f"s3://{lake.artefacts.bucket_name}/{folder}bundles/current.json",
                 **self._scoring_environment(),
+                **({"DECIDE_RETRAIN_ARN": self._policy.function_arn} if self._policy is not None else {}),
             },
         )
+        if self._policy is not None:
+            self._policy.grant_invoke(starter)
         lake.grant_read(starter, "landing", folder)
         lake.grant_read(starter, "artefacts", f"{folder}bundles/")
         lake.grant_table(starter, lake.runs_table, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")

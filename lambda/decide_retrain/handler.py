@@ -8,6 +8,11 @@ Invoked by the loop machine of a workload with a policy, while the run holds the
 - ``{"action": "ended", "run_id", "as_of", "outcome": "promoted" | "refused" | "failed"}`` answers the same id. A run
   that the policy let not train, or does not know, changes nothing.
 
+Invoked by the starter, whenever a model package was rejected, by whoever it was:
+
+- ``{"action": "taken_back", "run_id"}``, the run that had made the model, answers the same id. A training whose model
+  is taken back after the gate has let it through did not help. Telling it twice, or early, is harmless.
+
 A training that another run has begun and never told the end of has failed, once that run's lease is this one's.
 """
 
@@ -19,7 +24,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from decide_retrain.policy import Ask, Decision, Policy, State, begun, decide, ended
+from decide_retrain.policy import Ask, Decision, Policy, State, begun, decide, ended, taken_back
 from decide_retrain.rows import count
 from decide_retrain.store import Memory, Store
 from gapless_lambda.clients import client
@@ -32,7 +37,7 @@ NEW_DATA = "new_data"
 
 
 class BadRequest(Exception):
-    """The machine asked for what this function does not do."""
+    """Somebody asked for what this function does not do."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,13 @@ class Clerk:
         self._store.change(change)
         return {"run_id": run_id}
 
+    def take_back(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Remember that the model of a run, which was let through, was taken back."""
+        run_id = event["run_id"]
+        self._store.change(lambda memory: replace(memory, state=taken_back(memory.state, run_id)))
+        log.info("the model was taken back", extra={"run_id": run_id})
+        return {"run_id": run_id}
+
     def _cost_of(self, run_id: str) -> float | None:
         """What the model machine's record says; None when it has no estimate."""
         item = self._item(self._settings.runs_table, "run", f"model#{run_id}")
@@ -161,7 +173,7 @@ class Clerk:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001
-    """Answer the loop machine.
+    """Answer the loop machine, and the starter.
 
     Raises:
         BadRequest: The action is none that is known here.
@@ -172,5 +184,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             return clerk.decide(event)
         case "ended":
             return clerk.end(event)
+        case "taken_back":
+            return clerk.take_back(event)
         case action:
-            raise BadRequest(f"action {action!r} is unknown, allowed are: decide, ended")
+            raise BadRequest(f"action {action!r} is unknown, allowed are: decide, ended, taken_back")
