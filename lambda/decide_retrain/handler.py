@@ -76,11 +76,14 @@ def ask_of(event: Mapping[str, Any], memory: Memory, *, serves: bool, expected_u
     )
 
 
-def without_lost(state: State, run_id: str, at: datetime, *, holds_lease: bool) -> State:
-    """Give what is remembered without a training of another run, when that run cannot go on any more."""
-    if state.running in (None, run_id) or not holds_lease:
+def without_lost(state: State, run_id: str, *, holds_lease: bool) -> State:
+    """Give what is remembered without a training of another run, when that run cannot go on any more.
+
+    It has cost what was expected, in its own month.
+    """
+    if state.running in (None, run_id) or state.since is None or not holds_lease:
         return state
-    return ended(state, str(state.running), "failed", at)
+    return ended(state, str(state.running), "failed", state.since)
 
 
 class Clerk:
@@ -101,7 +104,7 @@ class Clerk:
 
         def change(memory: Memory) -> Memory:
             counted = replace(memory, counted=count(memory.counted, event["dataset"]["splits"]))
-            state = without_lost(memory.state, event["run_id"], instant_of(event), holds_lease=holds_lease)
+            state = without_lost(memory.state, event["run_id"], holds_lease=holds_lease)
             ask = ask_of(event, counted, serves=serves, expected_usd=self._expected_usd)
             decision = decide(self._policy, state, ask)
             made.append((ask, decision))

@@ -198,6 +198,7 @@ def test_a_training_whose_run_has_lost_the_lease_has_failed(world: World) -> Non
     world.hold_lease("run-2")
     assert decider.handler(later, None)["retrain"]
     assert [each.outcome for each in world.memory().state.begun] == ["failed", None]
+    assert world.memory().state.spent == {"2013-05": 2.0, "2013-06": 2.0}
 
 
 def test_two_runs_that_ask_at_once_do_not_both_train(world: World) -> None:
