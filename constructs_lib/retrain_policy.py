@@ -21,7 +21,8 @@ from constructs_lib.python_function import PythonFunction
 class RetrainPolicy(Construct):
     """Defines the function ``decide_retrain``, which the loop machine asks.
 
-    Whoever starts executions tells it of models that were taken back after they had been let through. What it remembers is one item of the runs table; every decision is one of the audit table.
+    Whoever starts executions tells it of models that were taken back after they had been let through. What it remembers
+    is one item of the runs table; every decision is one of the audit table.
 
     Args:
         workload: Whose trainings.

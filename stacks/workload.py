@@ -719,6 +719,7 @@ class WorkloadStack(Stack):
             kinship=training.tuning.kinship(training.hyperparameters, compared.metric),
             warm_start=WARM_STARTS.get(training.tuning.warm_start),
             checkpoints=training.tuning.checkpoints,
+            space=training.tuning.space(training.hyperparameters, compared.metric),
         )
 
     def _define_training_pipeline(

@@ -1,6 +1,7 @@
 """The model machine: turns a dataset into a registered model, or into a reasoned rejection.
 
-Input: ``{"run_id", "workload", "as_of", "bundle": {"bundle", "uri", "commit"}, "dataset": <a published manifest>}``.
+Input: ``{"run_id", "workload", "as_of", "bundle": {"bundle", "uri", "commit"}, "dataset": <a published manifest>}``,
+and ``search``: whether hyperparameters are to be searched, where not every run does so.
 Output: ``{"approved", "registered", "model_package_arn" (``none`` when rejected), "rules"}``.
 
 A run can be repeated: see :mod:`constructs_lib.machines.reproduction`.
@@ -49,6 +50,7 @@ from constructs_lib.machines.jobs import (
     result_uri,
 )
 from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.reuse import BEGUN as NOT_REUSED
 from constructs_lib.machines.makers.tuning import BEGUN
 from constructs_lib.machines.model_card import model_card, read_model_card
 from constructs_lib.machines.pins import pin_states
@@ -150,6 +152,7 @@ def begun(p: ModelParts) -> dict[str, JSON]:
         "champion_arn": "none",
         "images": {},
         **(BEGUN if p.tuning is not None else {}),
+        **(NOT_REUSED if p.tuning is not None and p.tuning.space is not None else {}),
     }
 
 
@@ -431,7 +434,10 @@ def made_of() -> dict[str, str]:
 
 def tuned(p: ModelParts) -> dict[str, str]:
     """The JSONata of what a run's record says of the tuning that found the model; nothing where there is none."""
-    return {} if p.tuning is None else {"tuning": "$string($tuning)"}
+    if p.tuning is None:
+        return {}
+    reused = {"search": "$search", "tuned_by": "$search = 'none' ? $tuned.name : $tuning_name"}
+    return {"tuning": "$string($tuning)", **(reused if p.tuning.space is not None else {})}
 
 
 def approval_states(p: ModelParts) -> dict[str, State]:

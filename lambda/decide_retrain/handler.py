@@ -4,7 +4,8 @@ Invoked by the loop machine of a workload with a policy, while the run holds the
 
 - ``{"action": "decide", "run_id", "decision_id", "as_of", "asked", "event", "dataset": {"version", "splits"}}``
   answers ``{"retrain", "search", "trigger", "text", "rules"}``. ``asked`` is empty for a landed batch, otherwise
-  ``{"trigger", "as_of", "reason", "by"}`` of whoever asked. The decision is written into the audit trail.
+  ``{"trigger", "as_of", "reason", "by"}`` of whoever asked, with ``"search": "true"`` when they want hyperparameters
+  to be searched. The decision is written into the audit trail.
 - ``{"action": "ended", "run_id", "as_of", "outcome": "promoted" | "refused" | "failed"}`` answers the same id. A run
   that the policy let not train, or does not know, changes nothing.
 
@@ -70,6 +71,8 @@ def ask_of(event: Mapping[str, Any], memory: Memory, *, serves: bool, expected_u
         as_of=instant_of(event),
         labelled_rows=memory.counted.rows,
         estimated_usd=memory.usd if memory.usd is not None else expected_usd,
+        estimated_search_usd=memory.search_usd,
+        search=event["asked"].get("search") == "true",
         run_id=event["run_id"],
         event_id=event["event"],
         serves=serves,
@@ -84,6 +87,19 @@ def without_lost(state: State, run_id: str, *, holds_lease: bool) -> State:
     if state.running in (None, run_id) or state.since is None or not holds_lease:
         return state
     return ended(state, str(state.running), "failed", state.since)
+
+
+def cost_of(record: Mapping[str, Any]) -> float | None:
+    """Give what the model machine's record says of costs; None when it has no estimate."""
+    try:
+        return float(record["cost_usd_estimate"]["S"])
+    except (KeyError, ValueError):
+        return None
+
+
+def searched_by(record: Mapping[str, Any]) -> bool | None:
+    """Give whether hyperparameters were searched; None where the workload does not choose, or nothing is recorded."""
+    return record["search"]["S"] != "none" if "search" in record else None
 
 
 class Clerk:
@@ -125,13 +141,20 @@ class Clerk:
 
     def end(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Remember how a training came out, and what it has cost."""
-        run_id, usd = event["run_id"], self._cost_of(event["run_id"])
+        run_id, at = event["run_id"], instant_of(event)
+        record = self._item(self._settings.runs_table, "run", f"model#{run_id}") or {}
+        usd, searched = cost_of(record), searched_by(record)
 
         def change(memory: Memory) -> Memory:
-            state = ended(memory.state, run_id, event["outcome"], instant_of(event), usd)
-            if state == memory.state:
+            state = ended(memory.state, run_id, event["outcome"], at, usd, searched=searched)
+            training = state.training(run_id)
+            if state == memory.state or training is None:
                 return memory
-            return replace(memory, state=state, usd=usd if usd is not None else memory.usd)
+            if usd is None:
+                return replace(memory, state=state)
+            if training.search:
+                return replace(memory, state=state, search_usd=usd)
+            return replace(memory, state=state, usd=usd)
 
         self._store.change(change)
         return {"run_id": run_id}
@@ -142,14 +165,6 @@ class Clerk:
         self._store.change(lambda memory: replace(memory, state=taken_back(memory.state, run_id)))
         log.info("the model was taken back", extra={"run_id": run_id})
         return {"run_id": run_id}
-
-    def _cost_of(self, run_id: str) -> float | None:
-        """What the model machine's record says; None when it has no estimate."""
-        item = self._item(self._settings.runs_table, "run", f"model#{run_id}")
-        try:
-            return float(item["cost_usd_estimate"]["S"]) if item is not None else None
-        except (KeyError, ValueError):
-            return None
 
     def _audit(self, event: Mapping[str, Any], ask: Ask, answer: Mapping[str, Any]) -> None:
         kind = "retrain-decided" if answer["retrain"] else "retrain-declined"

@@ -134,6 +134,8 @@ class Ask:
         as_of: What stands for "now", in UTC.
         labelled_rows: Labelled rows that there are now.
         estimated_usd: What a training will cost.
+        estimated_search_usd: What one will cost that searches hyperparameters. Default: the same.
+        search: Whether hyperparameters are to be searched whatever came before.
         run_id: The run that would train.
         event_id: The event that caused it; empty when there is none.
         serves: Whether a model serves. Where none does, there is nothing to wait for.
@@ -149,6 +151,12 @@ class Ask:
     run_id: str
     event_id: str
     serves: bool = True
+    estimated_search_usd: float | None = None
+    search: bool = False
+
+    def usd(self, *, search: bool) -> float:
+        """Give what a training will cost, with a search or without."""
+        return self.estimated_search_usd if search and self.estimated_search_usd is not None else self.estimated_usd
 
     def __post_init__(self) -> None:
         if self.trigger not in TRIGGERS:
@@ -178,7 +186,8 @@ class Decision:
     def text(self) -> str:
         """The answer in one sentence; a refusal names every rule that does not hold."""
         if self.retrain:
-            return "retrains: " + "; ".join(reason.text for reason in self.reasons)
+            searches = ["hyperparameters are searched"] if self.search else []
+            return "retrains: " + "; ".join([*(reason.text for reason in self.reasons), *searches])
         return "did not retrain because " + "; ".join(reason.text for reason in self.reasons if not reason.holds)
 
 
@@ -189,6 +198,7 @@ def decide(policy: Policy, state: State, ask: Ask) -> Decision:
     """Decide whether to train; the run's own, earlier ask does not count against it."""
     own = state.training(ask.run_id)
     others = tuple(each for each in state.begun if each.run_id != ask.run_id)
+    search = ask.search or state.unhelpful_in_a_row >= policy.search_after
     reasons = (
         _once(own, others, ask),
         _one_at_a_time(state, ask),
@@ -198,17 +208,13 @@ def decide(policy: Policy, state: State, ask: Ask) -> Decision:
                 _trigger(policy, ask),
                 _cooldown(policy, state, others, ask),
                 _week(policy, others, ask),
-                _budget(policy, state, own, ask),
+                _budget(policy, state, own, ask, ask.usd(search=search)),
                 _rows(policy, state, ask),
             )
         ),
     )
     retrain = all(reason.holds for reason in reasons)
-    return Decision(
-        retrain=retrain,
-        search=retrain and state.unhelpful_in_a_row >= policy.search_after,
-        reasons=reasons,
-    )
+    return Decision(retrain=retrain, search=retrain and search, reasons=reasons)
 
 
 def _first(rule: str) -> Reason:
@@ -260,15 +266,13 @@ def _week(policy: Policy, others: tuple[Training, ...], ask: Ask) -> Reason:
     return Reason("week", near < policy.max_per_week, text)
 
 
-def _budget(policy: Policy, state: State, own: Training | None, ask: Ask) -> Reason:
+def _budget(policy: Policy, state: State, own: Training | None, ask: Ask, usd: float) -> Reason:
     if policy.monthly_budget_usd is None:
         return Reason("budget", True, "there is no budget")
     month = _month(ask.as_of)
     spent = state.spent.get(month, 0.0) - (own.reserved_usd if own is not None else 0.0)
-    text = (
-        f"{spent:.2f} USD spent in {month} and {ask.estimated_usd:.2f} expected, of {policy.monthly_budget_usd:.2f} USD"
-    )
-    return Reason("budget", spent + ask.estimated_usd <= policy.monthly_budget_usd, text)
+    text = f"{spent:.2f} USD spent in {month} and {usd:.2f} expected, of {policy.monthly_budget_usd:.2f} USD"
+    return Reason("budget", spent + usd <= policy.monthly_budget_usd, text)
 
 
 def _rows(policy: Policy, state: State, ask: Ask) -> Reason:
@@ -305,7 +309,7 @@ def begun(state: State, ask: Ask, decision: Decision) -> State:
         at=ask.as_of,
         rows=ask.labelled_rows,
         search=decision.search,
-        reserved_usd=ask.estimated_usd,
+        reserved_usd=ask.usd(search=decision.search),
         taken_back=own is not None and own.taken_back,
     )
     return replace(
@@ -313,11 +317,19 @@ def begun(state: State, ask: Ask, decision: Decision) -> State:
         running=ask.run_id,
         since=ask.as_of,
         begun=_remembered((*(each for each in state.begun if each.run_id != ask.run_id), training)),
-        spent=_spent(state.spent, ask.as_of, ask.estimated_usd),
+        spent=_spent(state.spent, ask.as_of, training.reserved_usd),
     )
 
 
-def ended(state: State, run_id: str, outcome: Outcome, as_of: datetime, usd: float | None = None) -> State:
+def ended(
+    state: State,
+    run_id: str,
+    outcome: Outcome,
+    as_of: datetime,
+    usd: float | None = None,
+    *,
+    searched: bool | None = None,
+) -> State:
     """Remember how a training came out; nothing changes when that was remembered before, or it is unknown.
 
     Args:
@@ -326,12 +338,15 @@ def ended(state: State, run_id: str, outcome: Outcome, as_of: datetime, usd: flo
         outcome: ``promoted`` when the challenger was let through, ``refused`` when the champion stays.
         as_of: When it ended; what it has cost counts in that month.
         usd: What it has cost. Default: what was expected.
+        searched: Whether hyperparameters were searched. Default: as it was decided.
     """
     training = state.training(run_id)
     if training is None or training.outcome is not None:
         return state
     judged = outcome != "failed"
     done = replace(training, outcome=outcome, reserved_usd=0.0)
+    if searched is not None:
+        done = replace(done, search=searched)
     if judged:
         done = replace(
             done,

@@ -10,9 +10,9 @@ Invoked by the intake queue (SQS, partial batch responses) with the events of Ev
   one (``DECIDE_RETRAIN_ARN``);
 - ``Re-run Requested`` of ``gapless`` (``{"workload", "run_key"}``) starts an earlier execution once more; where its
   detail has a ``bundle`` as well, new scripts were published, and it starts once more with each current bundle;
-- ``Retrain Requested`` of ``gapless`` (``{"workload", "by", "reason"}``, ``as_of`` if it is not the event's time), an
-  alarm of the monitor and a set time start the loop of the newest batch once more, with who asks and why in ``asked``.
-  Whether it trains is up to the policy that the loop asks.
+- ``Retrain Requested`` of ``gapless`` (``{"workload", "by", "reason"}``, ``as_of`` if it is not the event's time,
+  ``search`` if hyperparameters are to be searched), an alarm of the monitor and a set time start the loop of the newest
+  batch once more, with who asks and why in ``asked``. Whether it trains is up to the policy that the loop asks.
 
 The idempotency key of a batch is the SHA-256 of what ``_batch.json`` says, wherever it lies and however it is laid
 out; that of an approval is the SHA-256 of the package's ARN and the event's id, which all deliveries of one event

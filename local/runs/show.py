@@ -24,6 +24,8 @@ _FACTS = (
     "image",
     "seed",
     "training_job",
+    "search",
+    "tuned_by",
     "model_uri",
     "model_sha256",
     "model_package_arn",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gapless_lambda.clients import client
 from start_execution import handler as starter
 from start_execution.retraining import NotTold, tell_of_rejection
 from tests.lambda_functions.test_start_execution import PACKAGE, World, approval, aws, deliver, world
@@ -35,11 +36,11 @@ class Functions:
 @pytest.fixture
 def functions(world: World, monkeypatch: pytest.MonkeyPatch) -> Functions:
     """Lambda in the place of AWS's; the package that is decided on was made by a run."""
-    made, known = Functions(), starter.client
+    made = Functions()
     described = {**world.sagemaker.describe_model_package(ModelPackageName=PACKAGE), **MADE}
     sagemaker = SimpleNamespace(describe_model_package=lambda **_: described)
     played: dict[str, Any] = {"lambda": made, "sagemaker": sagemaker}
-    monkeypatch.setattr(starter, "client", lambda service: played.get(service) or known(service))
+    monkeypatch.setattr(starter, "client", lambda service: played.get(service) or client(service))
     return made
 
 

@@ -175,7 +175,9 @@ def test_every_alarm_of_the_monitor_tells_somebody_and_those_of_the_policy_ask(d
     assert deployed.scheduled == 1
 
 
-def test_the_deciding_function_may_touch_three_tables_and_only_loop_and_starter_call_it(template: dict[str, Any]) -> None:
+def test_the_deciding_function_may_touch_three_tables_and_only_loop_and_starter_call_it(
+    template: dict[str, Any],
+) -> None:
     def tables(action: str) -> list[str]:
         found = allowed(template, "RetrainingFunction", f"dynamodb:{action}")
         return sorted(name for each in found for name in ("Runs", "Leases", "Audit") if name in each)

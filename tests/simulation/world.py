@@ -498,7 +498,7 @@ class World:
             raise Broken(f"decisions on runs that there are not: {decided - set(self.loops)}")
 
     def _check_row(self) -> None:
-        """The policy counts as many trainings in a row that did not help as there were, the later rollbacks included."""
+        """The policy counts as many trainings in a row that did not help as there were, later rollbacks included."""
         helped = [index for index, run in enumerate(self.judged) if run.helped]
         row = len(self.judged) - 1 - helped[-1] if helped else len(self.judged)
         counted = self._remembered().refused_in_a_row

@@ -60,6 +60,8 @@ class TuningParts:
         warm_start: How it begins with the last one. Default: it does not.
         checkpoints: Whether trials on spare machines keep checkpoints, each apart from the others. Default: they keep
             none.
+        space: Where is searched, as a digest: while it stays the same, a run takes over what the last tuning has
+            found, unless it is asked to search. Default: every run searches.
     """
 
     config: Mapping[str, JSON]
@@ -70,6 +72,7 @@ class TuningParts:
     kinship: str
     warm_start: str | None = None
     checkpoints: bool = False
+    space: str | None = None
 
 
 @dataclass(frozen=True)

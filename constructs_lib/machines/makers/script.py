@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import channel, file_name, lustre_channel
+from constructs_lib.machines.makers.made import Made, train_once
 from constructs_lib.machines.makers.parts import ModelParts
-from constructs_lib.machines.makers.tuning import Made, train_once, training_states
+from constructs_lib.machines.makers.tuning import training_states
 
 SERVING = {
     "SAGEMAKER_PROGRAM": "inference.py",
