@@ -182,6 +182,21 @@ def test_the_cost_of_a_training_is_what_the_next_one_is_taken_to_cost(world: Wor
     assert (world.memory().usd, world.memory().state.spent) == (0.5, {"2013-05": 0.5})
 
 
+def test_what_searches_cost_is_remembered_beside_what_other_trainings_do(world: World) -> None:
+    for run_id, search, usd in (("run-1", "nothing was found yet", "8"), ("run-2", "none", "0.5")):
+        decider.handler(asking(run_id, asked={"trigger": "manual", "by": "ada", "reason": "why not"}), None)
+        world.put("runs", run=f"model#{run_id}", cost_usd_estimate=usd, search=search)
+        decider.handler(ending("promoted", run_id), None)
+    memory = world.memory()
+    assert (memory.search_usd, memory.usd) == (8.0, 0.5)
+    assert [each.search for each in memory.state.begun] == [True, False]
+
+
+def test_a_person_gets_the_search_that_they_ask_for(world: World) -> None:
+    asked = {"trigger": "manual", "by": "ada", "reason": "why not", "search": "true"}
+    assert decider.handler(asking(asked=asked), None)["search"]
+
+
 @pytest.mark.parametrize("cost", [{}, {"cost_usd_estimate": "none"}])
 def test_a_training_of_unknown_cost_has_cost_what_was_expected(world: World, cost: dict[str, str]) -> None:
     decider.handler(asking(), None)
@@ -238,7 +253,7 @@ def test_a_memory_is_written_and_read_without_loss() -> None:
     training = Training("run-1", "e", "drift", at, 10, search=True, reserved_usd=1.5, outcome="refused")
     counted = replace(training, run_id="run-2", taken_back=True, judged=2, refused_before=1, unhelpful_before=1)
     state = State("run-1", at, (training, counted), MappingProxyType({"2013-05": 1.5}), 2, 1, 10)
-    memory = Memory(state, Counted(10, "2013-04-30T00:00:00Z"), 0.25)
+    memory = Memory(state, Counted(10, "2013-04-30T00:00:00Z"), 0.25, 3.5)
     assert from_text(as_text(memory)) == memory
     assert from_text(as_text(Memory())) == Memory()
 
@@ -250,6 +265,7 @@ def test_a_memory_that_was_written_before_models_were_taken_back_is_read_and_cou
     for each in whole["state"]["begun"]:
         for name in ("taken_back", "judged", "refused_before", "unhelpful_before"):
             del each[name]
+    del whole["search_usd"]
     state = from_text(json.dumps(whole)).state
     assert taken_back(state, "run-1").refused_in_a_row == 0
     assert taken_back(state, "run-2").refused_in_a_row == 1

@@ -153,6 +153,29 @@ def test_a_failed_search_is_searched_again() -> None:
     assert decide(Policy(max_per_week=9), state, ask(run_id="d", trigger="manual")).search
 
 
+def test_whoever_asks_for_a_search_gets_one_when_the_training_may_be() -> None:
+    decision = decide(Policy(), State(), ask(search=True))
+    assert decision.search and decision.text.endswith("; hyperparameters are searched")
+    assert not decide(Policy(triggers=()), State(), ask(search=True)).search
+
+
+def test_a_search_counts_by_what_a_search_costs() -> None:
+    policy = Policy(monthly_budget_usd=10)
+    assert decide(policy, State(), ask(estimated_search_usd=11)).retrain
+    searching = ask(estimated_search_usd=11, search=True)
+    assert refusing(decide(policy, State(), searching)) == ["budget"]
+    assert begun(State(), searching, decide(Policy(), State(), searching)).spent == {"2013-05": 11}
+    assert decide(policy, State(), ask(search=True)).retrain
+
+
+def test_a_search_that_nobody_had_decided_counts_as_one() -> None:
+    state = trained("refused", state=trained("refused", run_id="a"), run_id="b")
+    searching = ask(run_id="c", trigger="manual")
+    found = begun(state, searching, replace(decide(Policy(max_per_week=9), state, searching), search=False))
+    assert ended(found, "c", "refused", START, searched=True).unhelpful_in_a_row == 0
+    assert ended(found, "c", "refused", START, searched=False).unhelpful_in_a_row == 3
+
+
 def test_rows_of_a_failed_training_are_still_new() -> None:
     state = trained("failed")
     assert decide(Policy(), state, ask(8, "run-2")).retrain

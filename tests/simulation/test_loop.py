@@ -6,8 +6,10 @@ A history that breaks a promise is made as short as it can be and printed: the s
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -78,8 +80,13 @@ def _quiet() -> Iterator[None]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The stack of a workload that is monitored and has a policy, as it would be deployed."""
     workload = WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml")
-    more = {"monitoring": {"every": "hour"}, "retraining": POLICY}
-    content = {**workload.model_dump(mode="json", exclude_unset=True), **more}
+    content = workload.model_dump(mode="json", exclude_unset=True)
+    tuning = {"ranges": {"min_child_weight": {"integer": [1, 64]}}, "when": "on_search"}
+    content |= {
+        "monitoring": {"every": "hour"},
+        "retraining": POLICY,
+        "training": {**content["training"], "tuning": tuning},
+    }
     return synthesised(tmp_path_factory.mktemp("simulated"), WorkloadFile.parse(content))
 
 
@@ -190,6 +197,19 @@ def test_the_deciding_function_may_touch_three_tables_and_only_loop_and_starter_
         role for role in roles if any("Retraining" in each for each in allowed(template, role, "lambda:InvokeFunction"))
     ]
     assert sorted(calling) == ["LoopMachine", "Starter"]
+
+
+def test_the_deployed_machines_search_when_the_policy_says_so(template: dict[str, Any]) -> None:
+    def deployed_as(name: str) -> str:
+        (found,) = [
+            json.dumps(each["Properties"]["DefinitionString"])
+            for logical_id, each in template["Resources"].items()
+            if each["Type"] == "AWS::StepFunctions::StateMachine" and logical_id.startswith(name)
+        ]
+        return found
+
+    assert "'search': $decided.search" in deployed_as("LoopMachine")
+    assert {"FindTuned", "TrainTuned", "StartTuning"} <= set(re.findall(r"\w+", deployed_as("ModelMachine")))
 
 
 def _holds(rule: str) -> Callable[..., Reason]:
