@@ -84,6 +84,7 @@ from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, api_name, runtime_
 from constructs_lib.names.serving_file import ABTest, Shadow
 from constructs_lib.names.serving_modes import Asynchronous, Serverless
 from constructs_lib.names.tuning_file import WARM_STARTS
+from constructs_lib.names.window_file import window_json
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
@@ -663,6 +664,7 @@ class WorkloadStack(Stack):
             allow_pickle=allows_pickle(workload.model),
             tuning=self._tuning_parts(),
             images=self._making.looked_up,
+            window=window_json(workload.training.window) if workload.training.window is not None else None,
         )
         machine = self._machine("ModelMachine", "model", model_machine(self._surroundings, parts))
         grant_metrics(machine, metrics.NAMESPACE)

@@ -81,6 +81,9 @@ FINAL_ERRORS = (
 )
 """Errors that lie in the dataset, the scripts, the image or the workload file."""
 
+BAD_WINDOW = "BadWindow"
+"""The error of an evaluation whose model does not say which window it was trained on."""
+
 JUDGED = ("problem", "rows", "metrics", "intervals", "champion", "calibration", "slices", "bias", "limits")
 """What the machine keeps of ``evaluation.json``."""
 
@@ -134,7 +137,7 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
             **failure_states(
                 s,
                 "model",
-                final=FINAL_ERRORS,
+                final=FINAL_ERRORS if p.window is None else (*FINAL_ERRORS, BAD_WINDOW),
                 resume_at="FindEarlierRun",
                 release=log_failed_states(p, following="ResumeOrFail"),
             ),
@@ -295,7 +298,8 @@ def evaluate(s: Surroundings, p: ModelParts, listed: Callable[[list[JSON], list[
 
 def read_evaluation(s: Surroundings, p: ModelParts) -> State:
     """Keeps the figures of the evaluation and where they were measured; files and importances stay in its file."""
-    kept = ", ".join(f"'{name}': $e.{name}" for name in JUDGED)
+    names = JUDGED if p.window is None else (*JUDGED, "window")
+    kept = ", ".join(f"'{name}': $e.{name}" for name in names)
     return get_json(
         s,
         p.place.artefacts_bucket,
@@ -380,7 +384,7 @@ def record_run(s: Surroundings, p: ModelParts) -> State:
     """Writes the run's record: what the model was made of and how good it is."""
     signed = {"archive_sha256": "$evaluation.archive_sha256", "statement_uri": "$signed.statement_uri"}
     registered = {"status": "'registered'", "model_package_arn": "$model_package_arn", **signed}
-    return run_record(s, "model", {**made_of(), **tuned(p), **registered})
+    return run_record(s, "model", {**made_of(), **tuned(p), **windowed(p), **registered})
 
 
 def record_rejection(s: Surroundings) -> State:
@@ -403,7 +407,7 @@ def record_rejection(s: Surroundings) -> State:
 
 def remember_rejection(s: Surroundings, p: ModelParts) -> State:
     """Writes the run's record of a model that was not good enough."""
-    return run_record(s, "model", {**made_of(), **tuned(p), "status": "'rejected'"})
+    return run_record(s, "model", {**made_of(), **tuned(p), **windowed(p), "status": "'rejected'"})
 
 
 def made_of() -> dict[str, str]:
@@ -438,6 +442,11 @@ def tuned(p: ModelParts) -> dict[str, str]:
         return {}
     reused = {"search": "$search", "tuned_by": "$search = 'none' ? $tuned.name : $tuning_name"}
     return {"tuning": "$string($tuning)", **(reused if p.tuning.space is not None else {})}
+
+
+def windowed(p: ModelParts) -> dict[str, str]:
+    """The JSONata of what a run's record says of the window that was trained on; nothing where none is asked for."""
+    return {} if p.window is None else {"window": "$string($evaluation.window)"}
 
 
 def approval_states(p: ModelParts) -> dict[str, State]:

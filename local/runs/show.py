@@ -26,6 +26,7 @@ _FACTS = (
     "training_job",
     "search",
     "tuned_by",
+    "window",
     "model_uri",
     "model_sha256",
     "model_package_arn",

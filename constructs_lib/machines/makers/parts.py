@@ -106,6 +106,7 @@ class ModelParts:
         watched: How the training itself is watched. Default: it is not, or only from outside.
         allow_pickle: Whether the model's archive may hold pickles. Default: it may not.
         tuning: How hyperparameters are searched. Default: there is one training.
+        window: Which rows the script learns from, JSON. Default: it is not told, and learns from all.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
     """
 
@@ -137,3 +138,4 @@ class ModelParts:
     allow_pickle: bool = False
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
+    window: str | None = None
