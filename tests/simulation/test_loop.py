@@ -85,7 +85,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     content |= {
         "monitoring": {"every": "hour"},
         "retraining": POLICY,
-        "training": {**content["training"], "tuning": tuning},
+        "training": {**content["training"], "tuning": tuning, "window": {"kind": "sliding", "days": 120}},
     }
     return synthesised(tmp_path_factory.mktemp("simulated"), WorkloadFile.parse(content))
 
@@ -199,7 +199,9 @@ def test_the_deciding_function_may_touch_three_tables_and_only_loop_and_starter_
     assert sorted(calling) == ["LoopMachine", "Starter"]
 
 
-def test_the_deployed_machines_search_when_the_policy_says_so(template: dict[str, Any]) -> None:
+def test_the_deployed_machines_search_when_the_policy_says_so_and_tell_the_script_its_window(
+    template: dict[str, Any],
+) -> None:
     def deployed_as(name: str) -> str:
         (found,) = [
             json.dumps(each["Properties"]["DefinitionString"])
@@ -209,7 +211,8 @@ def test_the_deployed_machines_search_when_the_policy_says_so(template: dict[str
         return found
 
     assert "'search': $decided.search" in deployed_as("LoopMachine")
-    assert {"FindTuned", "TrainTuned", "StartTuning"} <= set(re.findall(r"\w+", deployed_as("ModelMachine")))
+    model = set(re.findall(r"\w+", deployed_as("ModelMachine")))
+    assert {"FindTuned", "TrainTuned", "StartTuning", "GAPLESS_WINDOW"} <= model
 
 
 def _holds(rule: str) -> Callable[..., Reason]:
