@@ -108,6 +108,8 @@ class ModelParts:
         tuning: How hyperparameters are searched. Default: there is one training.
         window: Which rows the script learns from, JSON. Default: it is not told, and learns from all.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
+        serving_script_uri: The archive of the script that is packed into the model's archive, ``s3://…``. Default: the
+            training has put it there.
     """
 
     place: JobPlace
@@ -139,3 +141,4 @@ class ModelParts:
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
     window: str | None = None
+    serving_script_uri: str | None = None
