@@ -523,7 +523,7 @@ def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
     )
 
 
-_STACKS = 3
+_STACKS = 5
 """So many, because a stack has room for 500 resources."""
 
 

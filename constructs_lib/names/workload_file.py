@@ -42,6 +42,7 @@ from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
 from constructs_lib.names.model_file import (
     MODELS,
     Model,
+    PipelineModel,
     ScriptModel,
     check_compute,
     check_machines,
@@ -440,6 +441,11 @@ class WorkloadFile(Part):
             )
             if self.training.read_from != "s3":
                 raise ValueError("training.read_from: a built-in algorithm reads what was encoded, which lies in s3")
+        if self.training.window is not None and not isinstance(self.model, ScriptModel | PipelineModel):
+            raise ValueError(
+                f"training.window: is carried out by train.py, and model.kind: {self.model.kind} has none "
+                "(allowed: script, pipeline)"
+            )
         self._check_tuning()
 
     def _check_tuning(self) -> None:
@@ -712,6 +718,7 @@ class WorkloadFile(Part):
             "features": list(self.feature_types),
             "sensitive": [*self.sensitive_features, *self._sensitive_row_id],
             **self.model_dump(mode="json", include={"name", "owner", "description", "model_card"}),
+            **({"window": True} if self.training.window is not None else {}),
         }
 
     def monitoring_options(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import channel, file_name, lustre_channel
+from constructs_lib.machines.makers.made import Made, train_once
 from constructs_lib.machines.makers.parts import ModelParts
-from constructs_lib.machines.makers.tuning import Made, train_once, training_states
+from constructs_lib.machines.makers.tuning import training_states
 
 SERVING = {
     "SAGEMAKER_PROGRAM": "inference.py",
@@ -66,7 +67,7 @@ def asked(s: Surroundings, p: ModelParts, image_uri: str, serving_image_uri: str
         },
         kept=p.hyperparameters,
         assign=trained(image_uri, serving_image_uri),
-        more=guard_members(p),
+        more=told_members(p),
     )
 
 
@@ -87,14 +88,19 @@ def split_uri(name: str) -> str:
     return f"$states.input.dataset.splits.{name}.manifest_uri"
 
 
-def guard_members(p: ModelParts) -> dict[str, JSON]:
-    """What a request says of the platform's helpers: where the script finds their code, the guard's rules, the
-    segments, and what Debugger is to do."""
+def told_members(p: ModelParts) -> dict[str, JSON]:
+    """What a request tells a script beside hyperparameters: where the platform's packages are, the rules of the guard,
+    which rows to learn from, of which segments there are models, and what Debugger is to do."""
     code = f"/opt/ml/input/data/{_PLATFORM}/{file_name(p.place.job_code_uri)}/{_IN_SCRIPTS}"
     rules = p.watched.rules_json if p.watched is not None else None
     debugger = p.watched.debugger if p.watched is not None else None
-    environment = {"PYTHONPATH": code, **({"GAPLESS_GUARD": rules} if rules is not None else {})}
-    return {"Environment": {**environment, **segment_variables(p.segments_json)}, **(debugger or {})}
+    environment = {
+        "PYTHONPATH": code,
+        **({"GAPLESS_GUARD": rules} if rules is not None else {}),
+        **({"GAPLESS_WINDOW": p.window} if p.window is not None else {}),
+        **segment_variables(p.segments_json),
+    }
+    return {"Environment": environment, **(debugger or {})}
 
 
 def segment_variables(segments_json: str | None) -> dict[str, JSON]:
