@@ -206,6 +206,8 @@ class StageConfig(_Part):
         lustre: A fast file system in front of the datasets. Default: there is none.
         tracking: Where experiments are logged and compared. Default: nowhere but in the run records.
         debugger: Whether the account may use SageMaker Debugger, which AWS has closed to new customers.
+        model_monitor: Whether the account may use SageMaker Model Monitor and Clarify, which AWS has closed to new
+            customers.
         studio: A Studio domain for notebooks. Default: there is none.
         promotion: Where approved models are taken over from. Default: models are trained in the stage itself.
         dashboard: Whether there is a dashboard; an account has three free of charge. Default: there is none.
@@ -227,6 +229,7 @@ class StageConfig(_Part):
     lustre: LustreConfig | None = None
     tracking: TrackingConfig | None = None
     debugger: bool = False
+    model_monitor: bool = False
     studio: StudioConfig | None = None
     promotion: PromotionConfig | None = None
     dashboard: bool = False
@@ -238,6 +241,12 @@ class StageConfig(_Part):
     def collaborates(self) -> bool:
         """Whether the stage asks for anything that people share beside the lake."""
         return self.tracking is not None or self.studio is not None
+
+    @property
+    def reaches_services(self) -> bool:
+        """Whether what runs in the network reaches AWS's APIs; an existing network is taken to."""
+        network = self.network
+        return network.vpc_id is not None or network.nat or network.interface_endpoints
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -257,8 +266,7 @@ class StageConfig(_Part):
         return self
 
     def _check_studio(self) -> None:
-        network = self.network
-        if self.studio is not None and network.vpc_id is None and not (network.nat or network.interface_endpoints):
+        if self.studio is not None and not self.reaches_services:
             raise ValueError(
                 "studio: notebooks have no other way out than the stage's network, which reaches none of SageMaker's "
                 "APIs; allowed: network.interface_endpoints or network.nat, or an existing network"

@@ -11,9 +11,11 @@ from constructs import Construct
 from constructs_lib.machines.makers.search import room_for_search
 from constructs_lib.model_making import regions_of
 from constructs_lib.model_promotion import Origin, Receiver
+from constructs_lib.names import monitor_images
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.file_parts import unknown
 from constructs_lib.names.governance import tag_values
+from constructs_lib.names.monitoring_file import Backend
 from constructs_lib.names.naming import api_name, pascal_case, runtime_prefix
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from constructs_lib.place import REGION
@@ -195,6 +197,29 @@ def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> Non
                 f"{origin}: training.guard.watch: AWS has closed SageMaker Debugger to new customers; if the account "
                 f"of stage {config.name} may use it, give the stage debugger: true, otherwise allowed: script, log"
             )
+        if workload.monitoring is not None and not workload.monitoring.is_own:
+            _check_backend(config, workload, workload.monitoring.backend)
+
+
+def _check_backend(config: StageConfig, workload: WorkloadFile, backend: Backend) -> None:
+    origin = f"workloads/{workload.name}/workload.yaml: monitoring.backend"
+    if not config.model_monitor:
+        raise ConfigurationError(
+            f"{origin}: AWS has closed SageMaker Model Monitor and Clarify to new customers; if the account of stage "
+            f"{config.name} may use them, give the stage model_monitor: true, otherwise allowed: builtin"
+        )
+    regions = monitor_images.regions(clarify=backend == "clarify")
+    if config.region is not None and config.region not in regions:
+        raise ConfigurationError(
+            f"{origin}: there is no image of {backend} in {config.region}, the region of stage {config.name} "
+            f"(allowed: {', '.join(regions)}; in any region: builtin)"
+        )
+    if backend == "clarify" and workload.evaluation.explanations is not None and not config.reaches_services:
+        raise ConfigurationError(
+            f"{origin}: clarify asks the model by an endpoint that it makes, and the network of stage {config.name} "
+            "reaches none of SageMaker's APIs; allowed: network.interface_endpoints or network.nat, or an existing "
+            "network"
+        )
 
 
 def _check_searches(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
