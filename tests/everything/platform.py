@@ -27,6 +27,7 @@ STAGE: dict[str, Any] = {
     "warehouse": {"base_rpu": 8, "max_rpu": 16},
     "lustre": {"capacity_gb": 1200, "throughput": 125},
     "debugger": True,
+    "model_monitor": True,
     "network": {"interface_endpoints": True},
     "studio": {"idle_minutes": 90, "repository": {"url": "https://git.example.com/models.git", "branch": "main"}},
 }
@@ -94,6 +95,8 @@ GROUPED: dict[str, Any] = {
         }
     },
     "training": {"hyperparameters": {"num_factors": 8}},
+    "monitoring": {"backend": "clarify"},
+    "evaluation": {"facets": [{"column": "channel", "values": ["web"]}]},
 }
 """A workload whose algorithm the platform encodes for, and the local AWS has no counterpart of."""
 
