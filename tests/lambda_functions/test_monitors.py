@@ -8,7 +8,6 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 from read_monitors.handler import NoResult, folder_of, read, state_of, told
@@ -25,19 +24,16 @@ ENDPOINT = {"EndpointName": "dev-orders-live", "LocalPath": "/opt/ml/processing/
 OUTPUT = {"MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://artefacts/o", "LocalPath": "/opt/ml/processing/output"}}]}
 
 
-class Missing(ClientError):
-    def __init__(self) -> None:
-        super().__init__({"Error": {"Code": "ResourceNotFound"}}, "Describe")
+class Missing(Exception):
+    pass
 
 
-class InUse(ClientError):
-    def __init__(self) -> None:
-        super().__init__({"Error": {"Code": "ResourceInUse"}}, "Create")
+class InUse(Exception):
+    pass
 
 
-class NoSuchKey(ClientError):
-    def __init__(self) -> None:
-        super().__init__({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+class NoSuchKey(Exception):
+    pass
 
 
 class Body:
@@ -88,7 +84,7 @@ class SageMaker:
         return call
 
     def _answer(self, operation: str, request: dict[str, Any]) -> Any:
-        name = request.get("MonitoringScheduleName", request.get("JobDefinitionName"))
+        name: str = request.get("MonitoringScheduleName") or request["JobDefinitionName"]
         match operation:
             case "DescribeMonitoringSchedule":
                 if name not in self.schedules:
@@ -97,17 +93,17 @@ class SageMaker:
             case "CreateMonitoringSchedule" | "UpdateMonitoringSchedule":
                 assert request["MonitoringScheduleConfig"]["MonitoringJobDefinitionName"] in self.definitions
                 assert (name in self.schedules) == operation.startswith("Update")
-                self.schedules[str(name)] = {**request, "MonitoringScheduleStatus": "Scheduled", "CreationTime": NOON}
+                self.schedules[name] = {**request, "MonitoringScheduleStatus": "Scheduled", "CreationTime": NOON}
             case "DeleteMonitoringSchedule":
                 del self.schedules[name]
             case _ if operation.startswith("Create"):
                 if name in self.definitions:
                     raise InUse
-                self.definitions.add(str(name))
+                self.definitions.add(name)
             case _:
                 used = [each["MonitoringScheduleConfig"] for each in self.schedules.values()]
                 assert name not in [each["MonitoringJobDefinitionName"] for each in used]
-                self.definitions.remove(str(name))
+                self.definitions.remove(name)
         return {}
 
 
@@ -219,6 +215,10 @@ ASKED: Any = {
 DUE = datetime(2026, 3, 2, tzinfo=UTC)
 
 
+def only(kind: str) -> Any:
+    return {**ASKED, "kinds": [kind]}
+
+
 def ended(status: str, *, due: datetime = DUE, **more: Any) -> dict[str, Any]:
     last = {"ScheduledTime": due, "MonitoringExecutionStatus": status, **more}
     return {"CreationTime": datetime(2026, 1, 1, tzinfo=UTC), "LastMonitoringExecutionSummary": last}
@@ -267,13 +267,13 @@ def test_a_result_that_is_not_there_is_an_error() -> None:
     sagemaker = SageMaker()
     sagemaker.schedules = {f"{PREFIX}data": ended("CompletedWithViolations")}
     with pytest.raises(NoResult, match="constraint_violations"):
-        read(sagemaker, S3(), {**ASKED, "kinds": ["DataQuality"]})
+        read(sagemaker, S3(), only("DataQuality"))
 
 
 def test_a_failed_execution_is_named_with_its_reason() -> None:
     sagemaker = SageMaker()
     sagemaker.schedules = {f"{PREFIX}data": ended("Failed", FailureReason="ClientError: no permission")}
-    found = read(sagemaker, S3(), {**ASKED, "kinds": ["DataQuality"]})
+    found = read(sagemaker, S3(), only("DataQuality"))
     assert found["failed"] == [f"{PREFIX}data: ClientError: no permission"]
     assert found["families"] == {}
 
