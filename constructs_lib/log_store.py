@@ -30,6 +30,10 @@ _INSIDE: Final = {
     "AwsSolutions-OS3": "Addresses say little of people who work from anywhere; requests are signed by roles of this "
     "account, and fine-grained access control decides what each may do",
 }
+_SIGNED_ON: Final = {
+    "AwsSolutions-OS5": "A browser does not sign its requests: people come from the single sign-on, anonymous access "
+    "is off, and fine-grained access control refuses whoever is not known to it"
+}
 _WITHOUT_MASTERS: Final = {
     "AwsSolutions-OS4": "The stage has not asked for dedicated masters: with few nodes these choose among themselves, "
     "and logs stay in CloudWatch whatever happens here"
@@ -84,7 +88,7 @@ class LogStore(Construct):
     """Defines the domain, encrypted at rest, between its nodes and on the way, and the bucket of what it refuses.
 
     Nobody may do anything in it but the role that sets access, whose name is fixed; it is the function's of
-    ``LogAccess``. The account decides who may call the domain at all, fine-grained access control what that brings.
+    ``LogSearch``. Roles of the account may call the domain; fine-grained access control decides what that brings.
 
     Args:
         stage: Whose logs they are; the domain is named after it.
@@ -155,7 +159,7 @@ class LogStore(Construct):
                 enforce_https=True, tls_security_policy=_TLS
             ),
             advanced_security_options=_security(stage, sign_on),
-            access_policies=_account_decides(self.name),
+            access_policies=_who_calls(self.name, signed=sign_on is None),
             log_publishing_options={
                 kind: opensearch.CfnDomain.LogPublishingOptionProperty(
                     enabled=True, cloud_watch_logs_log_group_arn=group.attr_arn
@@ -169,7 +173,8 @@ class LogStore(Construct):
         )
         domain.apply_removal_policy(removal_policy)
         domain.add_resource_dependency(allowed)
-        acknowledge(domain, {**_INSIDE, **(_WITHOUT_MASTERS if nodes.masters is None else {})})
+        without = _WITHOUT_MASTERS if nodes.masters is None else {}
+        acknowledge(domain, {**_INSIDE, **without, **(_SIGNED_ON if sign_on is not None else {})})
         self.endpoint: str = domain.attr_domain_endpoint
 
     def _let_write(self, groups: Sequence[logs.CfnLogGroup]) -> CfnResource:
@@ -220,14 +225,15 @@ def _security(stage: str, sign_on: SignOn | None) -> opensearch.CfnDomain.Advanc
     )
 
 
-def _account_decides(name: str) -> dict[str, object]:
-    """Roles of the account may call the domain as far as their own policies let them."""
+def _who_calls(name: str, *, signed: bool) -> dict[str, object]:
+    """Signed requests come from roles of the account, whose own policies let them; a browser's are not signed."""
+    own = f"arn:{PARTITION}:iam::{ACCOUNT}:root"
     return {
         "Version": "2012-10-17",
         "Statement": [
             {
                 "Effect": "Allow",
-                "Principal": {"AWS": f"arn:{PARTITION}:iam::{ACCOUNT}:root"},
+                "Principal": {"AWS": own if signed else "*"},
                 "Action": "es:ESHttp*",
                 "Resource": arn("es", f"domain/{name}/*"),
             }

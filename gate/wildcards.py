@@ -74,6 +74,7 @@ NAMED_BY_SERVICES = {
     ":secret:redshift!": "Redshift makes and names the administrator's secret, and six characters are added to its ARN",
     ":scalable-target/": "Application Auto Scaling names what is registered; conditions say what it is about",
     ":alarm:TargetTracking-endpoint/": "Application Auto Scaling adds digits of its own to the names of its alarms",
+    ":domain/gapless-": "Paths in a domain of logs: fine-grained access control decides what is behind each of them",
     "/_experiments/": "MLflow names the folders of experiments and runs by itself, those that people make by hand too",
     ":alarm:": "CloudWatch asks for leave to describe all alarms of the account, whichever of them are named",
 }

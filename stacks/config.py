@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from constructs_lib.dataset_cache import check_size
 from constructs_lib.experiment_tracking import TrackingServer
+from constructs_lib.log_store import Nodes
 from constructs_lib.names.naming import STAGE_PATTERN
 from constructs_lib.network import ExistingNetwork, OwnNetwork
 from constructs_lib.studio import IDLE_MINUTES
@@ -177,6 +178,50 @@ class AuditTrailConfig(_Part):
     retention_days: Annotated[int, Field(ge=90, le=3653)] = 400
 
 
+class SignOnConfig(_Part):
+    """The single sign-on by which people open Dashboards; without one only signed requests are let in.
+
+    Attributes:
+        entity_id: Of the identity provider.
+        metadata: The file with its metadata, XML, relative to the project.
+        roles_key: The attribute that holds names of personas, such as ``ml_engineer``.
+    """
+
+    entity_id: Annotated[str, Field(min_length=8, max_length=512)]
+    metadata: Annotated[str, Field(pattern=r"^[\w.][\w./-]*\.xml$")]
+    roles_key: str = "Role"
+
+
+class LogSearchConfig(_Part):
+    """An OpenSearch domain with Dashboards over the logs of all workloads; it costs by the hour while it exists.
+
+    Attributes:
+        instance_type: Type of its nodes.
+        instances: How many there are, in two or three zones.
+        volume_gb: Size of the disk of each.
+        masters: Type of three dedicated masters. Default: there are none.
+        retention_days: How long an index is kept, in days; CloudWatch Logs keeps logs as before.
+        sign_on: How people sign on. Default: only signed requests are let in.
+    """
+
+    instance_type: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+\.search$")] = "r7g.large.search"
+    instances: Annotated[int, Field(ge=2, le=30)] = 2
+    volume_gb: Annotated[int, Field(ge=10, le=3072)] = 100
+    masters: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+\.search$")] | None = None
+    retention_days: Annotated[int, Field(ge=1, le=365)] = 30
+    sign_on: SignOnConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_spread_evenly(self) -> Self:
+        try:
+            Nodes(self.instance_type, self.instances, self.volume_gb, self.masters)
+        except ValueError as error:
+            raise ValueError(f"instances: {error}") from error
+        if self.sign_on is not None and not (ROOT / self.sign_on.metadata).is_file():
+            raise ValueError(f"sign_on.metadata: there is no such file in the project, was {self.sign_on.metadata!r}")
+        return self
+
+
 class BudgetConfig(_Part):
     """What the stage may cost in a month, by its tag; people are told at 80 and 100 percent, and by forecast.
 
@@ -213,6 +258,7 @@ class StageConfig(_Part):
         dashboard: Whether there is a dashboard; an account has three free of charge. Default: there is none.
         workload_dashboards: Whether there is another one for each workload. Default: there is none.
         audit_trail: A trail of every read and write of the lake's objects. Default: there is none.
+        log_search: Where logs of all workloads are searched. Default: by CloudWatch Logs alone.
         budget: What it may cost. Default: nobody is told what it costs.
     """
 
@@ -235,6 +281,7 @@ class StageConfig(_Part):
     dashboard: bool = False
     workload_dashboards: bool = False
     audit_trail: AuditTrailConfig | None = None
+    log_search: LogSearchConfig | None = None
     budget: BudgetConfig | None = None
 
     @property
@@ -323,6 +370,7 @@ _PARTS: Mapping[str, type[_Part]] = {
     "tracking": TrackingConfig,
     "promotion": PromotionConfig,
     "audit_trail": AuditTrailConfig,
+    "log_search": LogSearchConfig,
     "budget": BudgetConfig,
 }
 

@@ -23,10 +23,11 @@ from constructs_lib.quality_ruleset import CatalogueRules, RulesError, catalogue
 from stacks.account import ACCOUNT_STACK, ADMINISTRATOR_OUTPUT, AccountStack
 from stacks.audit import AuditStack
 from stacks.collaboration import CollaborationStack
-from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
+from stacks.config import ROOT, ConfigurationError, LogSearchConfig, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
 from stacks.delivery import DeliveryStack, output_of, tested_outputs
 from stacks.figures import FiguresStack
+from stacks.log_search import LogSearchStack, LogStoreStack, WorkloadLogsStack
 from stacks.network import NetworkStack
 from stacks.operations import OperationsStack
 from stacks.pipeline import define_pipeline
@@ -122,6 +123,8 @@ class PlatformStage(Stage):
                 tracking=collaboration.tracking if collaboration is not None else None,
                 origin=_origin(config),
             )
+        if config.log_search is not None and stacks:
+            self._define_log_search(config, config.log_search, lake, operations, stacks)
         self.outputs = {name: tested_outputs(stack) for name, stack in stacks.items()}
         if deliverer is not None and stacks:
             DeliveryStack(self, "Delivery", stage=config, deliverer=deliverer, stacks=stacks, lake=lake.lake)
@@ -136,6 +139,28 @@ class PlatformStage(Stage):
                 pipelines={} if deliverer is None else deliverer.seen_from(config.account),
                 incident_alarms=[name for stack in stacks.values() for name in stack.incident_alarms],
             )
+
+    def _define_log_search(
+        self,
+        config: StageConfig,
+        asked: LogSearchConfig,
+        lake: DataLakeStack,
+        operations: OperationsStack,
+        stacks: Mapping[str, WorkloadStack],
+    ) -> None:
+        store = LogStoreStack(self, "LogStore", stage=config, config=asked, lake=lake.lake).store
+        search = LogSearchStack(
+            self,
+            "LogSearch",
+            stage=config,
+            config=asked,
+            store=store,
+            workloads=list(stacks),
+            people=lake.people,
+            on_call=operations.on_call,
+        ).search
+        for name, stack in stacks.items():
+            WorkloadLogsStack(self, f"{pascal_case(name)}Logs", stage=config, workload=name, logs=stack, search=search)
 
     def _define_stores(
         self, config: StageConfig, lake: DataLakeStack, network: NetworkStack, workloads: Iterable[WorkloadFile]

@@ -58,6 +58,7 @@ STATEFUL = (
     "AWS::SageMaker::MlflowApp",
     "AWS::SageMaker::MlflowTrackingServer",
     "AWS::SageMaker::ModelPackageGroup",
+    "AWS::OpenSearchService::Domain",
     "AWS::RedshiftServerless::Namespace",
 )
 WATCHED = (

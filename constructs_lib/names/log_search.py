@@ -15,7 +15,7 @@ Access = Literal["search", "see"]
 ACCESS: Final[Mapping[str, Access]] = {
     persona.name: "search" if persona.permission == READ else "see" for persona in PERSONAS
 }
-"""Persona to whether it searches logs, or only sees which indices there are: as in the lake, an auditor reads no row."""
+"""Persona to whether it searches logs or only sees which indices there are; an auditor reads none, as in the lake."""
 
 
 def domain_name(stage: str) -> str:
@@ -33,6 +33,6 @@ def index_name(stage: str, workload: str) -> str:
     return runtime_name(stage, workload, "logs")
 
 
-def index_pattern(stage: str, workload: str) -> str:
-    """Returns what matches a workload's indices, one for each day."""
-    return f"{index_name(stage, workload)}-*"
+def delivery_role_name(stage: str, workload: str) -> str:
+    """Returns the role of a workload's stream; the function that sets access knows it by the name of the stream."""
+    return f"{index_name(stage, workload)}-delivery"

@@ -39,11 +39,14 @@ class NotTaken(Exception):
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment: where the domain is, and as JSON who has to do with it."""
+    """The environment: where the domain is, and who has to do with it.
+
+    Names of streams and the people are JSON; the role of a stream is named after it.
+    """
 
     endpoint: str
-    indices: str
-    deliverers: str
+    names: str
+    roles: str
     people: str
     by_name: str
     days: str
@@ -56,10 +59,11 @@ def set_access(call: Call, settings: Settings) -> int:
     Raises:
         NotTaken: The domain has refused one.
     """
-    indices = json.loads(settings.indices)
+    names: list[str] = json.loads(settings.names)
+    indices = [f"{name}-*" for name in names]
     requests = security_requests(
         indices,
-        json.loads(settings.deliverers),
+        [f"{settings.roles}{name}-delivery" for name in names],
         json.loads(settings.people),
         by_name=settings.by_name == "true",
     )
@@ -85,7 +89,9 @@ def set_retention(call: Call, policy: dict[str, Any]) -> int:
 def same(wanted: Any, there: Any) -> bool:
     """Say whether all that is wanted is there; the domain adds members of its own."""
     if isinstance(wanted, dict):
-        return isinstance(there, dict) and all(name in there and same(each, there[name]) for name, each in wanted.items())
+        return isinstance(there, dict) and all(
+            name in there and same(each, there[name]) for name, each in wanted.items()
+        )
     if isinstance(wanted, list):
         return isinstance(there, list) and len(wanted) == len(there) and all(map(same, wanted, there))
     return bool(wanted == there)
@@ -104,7 +110,7 @@ def signed_call(endpoint: str) -> Call:
         url, headers = f"https://{endpoint}{path}", {"Content-Type": "application/json"}
         request = AWSRequest(method=method, url=url, data=data, headers=headers)
         SigV4Auth(_session().get_credentials(), "es", _session().region_name).add_auth(request)
-        prepared = urllib.request.Request(url, data=data, headers=dict(request.headers), method=method)  # noqa: S310
+        prepared = urllib.request.Request(url, data=data, headers=dict(request.headers), method=method)
         try:
             with urllib.request.urlopen(prepared, timeout=_SECONDS) as answer:  # noqa: S310
                 found: dict[str, Any] = json.loads(answer.read())

@@ -28,6 +28,7 @@ STAGE: dict[str, Any] = {
     "lustre": {"capacity_gb": 1200, "throughput": 125},
     "debugger": True,
     "model_monitor": True,
+    "log_search": {"instances": 3, "volume_gb": 50, "masters": "m7g.large.search", "retention_days": 14},
     "network": {"interface_endpoints": True},
     "studio": {"idle_minutes": 90, "repository": {"url": "https://git.example.com/models.git", "branch": "main"}},
 }
