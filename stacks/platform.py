@@ -84,8 +84,11 @@ class PlatformStage(Stage):
             receivers=receivers,
             administrator=output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
-        if config.audit_trail is not None:
-            AuditStack(self, "Audit", stage=config, config=config.audit_trail, lake=lake.lake)
+        trail = (
+            AuditStack(self, "Audit", stage=config, config=config.audit_trail, lake=lake.lake, people=lake.people).trail
+            if config.audit_trail is not None
+            else None
+        )
         stores = self._define_stores(config, lake, network, workloads)
         collaboration = (
             CollaborationStack(
@@ -138,6 +141,7 @@ class PlatformStage(Stage):
                 endpoint_alarms={name: stack.endpoint_alarms for name, stack in stacks.items()},
                 pipelines={} if deliverer is None else deliverer.seen_from(config.account),
                 incident_alarms=[name for stack in stacks.values() for name in stack.incident_alarms],
+                trail=trail,
             )
 
     def _define_log_search(

@@ -26,6 +26,8 @@ from constructs_lib import asl
 from constructs_lib.alarms import FailureAlarms, Incident, Metric, NoAlarms, alarm
 from constructs_lib.api_logs import ApiLogs
 from constructs_lib.artefact_bucket import ArtefactBucket
+from constructs_lib.audit_export import AuditExport
+from constructs_lib.audit_queries import AuditQueries
 from constructs_lib.audit_trail import AuditTrail
 from constructs_lib.automl_search import AutoMLSearch
 from constructs_lib.aws_monitors import AwsMonitors, MonitorImages, MonitorRole, preprocessor_script
@@ -56,7 +58,10 @@ from constructs_lib.lake_governance import LakeGovernance
 from constructs_lib.lake_locations import LakeLocations
 from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
+from constructs_lib.log_dashboard import LogDashboard
 from constructs_lib.log_queries import LogQueries, log_queries
+from constructs_lib.log_search import LogSearch, LogSubscriptions, Searched
+from constructs_lib.log_store import LogStore, Nodes, SignOn
 from constructs_lib.machine_schedule import MachineSchedule, MachineTrigger
 from constructs_lib.machines.aws_monitors import AwsMonitorsParts
 from constructs_lib.machines.common import Surroundings
@@ -561,7 +566,7 @@ def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
     )
 
 
-_STACKS = 3
+_STACKS = 4
 """So many, because a stack has room for 500 resources."""
 
 
@@ -705,6 +710,49 @@ def batch_scoring(scope: Construct, number: int) -> BatchScoringPipeline:
         governance=WorkloadGovernance(
             scope, f"ScoresTables{number}", stage=stage, workload="example", lake=shared_lake, tables={}
         ),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
+def audit_trail(scope: Construct, number: int) -> AuditTrail:
+    return AuditTrail(
+        scope,
+        f"Audit{number}",
+        name=f"shop{number}",
+        watched=shared_lake.buckets,
+        access_logs=access_logs,
+        retention_days=365,
+    )
+
+
+def audit_queries(scope: Construct, number: int) -> AuditQueries:
+    trail = audit_trail(scope, number + 100)
+    made = AuditQueries(scope, f"AuditQueries{number}", stage=f"shop{number}", trail=trail, retention_days=365)
+    made.grant_ask("auditor", "arn:aws:iam::111122223333:role/people", own=True)
+    return made
+
+
+def log_store(scope: Construct, number: int) -> LogStore:
+    return LogStore(
+        scope,
+        f"LogStore{number}",
+        stage=f"shop{number}",
+        nodes=Nodes("r7g.large.search", 2, 100),
+        access_logs=access_logs,
+        backup_days=30,
+        log_retention_days=30,
+        sign_on=SignOn("https://login.example.com", "<xml/>", "Role"),
+    )
+
+
+def log_search(scope: Construct, number: int) -> LogSearch:
+    role = "arn:aws:iam::111122223333:role/people"
+    return LogSearch(
+        scope,
+        f"LogSearch{number}",
+        store=log_store(scope, number + 100),
+        searched=Searched(f"shop{number}", ["example"], {"ml_engineer": role}, ["ml_engineer"], 30),
         alarms=alarms,
         log_retention_days=30,
     )
@@ -889,13 +937,23 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         workloads=["example"],
     ),
     ExperimentJudge: experiment_judge,
-    AuditTrail: lambda scope, n: AuditTrail(
+    AuditExport: lambda scope, n: AuditExport(
         scope,
-        f"Audit{n}",
-        name=f"shop{n}",
-        watched=shared_lake.buckets,
-        access_logs=access_logs,
-        retention_days=365,
+        f"AuditExport{n}",
+        trail=audit_trail(scope, n + 200),
+        decisions=shared_lake.audit_table,
+        key=shared_lake.key,
+        alarms=alarms,
+    ),
+    AuditQueries: audit_queries,
+    AuditTrail: audit_trail,
+    LogDashboard: lambda scope, n: LogDashboard(
+        scope, f"LogDashboard{n}", stage=f"shop{n}", store=log_store(scope, n + 200), alarms=[]
+    ),
+    LogSearch: log_search,
+    LogStore: log_store,
+    LogSubscriptions: lambda scope, n: LogSubscriptions(
+        scope, f"LogSubscriptions{n}", groups={"One": "one"}, stream_arn="stream", writer_arn="role"
     ),
     CostWatch: cost_watch,
     IncidentAlarms: incident_alarms,
