@@ -21,6 +21,7 @@ from tests.stacks.test_workload import allowed, resources, text
 
 ASKED: dict[str, Any] = {"retention_days": 14}
 ROLE = "arn:aws:iam::111122223333:role/people"
+PEOPLE = ("DataScientist", "MlEngineer", "Auditor")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_a_stream_writes_an_index_a_day_and_keeps_what_is_refused(stacks: dict[s
 def test_people_whose_roles_are_the_platforms_may_call_the_domain(stacks: dict[str, dict[str, Any]]) -> None:
     policies = resources(stacks["LogSearch"], "AWS::IAM::Policy")
     calling = {name for name, each in policies.items() if "es:ESHttpHead" in json.dumps(each)}
-    assert {name.partition("Policy")[0] for name in calling} == {"DataScientist", "MlEngineer", "Auditor"}
+    assert {name.partition("Policy")[0] for name in calling} == {f"Search{each}" for each in PEOPLE}
     (function,) = [
         each["Environment"]["Variables"]
         for each in resources(stacks["LogSearch"], "AWS::Lambda::Function").values()
