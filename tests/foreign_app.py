@@ -566,7 +566,7 @@ def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
     )
 
 
-_STACKS = 4
+_STACKS = 6
 """So many, because a stack has room for 500 resources."""
 
 
