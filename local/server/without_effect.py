@@ -28,9 +28,6 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 REFUSED: Mapping[str, str] = {
     "AWS::RedshiftServerless::Namespace": "no warehouse speaks Redshift's SQL, COPY and UNLOAD outside of AWS",
     "AWS::RedshiftServerless::Workgroup": "it computes for a namespace, of which there is none here",
-    "AWS::OpenSearchService::Domain": "no search engine runs here; `python -m local logs` reads logs",
-    "AWS::Logs::ResourcePolicy": "it lets the domain of a log search write, of which there is none here",
-    "AWS::Logs::SubscriptionFilter": "it feeds a log search, of which there is none here",
     "AWS::FSx::FileSystem": "a parallel file system has no use on one machine, and clients mount it by a kernel module",
     "AWS::SageMaker::Domain": "notebooks of Studio are pages of AWS; a notebook of a workload runs here as a script",
     "AWS::SageMaker::UserProfile": "it belongs to a domain of Studio, of which there is none here",
@@ -44,6 +41,9 @@ REFUSED: Mapping[str, str] = {
 WITHOUT_EFFECT_IN_PART: Mapping[str, str] = {
     "AWS::CloudWatch::Alarm with ThresholdMetricId": (
         "what is usual is learnt from weeks of data, which no local server has: the alarm stays in INSUFFICIENT_DATA"
+    ),
+    "AWS::OpenSearchService::Domain": (
+        "no search engine runs here, so the domain is only described: `python -m local logs` reads logs"
     ),
     "AWS::Scheduler::Schedule with a target of aws-sdk": (
         "the audit table is not exported here, as nobody else decides anything: its query finds no rows"
