@@ -15,7 +15,7 @@ from constructs_lib.alarms import Alarms
 from constructs_lib.audit_trail import AuditTrail
 from constructs_lib.failure_alarm import watch
 from constructs_lib.grants import ServiceRole, acknowledge, grant
-from constructs_lib.intake import queue_metric
+from constructs_lib.intake import only_tls, queue_metric
 from constructs_lib.keys import READ_ACTIONS, WRITE_ACTIONS
 from constructs_lib.names.audit_queries import EXPORTS
 from constructs_lib.place import PARTITION
@@ -60,6 +60,8 @@ class AuditExport(Construct):
         acknowledge(
             lost, {"AwsSolutions-SQS3": "It is the dead-letter queue, of the schedule that exports every night"}
         )
+        policy = {"Version": "2012-10-17", "Statement": [only_tls(lost.attr_arn)]}
+        sqs.CfnQueuePolicy(self, "LostPolicy", queues=[lost.ref], policy_document=policy)
         grant(role, ["sqs:SendMessage"], lost.attr_arn)
         request = {
             "TableArn": decisions.table_arn,

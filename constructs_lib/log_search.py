@@ -96,12 +96,12 @@ class LogSearch(Construct):
         self._define_access()
         unpacking = self._function("Unpack", "unpack_logs", "Makes documents of log lines", _UNPACKING_SECONDS, 1024)
         names = {workload: index_name(searched.stage, workload) for workload in searched.workloads}
-        self.streams = {workload: arn("firehose", f"deliverystream/{name}") for workload, name in names.items()}
-        grant(unpacking, ["firehose:PutRecordBatch"], *self.streams.values())
+        # The streams call the function, so its role must know them without waiting for them.
+        later = [arn("firehose", f"deliverystream/{name}") for name in names.values()]
+        grant(unpacking, ["firehose:PutRecordBatch"], *later)
+        self.streams = {workload: self._define_stream(workload, name, unpacking) for workload, name in names.items()}
         self.writer = ServiceRole(self, "Writer", service="logs.amazonaws.com", description="Puts log lines on streams")
         grant(self.writer, ["firehose:PutRecord", "firehose:PutRecordBatch"], *self.streams.values())
-        for workload, name in names.items():
-            self._define_stream(workload, name, unpacking)
         self._watch_domain()
         self.alarms = [each for each in self.node.find_all() if isinstance(each, cloudwatch.CfnAlarm)]
 
@@ -160,7 +160,7 @@ class LogSearch(Construct):
 
     # -- delivery
 
-    def _define_stream(self, workload: str, name: str, unpacking: PythonFunction) -> None:
+    def _define_stream(self, workload: str, name: str, unpacking: PythonFunction) -> str:
         scope = Construct(self, "".join(word.capitalize() for word in workload.split("_")))
         role = self._delivery_role(scope, workload, unpacking)
         log = self._delivery_log(scope, role)
@@ -175,7 +175,7 @@ class LogSearch(Construct):
             amazonopensearchservice_destination_configuration=self._destination(workload, role, log, name, unpacking),
         )
         role.come_before(stream)
-        metric = {"DeliveryStreamName": name}
+        metric = {"DeliveryStreamName": stream.ref}
         start = "AWS/Firehose", "DeliveryToAmazonOpenSearchService"
         alarm(
             scope,
@@ -197,6 +197,7 @@ class LogSearch(Construct):
             description=f"The domain refuses logs of {workload}: {name}",
             runbook="Read what was refused in the bucket, below opensearch-failed/, with the reason beside it",
         )
+        return str(stream.attr_arn)
 
     def _delivery_role(self, scope: Construct, workload: str, unpacking: PythonFunction) -> ServiceRole:
         store = self._store
