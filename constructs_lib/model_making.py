@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from aws_cdk import Aws, CfnMapping
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from constructs_lib.alarms import Alarms
 from constructs_lib.data_lake import DataLake
+from constructs_lib.grants import grant
 from constructs_lib.image_build import ImageBuild
 from constructs_lib.image_repository import ImageRepository
 from constructs_lib.images import FrameworkImage, Image, Pullable, RegistryImage
@@ -18,10 +22,14 @@ from constructs_lib.machines.makers.automl import AutoMLMaker
 from constructs_lib.machines.makers.built_in import BuiltInMaker
 from constructs_lib.machines.makers.container import ContainerMaker
 from constructs_lib.machines.makers.parts import Maker
+from constructs_lib.machines.makers.pinned_scripts import FOLDER as ALGORITHMS_FOLDER
+from constructs_lib.machines.makers.pinned_scripts import PinnedArchive, PinnedScripts
 from constructs_lib.machines.makers.pipeline import PipelineMaker
 from constructs_lib.machines.makers.script import ScriptMaker
+from constructs_lib.machines.packing import FOLDER as PACKED_FOLDER
 from constructs_lib.names import framework_images
 from constructs_lib.names.algorithm_images import IMAGES, REGISTRIES
+from constructs_lib.names.algorithm_pins import Archive, Images, Pin, command, pin_of
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.automl_images import ANY_TAG, PREPARATION
 from constructs_lib.names.automl_images import REGISTRIES as SEARCH_REGISTRIES
@@ -38,7 +46,10 @@ ADAPTER_IMAGE = Image("scikit-learn", "1.9-0")
 
 
 def regions_of(model: Model) -> frozenset[str]:
-    """Returns the regions that have every image of AWS's by which a model is made, served and evaluated."""
+    """Returns the regions that have every image of AWS's by which a model is made, served and evaluated.
+
+    Where those of an algorithm are that AWS ships as scripts, :mod:`constructs_lib.names.algorithm_pins` says.
+    """
     tables = [Image.parse(model.jobs_image).registries]
     if isinstance(model, ScriptModel):
         of_framework = [
@@ -46,7 +57,8 @@ def regions_of(model: Model) -> frozenset[str]:
         ]
         tables += [framework_images.REGISTRIES[number] for number in of_framework]
     if isinstance(model, BuiltInModel):
-        tables += [ADAPTER_IMAGE.registries, REGISTRIES[IMAGES[model.algorithm][2]]]
+        tables += [ADAPTER_IMAGE.registries]
+        tables += [REGISTRIES[IMAGES[model.algorithm][2]]] if not model.traits.pinned else []
     if isinstance(model, AutoMLModel):
         tables += [ADAPTER_IMAGE.registries, *SEARCH_REGISTRIES.values()]
     return frozenset.intersection(*map(frozenset, tables))
@@ -72,9 +84,11 @@ class ModelMaking(Construct):
         other_images: What serves beside it.
         searching_images: What a search runs beside the image that trains.
         scanned: Whose scans of images are read; AWS's own images are not ours to scan.
+        scripts: What AWS ships of the algorithm, where it is no image of its own. Default: it is one, or none.
 
     Raises:
-        ValueError: The workload has a container of its own, and no place for its images is given.
+        ValueError: The workload has a container of its own, and no place for its images is given; or AWS ships its
+            algorithm as scripts that are not pinned.
     """
 
     def __init__(
@@ -101,9 +115,12 @@ class ModelMaking(Construct):
         self._build: ImageBuild | None = None
         self._scanned: ImageRepository | None = None
         self.scanned: ScannedImages | None = None
+        self.scripts: PinnedScripts | None = None
         model = workload.model
         self._encodes = isinstance(model, BuiltInModel | AutoMLModel)
-        if isinstance(model, BuiltInModel):
+        if isinstance(model, BuiltInModel) and model.traits.pinned:
+            self._make_by_scripts(model, workload)
+        elif isinstance(model, BuiltInModel):
             self._make_by_algorithm(model)
         elif isinstance(model, ContainerModel):
             if own_images is None:
@@ -138,6 +155,54 @@ class ModelMaking(Construct):
         self.training_image, self.serving_image, self.other_images = image, image, (adapters,)
         self._looked_up |= {TRAINING: image, ADAPTERS: adapters}
         self.maker = BuiltInMaker(model=model, image_uri=pinned(TRAINING), adapter_image_uri=pinned(ADAPTERS))
+
+    def _make_by_scripts(self, model: BuiltInModel, workload: WorkloadFile) -> None:
+        """Images of a framework train and serve; which ones, and by which scripts, is pinned."""
+        pin = pin_of(model.algorithm, workload.problem)
+        if pin is None:
+            raise ValueError(
+                f"the algorithm must be pinned, got: {model.algorithm} for {workload.problem}; pin it by "
+                f"{command(model.algorithm, None)}"
+            )
+        trains, serves = workload.training.compute.instance_type, workload.serving.instance_type
+        registries = {region: place.training_registry for region, place in pin.regions.items()}
+        training_image = self._pinned_image("Training", pin.training.images, registries, trains)
+        registries = {region: place.serving_registry for region, place in pin.regions.items()}
+        serving_image = self._pinned_image("Serving", pin.serving.images, registries, serves)
+        adapters = FrameworkImage(self, "Adapters", image=ADAPTER_IMAGE)
+        self.training_image, self.serving_image, self.other_images = training_image, serving_image, (adapters,)
+        self._looked_up |= {TRAINING: training_image, SERVING: serving_image, ADAPTERS: adapters}
+        self.scripts = self._find_scripts(pin)
+        self.maker = BuiltInMaker(
+            model=model,
+            image_uri=pinned(TRAINING),
+            adapter_image_uri=pinned(ADAPTERS),
+            serving_image_uri=pinned(SERVING),
+            scripts=self.scripts,
+        )
+
+    def _pinned_image(
+        self, construct_id: str, images: Images, registries: Mapping[str, str], instance_type: str
+    ) -> RegistryImage:
+        tag = images.tags[processor_of(instance_type) or "cpu"]
+        return RegistryImage(self, construct_id, registries=registries, repository=images.repository, tag=tag)
+
+    def _find_scripts(self, pin: Pin) -> PinnedScripts:
+        """The archives, in AWS's bucket of the region that the stack is deployed to."""
+        buckets = {region: {"bucket": place.bucket} for region, place in pin.regions.items()}
+        bucket = CfnMapping(self, "Buckets", mapping=buckets).find_in_map(Aws.REGION, "bucket")
+
+        def found(archive: Archive) -> PinnedArchive:
+            return PinnedArchive(bucket, archive.key, archive.sha256)
+
+        return PinnedScripts(
+            training_script=found(pin.training.script),
+            model=found(pin.training.model),
+            serving_script=found(pin.serving.script) if pin.serving.script is not None else None,
+            hyperparameters={each.name: each.default for each in pin.hyperparameters},
+            settings=pin.settings,
+            environment=pin.serving.environment,
+        )
 
     def _make_by_search(self, model: AutoMLModel) -> None:
         found = self._image_of_search("Found", FOUND_SERVING)
@@ -184,6 +249,23 @@ class ModelMaking(Construct):
         """Lets somebody read encoded splits and adapters, if there are any."""
         if self._encodes:
             lake.grant_read(grantee, "artefacts", f"{workload}/{FOLDER}/")
+
+    def grant_copy_scripts(self, machine: iam.IGrantable, lake: DataLake, workload: str) -> None:
+        """Lets the model machine copy what AWS ships of the algorithm, and nothing else of AWS's, if it needs that."""
+        if self.scripts is not None:
+            archives = [f"arn:{Aws.PARTITION}:s3:::{each.bucket}/{each.key}" for each in self.scripts.archives]
+            grant(machine, ["s3:GetObject"], *archives)
+            lake.grant_write(machine, "artefacts", f"{workload}/{ALGORITHMS_FOLDER}/")
+
+    def grant_read_scripts(self, job: iam.IGrantable, lake: DataLake, workload: str) -> None:
+        """Lets a training job read the copies, if there are any."""
+        if self.scripts is not None:
+            lake.grant_read(job, "artefacts", f"{workload}/{ALGORITHMS_FOLDER}/")
+
+    def grant_pack(self, job: iam.IGrantable, lake: DataLake, workload: str) -> None:
+        """Lets a processing job write a model's archive with the script that serves it, if that is needed."""
+        if self.scripts is not None and self.scripts.serving_script is not None:
+            lake.grant_write(job, "artefacts", f"{workload}/{PACKED_FOLDER}/")
 
     def grant_serve(self, grantee: iam.IGrantable) -> None:
         """Lets containers pull what serves beside the image that serves."""

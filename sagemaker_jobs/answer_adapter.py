@@ -118,6 +118,17 @@ def _components(encoding: Encoding, text: str, _content_type: str) -> list[Predi
     ]
 
 
+def _probabilities(encoding: Encoding, text: str, _content_type: str) -> list[Prediction]:
+    """What AWS's scripts for tables answer: values, or the probabilities of all classes, in the order of their codes
+    unless they are named beside them."""
+    answer = json.loads(text)
+    if encoding["problem"] == "regression":
+        return [predicted(encoding, _flat(each)) for each in answer["prediction"]]
+    codes = range(len(encoding["classes"]))
+    named = answer.get("labels", codes)
+    return [predicted(encoding, _by_class(encoding, shares, named)) for shares in answer["probabilities"]]
+
+
 def _labels(encoding: Encoding, text: str, _content_type: str) -> list[Prediction]:
     return [predicted(encoding, _named(encoding, each)) for each in json.loads(text)]
 
@@ -154,6 +165,7 @@ READERS: Mapping[str, Callable[[Encoding, str, str], list[Prediction]]] = {
     "clusters": _clusters,
     "components": _components,
     "labels": _labels,
+    "probabilities": _probabilities,
     "cells": _cells,
     "own": _own,
 }

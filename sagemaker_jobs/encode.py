@@ -3,7 +3,8 @@
 Arguments: ``--train`` and ``--validation`` (folders with the Parquet files of the splits), ``--algorithm``,
 ``--problem``, ``--target`` (left out for problems without one), ``--request``, ``--answer``, ``--format`` (``csv``,
 ``parquet``, ``records``, ``text`` or ``table``), ``--missing`` (``nan`` or ``mean``), ``--keep`` (components that a
-projection answers), ``--output`` and ``--message``.
+projection answers), ``--below`` (the channel that both splits lie in; left out where each is one), ``--categories``
+(``numbers`` or ``codes``), ``--output`` and ``--message``.
 
 With ``--code`` (a folder with the bundle's ``sourcedir.tar.gz``) the workload's ``adapters.py`` writes the channels by
 ``encode(splits, output)`` in place of this job, where ``splits`` are the folders of the splits by name.
@@ -11,6 +12,8 @@ With ``--code`` (a folder with the bundle's ``sourcedir.tar.gz``) the workload's
 What is learned (means, categories, classes) is learned from the training split alone. Writes to the output folder::
 
     train/data.<format>, validation/data.<format>    the channels: target first, no header but in a table
+    <below>/train/…, <below>/validation/…    or, with --below, the folders of the one channel, codes of classes whole
+    <below>/categorical_index.json    {"cat_index_list": [columns that hold codes, counted from the target]}, if any
     adapters/model.tar.gz    the code of both adapters and encoding.json
     encoded.json    {"hyperparameters", "rows": {split: n}, "left_out": {split: n}, "adapters_sha256"}
 
@@ -42,6 +45,7 @@ from gapless_sagemaker.job import Arguments, write_json
 
 OWN = f"{gapless_encoding.OWN}.py"
 RESULT = "encoded.json"
+COLUMNS = "categorical_index.json"
 MOST_CATEGORIES = 64
 """Categories of a feature that get a number of their own, the most frequent ones; the others count as none of them."""
 
@@ -72,12 +76,19 @@ class Options:
     missing: str
     keep: int | None
     code: Path | None
+    below: str | None
+    categories: str
     output: Path
 
     @property
     def splits(self) -> dict[str, Path]:
         """The folders of the splits."""
         return {"train": self.train, "validation": self.validation}
+
+    @property
+    def channels(self) -> Path:
+        """Where the folders of the encoded splits lie."""
+        return self.output / self.below if self.below is not None else self.output
 
 
 def parse_options(arguments: Sequence[str]) -> Options:
@@ -96,6 +107,8 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--missing", choices=("nan", "mean"), default="mean")
     parser.add_argument("--keep", type=int)
     parser.add_argument("--code", type=Path)
+    parser.add_argument("--below")
+    parser.add_argument("--categories", choices=("numbers", "codes"), default="numbers")
     given = vars(parser.parse_args(list(arguments)))
     del given["message"]
     return Options(**given)
@@ -133,17 +146,18 @@ def learn(table: pa.Table, options: Options) -> dict[str, Any]:
         "problem": options.problem,
         "request": options.request,
         "answer": options.answer,
-        "features": [_feature(name, table[name], as_text=as_text) for name in names],
+        "features": [_feature(name, table[name], options, as_text=as_text) for name in names],
         "missing": options.missing,
         "classes": _classes(table, options),
         "kept": options.keep,
     }
 
 
-def _feature(name: str, column: pa.ChunkedArray, *, as_text: bool) -> dict[str, Any]:
+def _feature(name: str, column: pa.ChunkedArray, options: Options, *, as_text: bool) -> dict[str, Any]:
     kind = column.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return {"name": name, "type": "text"} if as_text else _category(name, column)
+        told = "code" if options.categories == "codes" else "category"
+        return {"name": name, "type": "text"} if as_text else _category(name, column, told)
     if pa.types.is_boolean(kind):
         return {"name": name, "type": "boolean", **_spread(column)}
     if pa.types.is_integer(kind):
@@ -165,12 +179,12 @@ def _spread(column: pa.ChunkedArray) -> dict[str, Any]:
     }
 
 
-def _category(name: str, column: pa.ChunkedArray) -> dict[str, Any]:
+def _category(name: str, column: pa.ChunkedArray, told: str) -> dict[str, Any]:
     counts = pc.value_counts(column.drop_null()).to_pylist()
     by_frequency = sorted(counts, key=lambda each: (-each["counts"], each["values"]))
     return {
         "name": name,
-        "type": "category",
+        "type": told,
         "categories": sorted(each["values"] for each in by_frequency[:MOST_CATEGORIES]),
     }
 
@@ -208,7 +222,8 @@ def _labelled(table: pa.Table, encoding: Encoding, options: Options) -> Iterator
         labels = None
         if options.target is not None:
             values = [row.pop(options.target) for row in rows]
-            labels = [float(codes[value] if codes else value) for value in values]
+            number = int if codes and options.below is not None else float
+            labels = [number(codes[value] if codes else value) for value in values]
         if options.request == "texts":
             name = encoding["features"][0]["name"]
             yield formats.Rows(labels, texts=[gapless_encoding.words(row[name]) for row in rows])
@@ -221,6 +236,16 @@ def _labelled(table: pa.Table, encoding: Encoding, options: Options) -> Iterator
 
 def _without_nan(row: dict[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(value, float) and value != value else value for name, value in row.items()}
+
+
+def columns_with_codes(encoding: Encoding) -> list[int]:
+    """Which columns of an encoded split hold codes of categories; the target is column 0."""
+    found, at = [], 1
+    for feature, (_, encode) in zip(encoding["features"], gapless_encoding.encoders(encoding), strict=True):
+        if feature["type"] == "code":
+            found.append(at)
+        at += len(encode(None))
+    return found
 
 
 def hyperparameters_of(encoding: Encoding, rows: int) -> dict[str, str]:
@@ -243,9 +268,12 @@ def run(options: Options) -> Mapping[str, Any]:
     tables = {name: read_split(folder) for name, folder in options.splits.items()}
     encoding = learn(tables["train"], options)
     left_out = {
-        name: encode_split(table, encoding, options, options.output / name / f"data.{options.format}")
+        name: encode_split(table, encoding, options, options.channels / name / f"data.{options.format}")
         for name, table in tables.items()
     }
+    coded = columns_with_codes(encoding) if options.categories == "codes" else []
+    if coded:
+        write_json(options.channels, COLUMNS, {"cat_index_list": coded})
     rows = {name: table.num_rows - left_out[name] for name, table in tables.items()}
     empty = [name for name, count in rows.items() if not count]
     if empty:

@@ -8,7 +8,8 @@ an algorithm use it for each request, so that both see a row in the same way. It
 - ``request``, ``answer``: what the algorithm reads and answers, by the names of ``request_adapter.WRITERS`` and
   ``answer_adapter.READERS``;
 - ``features``: ``type`` is ``boolean``, ``integer``, ``number`` (each with ``mean`` and ``scale``, and ``gaps``:
-  whether the training split lacks values), ``category`` (with ``categories``) or ``text``;
+  whether the training split lacks values), ``category`` or ``code`` (with ``categories``: one number for each of
+  them, or one number that says which, 0 for none of them) or ``text``;
 - ``missing``: ``nan`` (a missing number stays missing, and numbers are left as they are) or ``mean`` (numbers are
   centred and scaled, a missing one becomes the mean; features with gaps get one more number that says so);
 - ``classes``: the target's values in the order of their codes, for problems that have classes;
@@ -51,6 +52,7 @@ _ALLOWED = {
     "integer": "a whole number or null",
     "number": "a finite number of 32 bits or null",
     "category": "a string or null",
+    "code": "a string or null",
     "text": "a string or null",
 }
 
@@ -198,6 +200,8 @@ def short(value: Any) -> str:
 def _encoder(feature: Mapping[str, Any], missing: str) -> Encoder:
     if feature["type"] == "category":
         return _one_hot(feature["categories"])
+    if feature["type"] == "code":
+        return _code(feature["categories"])
     return _number if missing == "nan" else _scaled(feature["mean"], feature["scale"], gaps=feature["gaps"])
 
 
@@ -233,10 +237,15 @@ def _one_hot(categories: Sequence[str]) -> Encoder:
     return encode
 
 
+def _code(categories: Sequence[str]) -> Encoder:
+    codes = {category: code for code, category in enumerate(categories, 1)}
+    return lambda value: (codes.get(value, 0),)
+
+
 def _fits(kind: str, value: Any) -> bool:
     if kind == "boolean":
         return isinstance(value, bool)
-    if kind in ("category", "text"):
+    if kind in ("category", "code", "text"):
         return isinstance(value, str)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LARGEST:
         return False

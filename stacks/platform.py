@@ -12,7 +12,9 @@ from constructs_lib.machines.makers.search import room_for_search
 from constructs_lib.model_making import regions_of
 from constructs_lib.model_promotion import Origin, Receiver
 from constructs_lib.names import monitor_images
+from constructs_lib.names.algorithm_pins import check_pinned
 from constructs_lib.names.automl_file import AutoMLModel
+from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.file_parts import unknown
 from constructs_lib.names.governance import tag_values
 from constructs_lib.names.monitoring_file import Backend
@@ -275,12 +277,30 @@ def _check_stages(stages: Iterable[StageConfig], workloads: Iterable[WorkloadFil
 
 def _check_images(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:
     for workload in workloads:
+        _check_pins(config, workload.for_stage(config.name))
         regions = regions_of(workload.model)
         if config.region is not None and config.region not in regions:
             raise ConfigurationError(
                 f"workloads/{workload.name}/workload.yaml: model: there is no image of it in {config.region}, the "
                 f"region of stage {config.name} (allowed: {', '.join(sorted(regions))})"
             )
+
+
+def _check_pins(config: StageConfig, workload: WorkloadFile) -> None:
+    if isinstance(workload.model, BuiltInModel):
+        try:
+            check_pinned(
+                workload.model.algorithm,
+                problem=workload.problem,
+                region=config.billed_in,
+                hyperparameters=workload.training.hyperparameters,
+                training=workload.training.compute.instance_type,
+                serving=workload.serving.instance_type,
+            )
+        except ValueError as error:
+            raise ConfigurationError(
+                f"workloads/{workload.name}/workload.yaml, stage {config.name}: {error}"
+            ) from error
 
 
 def build_platform(

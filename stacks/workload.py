@@ -584,6 +584,7 @@ class WorkloadStack(Stack):
         if not self._workload.model.evaluated_in_process:
             lake.grant_write(processing, "artefacts", f"{folder}{SCORING}/")
         self._making.grant_encode(processing, lake, self._workload.name)
+        self._making.grant_pack(processing, lake, self._workload.name)
         self._grant_days(processing)
         return processing
 
@@ -627,6 +628,7 @@ class WorkloadStack(Stack):
             key=lake.key,
         )
         self._making.grant_read_encoded(training, lake, workload.name)
+        self._making.grant_read_scripts(training, lake, workload.name)
         lake.grant_read(training, "datasets", folder)
         self._grant_days(training)
         lake.grant_read(training, "artefacts", f"{folder}bundles/")
@@ -669,6 +671,7 @@ class WorkloadStack(Stack):
             allow_pickle=allows_pickle(workload.model),
             tuning=self._tuning_parts(),
             images=self._making.looked_up,
+            serving_script_uri=self._serving_script_uri(),
         )
         machine = self._machine("ModelMachine", "model", model_machine(self._surroundings, parts))
         grant_metrics(machine, metrics.NAMESPACE)
@@ -691,10 +694,17 @@ class WorkloadStack(Stack):
         # SageMaker looks at artefact and image with the leave of whoever registers a model.
         lake.grant_read(machine, "artefacts", f"{folder}{MODELS}/")
         self._making.grant_run(machine)
+        self._making.grant_copy_scripts(machine, lake, workload.name)
         self._making.grant_read_encoded(machine, lake, workload.name)
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem")
         lake.grant_table(machine, lake.audit_table, "dynamodb:PutItem")
         return machine
+
+    def _serving_script_uri(self) -> str | None:
+        scripts = self._making.scripts
+        if scripts is None or scripts.serving_script is None:
+            return None
+        return scripts.serving_script.uri(self._surroundings, self._job_place())
 
     def _grant_making(self, parts: ModelParts, training: SageMakerJobs, machine: PipelineMachine) -> None:
         """Lets the machine start what makes a model: training jobs, a pipeline of them, or a search."""

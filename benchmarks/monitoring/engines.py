@@ -27,7 +27,8 @@ def ours(before: str, now: str) -> set[str]:
     sketch = importlib.import_module("gapless_sagemaker.monitoring.sketch")
     checks = importlib.import_module("gapless_sagemaker.monitoring.checks")
     limits = importlib.import_module("gapless_sagemaker.monitoring.limits")
-    old, new = parquet.ParquetFile(before), parquet.ParquetFile(now)
+    # What is buffered ahead stays in memory until the file ends.
+    old, new = (parquet.ParquetFile(each, pre_buffer=False) for each in (before, now))
     first = next(old.iter_batches(batch_size=ROWS_AT_ONCE))
     learnt = {name: sketch.learn(first[name]) for name in first.schema.names}
     windows = []

@@ -49,8 +49,11 @@ from constructs_lib.machines.jobs import (
     result_uri,
 )
 from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.pinned_scripts import FINAL_ERRORS as SCRIPT_ERRORS
 from constructs_lib.machines.makers.tuning import BEGUN
 from constructs_lib.machines.model_card import model_card, read_model_card
+from constructs_lib.machines.packing import BEGUN as NOT_PACKED
+from constructs_lib.machines.packing import packing_states
 from constructs_lib.machines.pins import pin_states
 from constructs_lib.machines.reproduction import FINAL_ERRORS as REPRODUCTION_ERRORS
 from constructs_lib.machines.reproduction import (
@@ -74,6 +77,7 @@ FINAL_ERRORS = (
     *("TrainingStopped", "UnsafeArtefact"),
     *IMAGE_ERRORS,
     *SCAN_ERRORS,
+    *SCRIPT_ERRORS,
     *REPRODUCTION_ERRORS,
     *SIGNING_ERRORS,
 )
@@ -90,7 +94,8 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
     if p.evaluated_by_maker:  # which made the model; a replay makes it without the maker
         first = next(iter(evaluating))
         evaluating = {"IsEvaluated": choice([(WANTED, first)], default="ReadEvaluation"), **evaluating}
-    made = remember_training(p)
+    remembered = remember_training(p)
+    made = {**packing_states(s, p, following=next(iter(remembered))), **remembered}
     images = image_states(p.images, recorded=RECORDED_IMAGES, following="IsReplay")
     return machine(
         f"Turns a dataset of {s.workload} into a registered model, or rejects it",
@@ -150,6 +155,7 @@ def begun(p: ModelParts) -> dict[str, JSON]:
         "champion_arn": "none",
         "images": {},
         **(BEGUN if p.tuning is not None else {}),
+        **(NOT_PACKED if p.serving_script_uri is not None else {}),
     }
 
 
@@ -425,6 +431,7 @@ def made_of() -> dict[str, str]:
         "rules": "$string($verdict.rules)",
         "champion": "$champion_arn",
         "cost_usd_estimate": "$string($cost.usd)",
+        "cost_assumption": "$cost.assumption",
         "cost_basis": "$string($cost.basis)",
     }
 

@@ -1,8 +1,9 @@
 """What the jobs of a run took and cost, as its record tells it: an estimate from a dated table of prices.
 
 Every job of which the run keeps a result leaves its machines and seconds in ``$spent``; when the record is written,
-they are multiplied by the price of an hour of the machine in the execution's region. When a job has no price there is
-no estimate, and the record tells which job it is. Tries that failed are not counted.
+they are multiplied by the price of an hour of the machine in the execution's region. Where another price stands in for
+one that has no source, the record says so beside the sum. When a job has no price there is no estimate, and the record
+tells which job it is. Tries that failed are not counted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from constructs_lib.asl import JSON, jsonata
 from constructs_lib.machines.common import text
-from constructs_lib.names.prices import MACHINE_HOURS, SOURCES, Component, machine_hour
+from constructs_lib.names.prices import MACHINE_HOURS, SOURCES, Component, Estimate, estimated_hour
 
 NOTHING: Mapping[str, JSON] = {"spent": {}}
 """What an execution begins with."""
@@ -85,7 +86,8 @@ def unknown_spent(job: str) -> dict[str, JSON]:
 
 
 def estimate(machines: Iterable[tuple[Component, str]]) -> str:
-    """The JSONata of ``{"usd", "basis"}``: the estimate, or ``none``, and job by job what it is made of.
+    """The JSONata of ``{"usd", "assumption", "basis"}``: the estimate, or ``none``, what it assumes, or ``none``, and
+    job by job what it is made of.
 
     Args:
         machines: What jobs run on: use and SageMaker's name for the machine.
@@ -95,13 +97,14 @@ def estimate(machines: Iterable[tuple[Component, str]]) -> str:
     job = (
         f"($e := $lookup($spent, $n); $p := {found}; "
         f"$merge([{{'job': $n}}, $e, $exists($p) and $exists($e.seconds) ? "
-        f"{{'usd_per_hour': $p.usd_per_hour, 'price_of': $p.price_of, 'usd': {usd}}} : {{}}]))"
+        f"$merge([$p, {{'usd': {usd}}}]) : {{}}]))"
     )
     known = "$count($jobs) > 0 and $count($jobs[$not($exists(usd))]) = 0"
     return (
         f"($prices := {_table(machines)}; $region := $split($states.context.Execution.Id, ':')[3]; "
         f"$jobs := [$map($keys($spent), function($n) {{{job}}})]; "
         f"{{'usd': {known} ? $round($sum($jobs.usd), 6) : 'none', "
+        "'assumption': $exists($jobs.assumption) ? $join($distinct($jobs.assumption), '; ') : 'none', "
         "'basis': {'region': $region, 'jobs': $jobs}})"
     )
 
@@ -132,11 +135,14 @@ def _table(machines: Iterable[tuple[Component, str]]) -> str:
     """The JSONata of the prices of machines: region to use and machine to price."""
     machines, regions = tuple(machines), []
     for region in MACHINE_HOURS:
-        found = [(use, machine, machine_hour(region, use, machine)) for use, machine in machines]
-        entries = [
-            f"'{use} {machine}': {{'usd_per_hour': {price.usd}, 'price_of': '{SOURCES[price.source].date}'}}"
-            for use, machine, price in found
-            if price is not None
-        ]
+        found = [(use, machine, estimated_hour(region, use, machine)) for use, machine in machines]
+        entries = [f"'{use} {machine}': {_priced(each)}" for use, machine, each in found if each is not None]
         regions.append(f"'{region}': {{{', '.join(entries)}}}")
     return f"{{{', '.join(regions)}}}"
+
+
+def _priced(estimate: Estimate) -> str:
+    """The JSONata of what a job's entry says of its price."""
+    price, assumption = estimate.price, estimate.assumption
+    assumed = f", 'assumption': {text(assumption)}" if assumption is not None else ""
+    return f"{{'usd_per_hour': {price.usd}, 'price_of': '{SOURCES[price.source].date}'{assumed}}}"

@@ -19,6 +19,9 @@ PARQUET: Final = "application/x-parquet"
 RECORDS: Final = "application/x-recordio-protobuf"
 TEXT: Final = "text/plain"
 
+SCRIPTS_CHANNEL: Final = "training"
+"""The channel that the algorithms read which AWS ships as scripts: both splits lie in it, each in a folder."""
+
 COMPUTED: Final = "computed"
 """Stands for a hyperparameter's value that is known once the training split has been encoded."""
 
@@ -42,6 +45,11 @@ class Algorithm:
         checkpoints: Whether it keeps checkpoints, so that it can go on after an interruption.
         choices: Problem to the hyperparameters whose values are limited, so that answers can be read. A value that
             follows from the problem is only a default when it is among them.
+        pinned: Whether AWS ships it as scripts for framework images, whose addresses are in
+            :mod:`constructs_lib.names.algorithm_pins`, and not as an image of its own.
+        pickled: Whether its models are pickles.
+        categories: How the encoded splits give categories: one number for each, or one code and a list of which columns
+            these are.
     """
 
     required: tuple[str, ...] = ()
@@ -55,6 +63,14 @@ class Algorithm:
     parallel: bool = True
     checkpoints: bool = False
     choices: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    pinned: bool = False
+    pickled: bool = False
+    categories: Literal["numbers", "codes"] = "numbers"
+
+    @property
+    def main_channel(self) -> str:
+        """The channel that a workload which encodes by itself has to write."""
+        return SCRIPTS_CHANNEL if self.pinned else "train"
 
     @property
     def encoded(self) -> bool:
@@ -64,6 +80,20 @@ class Algorithm:
     def given_by(self, problem: str) -> Mapping[str, str]:
         """The hyperparameters that follow from the problem."""
         return self.problems.get(problem, {})
+
+
+def _of_scripts(
+    *problems: str, categories: Literal["numbers", "codes"] = "numbers", pickled: bool = False
+) -> Algorithm:
+    """An algorithm that AWS ships as scripts; nothing follows from the problem but which of its models is trained."""
+    return Algorithm(
+        problems={problem: {} for problem in problems},
+        channels=(SCRIPTS_CHANNEL,),
+        parallel=False,
+        pinned=True,
+        pickled=pickled,
+        categories=categories,
+    )
 
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = {
@@ -151,15 +181,12 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         required=("num_classes", "num_training_samples"), gpu=True, parallel=False, checkpoints=True
     ),
     "seq2seq": Algorithm(gpu=True, parallel=False),
+    "autogluon": _of_scripts(BINARY, MULTICLASS, REGRESSION, pickled=True),
+    "catboost": _of_scripts(BINARY, MULTICLASS, REGRESSION, categories="codes"),
+    "lightgbm": _of_scripts(BINARY, MULTICLASS, REGRESSION, categories="codes", pickled=True),
+    "tabtransformer": _of_scripts(BINARY, MULTICLASS, REGRESSION, categories="codes", pickled=True),
+    "image-classification-tensorflow": _of_scripts(),
+    "object-detection-tensorflow": _of_scripts(),
+    "text-classification-tensorflow": _of_scripts(),
 }
 """Name to algorithm, as SageMaker names them."""
-
-NOT_IMAGES: Final[Mapping[str, str]] = dict.fromkeys(
-    (
-        *("autogluon", "catboost", "lightgbm", "tabtransformer"),
-        *(f"{task}-tensorflow" for task in ("image-classification", "object-detection", "text-classification")),
-    ),
-    "AWS ships it as scripts whose addresses are only known online, so it cannot be synthesised offline; "
-    "bring it as a script in a framework image, or in a container of your own",
-)
-"""What AWS counts among its algorithms and is none by an image of its own, with the reason."""

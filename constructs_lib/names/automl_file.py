@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from constructs_lib.names.file_parts import Part, unknown
+from constructs_lib.names.file_parts import AllowPickle, Part, unknown
 from constructs_lib.names.frameworks import JOBS_IMAGE
 from constructs_lib.names.problems import BINARY, MULTICLASS, REGRESSION
 from constructs_lib.names.training_file import Training
@@ -27,16 +27,6 @@ OBJECTIVES: Final[Mapping[str, tuple[str, ...]]] = {
 """Problem to what Autopilot may search for; the first one is the default."""
 
 _READ: Final = ("string", "int", "bigint", "double", "boolean")
-
-
-class AllowPickle(Part):
-    """Lets the archive of a model hold pickles, which run whatever their author likes when they are loaded.
-
-    Attributes:
-        reason: Why there is no safe format for this model.
-    """
-
-    reason: Annotated[str, Field(min_length=20, max_length=500)]
 
 
 class AutoMLModel(Part):

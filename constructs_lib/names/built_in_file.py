@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from constructs_lib.names.algorithms import ALGORITHMS, COMPUTED, NOT_IMAGES, Algorithm
-from constructs_lib.names.file_parts import Part, shown, unknown
+from constructs_lib.names.algorithms import ALGORITHMS, COMPUTED, Algorithm
+from constructs_lib.names.file_parts import AllowPickle, Part, shown, unknown
 from constructs_lib.names.frameworks import JOBS_IMAGE
 
 _GPU: Final = re.compile(r"ml\.(p|g)\d")
@@ -17,8 +17,6 @@ _COUNTED: Final = ("int", "bigint", "double", "boolean", "string")
 
 
 def _known_algorithm(name: str) -> str:
-    if name in NOT_IMAGES:
-        raise ValueError(f"{name} cannot be used: {NOT_IMAGES[name]}")
     if name not in ALGORITHMS:
         raise ValueError(unknown(name, ALGORITHMS, "built-in algorithm"))
     return name
@@ -38,21 +36,35 @@ class BuiltInModel(Part):
         algorithm: The algorithm, as SageMaker names it.
         channels: Only for algorithms that the platform has no encoder for: channel to content type, as the function
             ``encode`` of the workload's ``adapters.py`` writes them.
+        allow_pickle: That the model's archive may hold pickles, and why: only for algorithms whose models are pickles,
+            which have to say it.
     """
 
     kind: Literal["built_in"]
     algorithm: AlgorithmName
     channels: dict[ChannelName, ContentType] = Field(default={})
+    allow_pickle: AllowPickle | None = None
 
     @model_validator(mode="after")
     def _has_its_channels(self) -> Self:
         if self.traits.encoded and self.channels:
             raise ValueError(f"channels: {self.algorithm} is encoded by the platform; leave channels out")
-        if not self.traits.encoded and "train" not in self.channels:
+        if not self.traits.encoded and self.traits.main_channel not in self.channels:
             raise ValueError(
                 f"channels: {self.algorithm} has no encoder of the platform; name the channels that adapters.py "
-                "writes, train among them, with their content types"
+                f"writes, {self.traits.main_channel} among them, with their content types"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_its_models_are(self) -> Self:
+        if self.traits.pickled and self.allow_pickle is None:
+            raise ValueError(
+                f"allow_pickle: models of {self.algorithm} are pickles, which run what their author likes when they "
+                "are loaded; say in allow_pickle.reason why this one may be used"
+            )
+        if not self.traits.pickled and self.allow_pickle is not None:
+            raise ValueError(f"allow_pickle: models of {self.algorithm} are no pickles; leave it out")
         return self
 
     @property

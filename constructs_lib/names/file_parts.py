@@ -36,6 +36,16 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
+class AllowPickle(Part):
+    """Lets the archive of a model hold pickles, which run whatever their author likes when they are loaded.
+
+    Attributes:
+        reason: Why there is no safe format for this model.
+    """
+
+    reason: Annotated[str, Field(min_length=20, max_length=500)]
+
+
 def unknown(name: str, allowed: Iterable[str], what: str) -> str:
     """Says that a name is not one of the allowed ones, and which it may have been meant to be.
 

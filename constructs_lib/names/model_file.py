@@ -6,11 +6,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator
 
-from constructs_lib.names.automl_file import AllowPickle, AutoMLModel
+from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.compute_file import WITHOUT_CHECKPOINTS_MINUTES, TrainingCompute
 from constructs_lib.names.container_file import ContainerModel
-from constructs_lib.names.file_parts import Part, shown
+from constructs_lib.names.file_parts import AllowPickle, Part, shown
 from constructs_lib.names.frameworks import (
     DISTRIBUTIONS,
     IMAGES,
@@ -186,4 +186,4 @@ def _check_processor(key: str, instance_type: str, made_for: tuple[Processor, ..
 
 def allows_pickle(model: Model) -> bool:
     """Says whether the archive of a model may hold pickles."""
-    return isinstance(model, ScriptModel | AutoMLModel) and model.allow_pickle is not None
+    return isinstance(model, ScriptModel | AutoMLModel | BuiltInModel) and model.allow_pickle is not None

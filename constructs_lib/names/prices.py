@@ -1,8 +1,9 @@
 """What AWS charges, as far as a dated source says it: for jobs by the hour, and for what costs while it is there.
 
 Every figure names its source, and a source its date. A price that no source gives is not in the table, and whoever asks
-for it is told that there is none: nothing is derived from a neighbouring size, region or service. All are on-demand
-list prices in US dollars, without discounts, free tiers and taxes. ``docs/cost.md`` says how the table is renewed.
+for it is told that there is none: nothing in the table is derived from a neighbouring size, region or service. An
+estimate may assume what ``STANDS_IN`` says, and then tells it. All are on-demand list prices in US dollars, without
+discounts, free tiers and taxes. ``docs/cost.md`` says how the table is renewed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,19 @@ class Price:
 
     usd: float
     source: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The price that an estimate counts with.
+
+    Args:
+        price: The figure.
+        assumption: What is assumed by taking it, in a sentence. Default: nothing, it is the price of what was asked.
+    """
+
+    price: Price
+    assumption: str | None = None
 
 
 SOURCES: Final[Mapping[str, Source]] = {
@@ -113,6 +127,11 @@ MACHINE_HOURS: Final[Mapping[str, Mapping[Component, Mapping[str, Price]]]] = {
 }
 """Region, use and machine to the price of an hour."""
 
+STANDS_IN: Final[Mapping[Component, Component]] = {"Transform": "Processing"}
+"""Use to the use whose price an estimate takes for the same machine in the same region, where its own has no source.
+
+Wherever the table has both, they are equal."""
+
 Thing = Literal[
     "alarm month",
     "composite alarm month",
@@ -150,6 +169,21 @@ THINGS: Final[Mapping[str, Mapping[Thing, Price]]] = {
 def machine_hour(region: str, component: Component, instance_type: str) -> Price | None:
     """Returns what an hour of a machine costs, or nothing where no source says it."""
     return MACHINE_HOURS.get(region, {}).get(component, {}).get(instance_type)
+
+
+def estimated_hour(region: str, component: Component, instance_type: str) -> Estimate | None:
+    """Returns the price of an hour of a machine that an estimate counts with, or nothing where there is none."""
+    own = machine_hour(region, component, instance_type)
+    if own is not None:
+        return Estimate(own)
+    use = STANDS_IN.get(component)
+    other = machine_hour(region, use, instance_type) if use is not None else None
+    if other is None:
+        return None
+    return Estimate(
+        other,
+        f"no source gives the price of {component} on {instance_type} in {region}: that of {use} is assumed",
+    )
 
 
 def price_of(region: str, thing: Thing) -> Price | None:

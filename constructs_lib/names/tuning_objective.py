@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from constructs_lib.names.algorithms import ALGORITHMS
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.file_parts import unknown
@@ -85,7 +86,12 @@ OBJECTIVES: Final[Mapping[str, Mapping[str, Goal]]] = {
 }
 """Built-in algorithm to what it can be tuned for."""
 
-NOT_TUNED: Final[Mapping[str, str]] = {"pca": "has no metric that it can be tuned for"}
+_UNREAD: Final = "tells its metrics by its script alone, in words that differ by version, and nothing here reads them"
+
+NOT_TUNED: Final[Mapping[str, str]] = {
+    "pca": "has no metric that it can be tuned for",
+    **{name: _UNREAD for name, traits in ALGORITHMS.items() if traits.pinned},
+}
 """Algorithms that cannot be tuned, with the reason."""
 
 _LINEAR: Final = "linear-learner"

@@ -77,6 +77,8 @@ def _show_stage(
         sums = [sum_of(job.assumed_usd for job in jobs), sum_of(job.most_usd for job in jobs)]
         shown = [f"{'' if known else 'at least '}{usd:.2f}" for usd, known in sums]
         runs.add_row(workload.name, "[bold]all[/bold]", "", *(f"[bold]{each}[/bold]" for each in shown))
+        for assumption in dict.fromkeys(job.assumption for job in jobs if job.assumption is not None):
+            runs.add_row(workload.name, "assumed in it", assumption, "", "")
     console.print(runs)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from constructs_lib.names.algorithm_pins import pin_of
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
-from constructs_lib.names.prices import Component, machine_hour, price_of
+from constructs_lib.names.prices import Component, estimated_hour, price_of
 from constructs_lib.names.workload_file import WorkloadFile
 
 MINUTES_PER_HOUR: Final = 60
@@ -17,6 +18,7 @@ ASSUMED_MINUTES: Final = 5
 
 GOLDEN_MINUTES: Final = 30
 ENCODING_MINUTES: Final = 120
+PACKING_MINUTES: Final = 60
 REQUEST_MINUTES: Final = 60
 """Limits of jobs that the workload file says nothing of."""
 
@@ -32,12 +34,14 @@ class Job:
         machines: What it runs on.
         usd_per_hour: What all its machines cost in an hour; None where no source gives a price.
         most_minutes: Its time limit.
+        assumption: What its price assumes. Default: nothing.
     """
 
     name: str
     machines: str
     usd_per_hour: float | None
     most_minutes: int
+    assumption: str | None = None
 
     @property
     def assumed_usd(self) -> float | None:
@@ -84,11 +88,21 @@ def jobs_of_run(workload: WorkloadFile, region: str) -> list[Job]:
         glue,
         *([processing("encoding", ENCODING_MINUTES)] if isinstance(workload.model, BuiltInModel | AutoMLModel) else []),
         _training(workload, region),
+        *([processing("packing", PACKING_MINUTES)] if _packs(workload) else []),
         *([processing("requests", REQUEST_MINUTES), transform("scoring")] if scored else []),
         processing("evaluation", workload.evaluation.max_runtime_minutes),
         *([processing("golden requests", GOLDEN_MINUTES), transform("golden answers")] if scored else []),
         processing("golden check", GOLDEN_MINUTES),
     ]
+
+
+def _packs(workload: WorkloadFile) -> bool:
+    """Whether the script that serves is put into the model's archive by a job of its own."""
+    model = workload.model
+    if not isinstance(model, BuiltInModel) or not model.traits.pinned:
+        return False
+    pin = pin_of(model.algorithm, workload.problem)
+    return pin is not None and pin.serving.script is not None
 
 
 def _training(workload: WorkloadFile, region: str) -> Job:
@@ -102,8 +116,10 @@ def _training(workload: WorkloadFile, region: str) -> Job:
 
 
 def _sagemaker(name: str, use: Component, machine: str, count: int, minutes: int, region: str) -> Job:
-    price = machine_hour(region, use, machine)
-    return Job(name, f"{count} x {machine}", None if price is None else count * price.usd, minutes)
+    found = estimated_hour(region, use, machine)
+    if found is None:
+        return Job(name, f"{count} x {machine}", None, minutes)
+    return Job(name, f"{count} x {machine}", count * found.price.usd, minutes, found.assumption)
 
 
 def sum_of(values: Iterable[float | None]) -> tuple[float, bool]:

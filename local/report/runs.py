@@ -22,9 +22,9 @@ def runs(content: Content) -> Html:
     if not newest:
         return section("runs", "Training runs", paragraph("No model was trained yet."))
     names = metrics_of(newest)
-    head = ["Run", "As of", "Outcome", "Dataset", "Commit", "Model", *names]
+    head = ["Run", "As of", "Outcome", "Dataset", "Commit", "Model", "USD on AWS", *names]
     listed = table("Training runs, the newest last", head, [_row(run, names) for run in newest])
-    return section("runs", "Training runs", *_picture(newest, names), listed, *trials(content))
+    return section("runs", "Training runs", *_picture(newest, names), listed, *_assumed(newest), *trials(content))
 
 
 def metrics_of(found: Sequence[Run]) -> list[str]:
@@ -57,5 +57,12 @@ def _row(run: Run, names: Sequence[str]) -> list[Cell]:
         run.text("as_of").partition("T")[0],
         badge(status, good=status == "registered"),
         *short,
+        run.text("cost_usd_estimate"),
         *figures,
     ]
+
+
+def _assumed(newest: Sequence[Run]) -> list[Html]:
+    """What the estimates of costs assume, once for all runs that do."""
+    told = dict.fromkeys(run.text("cost_assumption") for run in newest)
+    return [paragraph(f"Assumed in the cost: {each}.") for each in told if each not in ("none", "-")]

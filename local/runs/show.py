@@ -30,6 +30,7 @@ _FACTS = (
     "champion",
     "evaluation_uri",
     "cost_usd_estimate",
+    "cost_assumption",
     "replay_of",
     "replayed",
     "error",
@@ -110,7 +111,8 @@ def _costs(run: Run, jobs: Sequence[Mapping[str, Any]]) -> RenderableType:
         table.add_row(str(job["job"]), machines, *("unknown" if value is None else str(value) for value in values))
     region = run.parsed("cost_basis").get("region", "-")
     note = f"what the same seconds of the same machines cost on AWS in {region}; nothing was paid on this machine"
-    return Group(table, Text(note, style="dim"))
+    assumed = dict.fromkeys(job["assumption"] for job in jobs if "assumption" in job)
+    return Group(table, *(Text(f"assumed: {each}") for each in assumed), Text(note, style="dim"))
 
 
 def _facts(facts: Mapping[str, str]) -> Table:

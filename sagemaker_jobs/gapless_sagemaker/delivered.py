@@ -88,7 +88,8 @@ def _cells(path: Path, name: str, missing: frozenset[str]) -> Iterator[Mapping[s
     suffix = suffix_of(name)
     try:
         if suffix == ".parquet":
-            for batch in pq.ParquetFile(path).iter_batches(batch_size=_PARQUET_ROWS):
+            # What is buffered ahead stays in memory until the file ends.
+            for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(batch_size=_PARQUET_ROWS):
                 yield from batch.to_pylist()
             return
         with _opened(path, name) as lines:

@@ -120,3 +120,40 @@ def test_every_price_has_a_source_with_a_date() -> None:
     for source in prices.SOURCES.values():
         assert source.date.count("-") == 2
         assert source.text
+
+
+def scored_workload(
+    model: dict[str, Any] | None = None, hyperparameters: dict[str, Any] | None = None, **serving: Any
+) -> WorkloadFile:
+    content = WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml").model_dump(
+        mode="json", exclude_unset=True
+    )
+    made = model or {"kind": "built_in", "algorithm": "linear-learner"}
+    training = {"hyperparameters": hyperparameters or {"epochs": 3}}
+    return WorkloadFile.parse({**content, "model": made, "training": training, "evaluation": {}, "serving": serving})
+
+
+def test_a_run_with_batch_transforms_has_a_total_that_names_its_assumption() -> None:
+    jobs = {job.name: job for job in jobs_of_run(scored_workload(instance_type="ml.m5.large"), REGION)}
+    assert sum_of(job.most_usd for job in jobs.values())[1]
+    assert "Transform on ml.m5.large in us-east-1: that of Processing is assumed" in (jobs["scoring"].assumption or "")
+    assert {name for name, job in jobs.items() if job.assumption} == {"scoring", "golden answers"}
+
+
+def test_a_model_whose_script_is_packed_into_it_costs_a_job_more() -> None:
+    catboost = scored_workload({"kind": "built_in", "algorithm": "catboost"}, {"iterations": 3})
+    assert "packing" in [job.name for job in jobs_of_run(catboost, REGION)]
+    assert "packing" not in [job.name for job in jobs_of_run(scored_workload(), REGION)]
+
+
+def test_a_sourced_price_goes_before_an_assumed_one() -> None:
+    found = prices.estimated_hour("eu-west-1", "Transform", "ml.m5.xlarge")
+    assert found is not None and found.assumption is None
+
+
+@pytest.mark.parametrize("region", sorted(prices.MACHINE_HOURS))
+def test_the_prices_that_stand_in_are_equal_wherever_both_have_sources(region: str) -> None:
+    uses = prices.MACHINE_HOURS[region]
+    for use, stand_in in prices.STANDS_IN.items():
+        for machine in set(uses[use]) & set(uses[stand_in]):
+            assert uses[use][machine].usd == uses[stand_in][machine].usd

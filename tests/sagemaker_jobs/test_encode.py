@@ -129,6 +129,40 @@ def test_nothing_is_learned_from_the_validation_split(bench: Bench, tmp_path: Pa
     assert other.encoding() == bench.encoding()
 
 
+def test_scripts_read_both_splits_in_one_channel_with_whole_classes_and_a_list_of_columns_with_codes(
+    bench: Bench,
+) -> None:
+    bench.run(below="training", categories="codes")
+    channel = bench.output / "training"
+    lines = (channel / "train" / "data.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == [str(int(TRAIN["late"][at])) for at in BY_TIME]
+    assert [line.split(",")[-1] for line in lines] == ["1", "2", "2", "0"]
+    assert [line.split(",")[-1] for line in (channel / "validation/data.csv").read_text().splitlines()] == [
+        *("0", "1", "0", "1")
+    ]
+    assert json.loads((channel / "categorical_index.json").read_text()) == {
+        "cat_index_list": [len(lines[0].split(",")) - 1]
+    }
+    assert {path.name for path in channel.iterdir()} == {"train", "validation", "categorical_index.json"}
+
+
+def test_a_request_has_the_codes_of_the_split(bench: Bench) -> None:
+    bench.run(below="training", categories="codes")
+    body, _ = adapted(bench, {"instances": [REQUEST, {**REQUEST, "region": "west"}, {**REQUEST, "region": None}]})
+    assert [line.split(",")[-1] for line in body.splitlines()] == ["2", "0", "0"]
+
+
+def test_without_codes_there_is_no_list_of_columns(bench: Bench) -> None:
+    bench.run(below="training", categories="numbers")
+    assert {path.name for path in (bench.output / "training").iterdir()} == {"train", "validation"}
+
+
+def test_a_value_that_is_predicted_stays_a_value_below_a_channel(bench: Bench) -> None:
+    bench.run("regression", "items", below="training")
+    lines = (bench.output / "training/train/data.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["2.0", "2.0", "4.0", "4.0"]
+
+
 def test_only_the_most_frequent_categories_get_a_number(bench: Bench) -> None:
     names = [f"r{number % 70:02}" if number < 70 else "r69" for number in range(80)]
     columns = {"region": names, "late": [True, False] * 40, "_row_id": [f"{number:03}" for number in range(80)]}
@@ -428,9 +462,28 @@ def test_labels_of_a_text_are_told_by_their_codes() -> None:
     assert answered("binary_classification", "labels", body) == [{"probability": 0.9, "label": True}]
 
 
+def test_scripts_tell_the_probability_of_each_class_in_the_order_of_their_codes() -> None:
+    body = json.dumps({"probabilities": [[0.75, 0.25], [0.5, 0.5]]})
+    assert answered("binary_classification", "probabilities", body) == TWO
+    several = answered("multiclass_classification", "probabilities", '{"probabilities": [[0.1, 0.9]]}', classes=[3, 7])
+    assert several == [{"probabilities": {"3": 0.1, "7": 0.9}, "label": 7}]
+
+
+def test_scripts_that_name_the_classes_beside_the_probabilities_are_taken_at_their_word() -> None:
+    body = json.dumps({"probabilities": [[0.25, 0.75]], "labels": ["1", "0"], "predicted_label": [0]})
+    assert answered("binary_classification", "probabilities", body) == TWO[:1]
+
+
+@pytest.mark.parametrize("body", ['{"prediction": [1.5, 2]}', '{"prediction": [[1.5], [2]]}'])
+def test_scripts_tell_the_values_of_a_regression(body: str) -> None:
+    assert answered("regression", "probabilities", body) == [{"value": 1.5}, {"value": 2.0}]
+
+
 @pytest.mark.parametrize(
     ("form", "body", "kind"),
     [
+        ("probabilities", '{"probabilities": [[1.0]]}', "application/json"),
+        ("probabilities", '{"predictions": [1]}', "application/json"),
         ("numbers", "nothing", "text/csv"),
         ("scores", "{}", "application/json"),
         ("scores", "<html>", "text/html"),

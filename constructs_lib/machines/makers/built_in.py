@@ -10,8 +10,9 @@ from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.makers.adapters import adapted, encode, encoded_channels, read_encoded
 from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.pinned_scripts import PinnedScripts, copy_scripts
 from constructs_lib.machines.makers.tuning import Made, training_states
-from constructs_lib.names.algorithms import COMPUTED, CSV, PARQUET, RECORDS, TEXT, UNLABELLED
+from constructs_lib.names.algorithms import COMPUTED, CSV, PARQUET, RECORDS, SCRIPTS_CHANNEL, TEXT, UNLABELLED
 from constructs_lib.names.built_in_file import BuiltInModel
 
 _FORMATS: Final[Mapping[str, str]] = {
@@ -29,6 +30,7 @@ _ANSWERS: Final[Mapping[str, str]] = {
     "kmeans": "clusters",
     "pca": "components",
     "blazingtext": "labels",
+    **dict.fromkeys(("autogluon", "catboost", "lightgbm", "tabtransformer"), "probabilities"),
 }
 _REQUESTS: Final[Mapping[str, str]] = {"factorization-machines": "vectors", "blazingtext": "texts"}
 _VERBOSE: Final = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json; verbose=true"}
@@ -46,15 +48,20 @@ class BuiltInMaker:
         model: The algorithm.
         image_uri: The algorithm's image; may be a token.
         adapter_image_uri: The framework image that the adapters run in; may be a token.
+        serving_image_uri: The image that serves; may be a token. Default: the same.
+        scripts: What an algorithm is trained and served by that AWS ships as scripts. Default: it is an image.
     """
 
     model: BuiltInModel
     image_uri: str
     adapter_image_uri: str
+    serving_image_uri: str | None = None
+    scripts: PinnedScripts | None = None
 
     def states(self, s: Surroundings, p: ModelParts) -> dict[str, State]:
-        """Returns the states that encode, look what follows from the encoded split, and train."""
+        """Returns the states that copy scripts, encode, look what follows from the encoded split, and train."""
         return {
+            **({"CopyScripts": copy_scripts(s, p.place, self.scripts)} if self.scripts is not None else {}),
             "Encode": encode(s, p, self._options(p), own=not self.model.traits.encoded),
             "ReadEncoded": read_encoded(s, p),
             **training_states(s, p, self._asked(s, p)),
@@ -67,8 +74,8 @@ class BuiltInMaker:
         artefact = jsonata("$states.result.ModelArtifacts.S3ModelArtifacts")
         return Made(
             replace(p.place, image_uri=self.image_uri),
-            channels=encoded_channels(s, p, types, tried),
-            hyperparameters=hyperparameters,
+            channels=[*encoded_channels(s, p, types, tried), *self._script_channels(s, p)],
+            hyperparameters={**hyperparameters, **(self.scripts.settings if self.scripts is not None else {})},
             kept=hyperparameters,
             assign={
                 "model_uri": artefact,
@@ -78,11 +85,17 @@ class BuiltInMaker:
             },
         )
 
+    def _script_channels(self, s: Surroundings, p: ModelParts) -> list[JSON]:
+        return self.scripts.channels(s, p.place) if self.scripts is not None else []
+
     def _container(self, artefact: str) -> JSON:
+        told = _VERBOSE if self.model.algorithm == "knn" else {}
+        if self.scripts is not None:
+            told = dict(self.scripts.environment)
         return {
-            "Image": self.image_uri,
+            "Image": self.serving_image_uri or self.image_uri,
             "ModelDataUrl": artefact,
-            **({"Environment": _VERBOSE} if self.model.algorithm == "knn" else {}),
+            **({"Environment": told} if told else {}),
         }
 
     def _options(self, p: ModelParts) -> dict[str, str]:
@@ -98,6 +111,7 @@ class BuiltInMaker:
             "format": _FORMATS[traits.content_type],
             "missing": "nan" if traits.content_type == PARQUET else "mean",
             **({"keep": p.hyperparameters[_KEPT]} if name == "pca" else {}),
+            **({"below": SCRIPTS_CHANNEL, "categories": traits.categories} if traits.pinned else {}),
         }
 
     def _hyperparameters(self, p: ModelParts) -> dict[str, str]:
@@ -109,7 +123,8 @@ class BuiltInMaker:
         }
         given = {name: value for name, value in p.hyperparameters.items() if name != _SEED or traits.seeded}
         every_component = {_KEPT: jsonata(f"$encoded.{_KEPT}")} if self.model.algorithm == "pca" else {}
-        return {**follows, **given, **every_component}
+        defaults = self.scripts.hyperparameters if self.scripts is not None else {}
+        return {**defaults, **follows, **given, **every_component}
 
     def _content_types(self) -> Mapping[str, str]:
         traits = self.model.traits

@@ -104,6 +104,8 @@ class ModelParts:
         allow_pickle: Whether the model's archive may hold pickles. Default: it may not.
         tuning: How hyperparameters are searched. Default: there is one training.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
+        serving_script_uri: The archive of the script that is packed into the model's archive, ``s3://…``. Default: the
+            training has put it there.
     """
 
     place: JobPlace
@@ -134,3 +136,4 @@ class ModelParts:
     allow_pickle: bool = False
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
+    serving_script_uri: str | None = None

@@ -45,7 +45,8 @@ def read(raw: io.RawIOBase, file: BatchFile, source: Source, seen: Seen) -> Iter
         if spool.tell() == 0:
             raise BadBatch(f"{file.key}: is empty")
         try:
-            yield from _read(pq.ParquetFile(spool), file, source, seen)
+            # What is buffered ahead stays in memory until the file ends.
+            yield from _read(pq.ParquetFile(spool, pre_buffer=False), file, source, seen)
         except (pa.ArrowException, OSError) as error:
             line = next(iter(str(error).splitlines()), "")
             raise BadBatch(f"{file.key}: is not readable as Parquet: {line}") from error

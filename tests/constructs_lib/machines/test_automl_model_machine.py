@@ -11,7 +11,8 @@ from constructs_lib.machines.makers.automl import AutoMLMaker
 from constructs_lib.machines.makers.search import room_for_search
 from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.scoring import Scoring
-from constructs_lib.names.automl_file import AllowPickle, AutoMLModel
+from constructs_lib.names.automl_file import AutoMLModel
+from constructs_lib.names.file_parts import AllowPickle
 from tests.constructs_lib.machines import test_reproduction as replays
 from tests.constructs_lib.machines.test_model_machine import EXECUTION, GIVEN, any_answers, any_parts, result
 

@@ -16,7 +16,9 @@ from constructs_lib.machines.deployment import DeploymentParts, Fleet, Rollout, 
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.makers.automl import AutoMLMaker
+from constructs_lib.machines.makers.built_in import BuiltInMaker
 from constructs_lib.machines.makers.parts import ModelParts
+from constructs_lib.machines.makers.pinned_scripts import PinnedArchive, PinnedScripts
 from constructs_lib.machines.makers.pipeline import PipelineMaker
 from constructs_lib.machines.makers.script import ScriptMaker
 from constructs_lib.machines.model import model_machine
@@ -24,7 +26,9 @@ from constructs_lib.machines.no_code import FlowRun, RecipeRun
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import SigningParts
-from constructs_lib.names.automl_file import AllowPickle, AutoMLModel
+from constructs_lib.names.automl_file import AutoMLModel
+from constructs_lib.names.built_in_file import BuiltInModel
+from constructs_lib.names.file_parts import AllowPickle
 from stacks.toolchain import find_node
 from tests.constructs_lib.machines.test_aws_monitors_machine import aws_parts
 from tests.constructs_lib.machines.test_tuning_model_machine import parts_of
@@ -38,9 +42,14 @@ ROLE = "arn:aws:iam::000000000000:role/any"
 KINDS = [
     *("data", "data-recipe", "data-flow"),
     *("model", "model-by-hand", "model-that-scores", "model-pipeline", "model-automl", "model-logged", "model-tuned"),
+    "model-of-scripts",
     *("deployment", "deployment-that-scores", "loop", "loop-with-policy", "promotion", "aws-monitors"),
 ]
 AUTOML = AutoMLModel(kind="automl", allow_pickle=AllowPickle(reason="Autopilot keeps its models as pickles"))
+LIGHTGBM = BuiltInModel(
+    kind="built_in", algorithm="lightgbm", allow_pickle=AllowPickle(reason="LightGBM's script keeps models by joblib")
+)
+SCRIPTS = PinnedScripts(PinnedArchive("jumpstart", "train/sourcedir.tar.gz"), PinnedArchive("jumpstart", "m.tar.gz"))
 WITHOUT_LIMIT = "createTransformJob"
 """The one job that SageMaker gives no time limit: its task's end stops it."""
 
@@ -96,6 +105,15 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
             surroundings,
             replace(
                 model["automatic"], maker=PipelineMaker("image", "pipeline"), evaluated_by_maker=True, trains=False
+            ),
+        ),
+        "model-of-scripts": lambda: model_machine(
+            surroundings,
+            replace(
+                model["automatic"],
+                maker=BuiltInMaker(LIGHTGBM, "image", "adapters", "image", SCRIPTS),
+                scoring=scoring,
+                serving_script_uri="s3://artefacts/sourcedir.tar.gz",
             ),
         ),
         "model-logged": lambda: model_machine(surroundings, replace(model["automatic"], log_experiment_arn=FUNCTION)),

@@ -9,6 +9,7 @@ import pytest
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.model import model_machine
+from constructs_lib.machines.scoring import Scoring
 from tests.constructs_lib.machines.test_model_machine import EXECUTION, GIVEN, REQUESTED, any_answers, any_parts, result
 
 START = 1_790_000_000_000
@@ -123,3 +124,58 @@ def test_processing_jobs_have_a_machine_of_their_own(surroundings: Surroundings,
     assert (cluster["InstanceType"], cluster["InstanceCount"], cluster["VolumeSizeInGB"]) == ("ml.m5.xlarge", 1, 80)
     assert asked["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400}
     assert done.arguments("Train")["ResourceConfig"]["InstanceType"] == "ml.m5.large"
+
+
+def scored(machine: str) -> dict[str, Any]:
+    """The answers of a run whose model is scored by a batch transform of an hour."""
+    written = {
+        "ProcessingStartTime": START,
+        "ProcessingEndTime": START,
+        "ProcessingResources": {"ClusterConfig": CLUSTER},
+    }
+    transformed = {
+        "TransformOutput": {"S3OutputPath": "s3://artefacts/answers"},
+        "TransformStartTime": START,
+        "TransformEndTime": START + 3_600_000,
+        "TransformResources": {"InstanceType": machine, "InstanceCount": 1},
+    }
+    return {
+        "WriteRequests": result(written),
+        "CreateScored": result({}),
+        "Score": result(transformed),
+        "DeleteScored": result({}),
+        "DropScored": result({}),
+        "DescribeTraining": described(0),
+        "Evaluate": evaluated(START, START),
+    }
+
+
+def of_scored_run(surroundings: Surroundings, place: JobPlace, walk: Any, machine: str) -> dict[str, str]:
+    """The record of a run that is scored by batch transform on a machine."""
+    parts = any_parts(place, scoring=Scoring("scoring-role", JobLimits(machine, 30)), serving_instance_type=machine)
+    done = walk(model_machine(surroundings, parts), GIVEN, any_answers(**scored(machine)), name=EXECUTION)
+    assert done.status == "SUCCEEDED", done.cause
+    return record_of(done)
+
+
+def test_a_run_that_is_scored_by_batch_transform_has_a_total_and_says_what_it_assumes(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    record = of_scored_run(surroundings, place, walk, "ml.m5.large")
+    assert float(record["cost_usd_estimate"]) == pytest.approx(0.115)
+    assumed = "no source gives the price of Transform on ml.m5.large in us-east-1: that of Processing is assumed"
+    assert record["cost_assumption"] == assumed
+    jobs = {job["job"]: job.get("assumption") for job in json.loads(record["cost_basis"])["jobs"]}
+    assert jobs == {"training": None, "requests": None, "scoring 1": assumed, "evaluation": None}
+
+
+def test_nothing_is_assumed_of_a_machine_whose_other_price_has_no_source(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    record = of_scored_run(surroundings, place, walk, "ml.c6i.large")
+    assert (record["cost_usd_estimate"], record["cost_assumption"]) == ("none", "none")
+
+
+def test_a_run_of_sourced_prices_assumes_nothing(definition: dict[str, Any], walk: Any) -> None:
+    done = walk(definition, GIVEN, any_answers(DescribeTraining=described(360)), name=EXECUTION)
+    assert record_of(done)["cost_assumption"] == "none"

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from constructs_lib.names.algorithm_images import IMAGES, REGISTRIES
-from constructs_lib.names.algorithms import ALGORITHMS, NOT_IMAGES
+from constructs_lib.names.algorithms import ALGORITHMS
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from tests.constructs_lib.names import algorithm_images
 
 SOURCE = {"key": ["id"], "columns": {"id": "string", "at": "timestamp", "size": "double", "kind": "string"}}
+PICKLE = {"reason": "the model is trained and served in this account alone"}
+IMAGES_MODEL = {"kind": "built_in", "algorithm": "image-classification-tensorflow"}
 TARGETS = {"binary_classification": "boolean", "multiclass_classification": "string", "regression": "double"}
 
 
@@ -46,14 +48,14 @@ def test_the_table_of_images_is_what_the_sagemaker_sdk_ships() -> None:
     assert algorithm_images.TARGET.read_text() == algorithm_images.render()
 
 
-@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+@pytest.mark.parametrize("algorithm", sorted(name for name, each in ALGORITHMS.items() if not each.pinned))
 def test_each_algorithm_has_an_image_in_every_region_where_the_sdk_knows_one(algorithm: str) -> None:
     repository, tag, table = IMAGES[algorithm]
     assert (repository, tag, REGISTRIES[table]) == algorithm_images.known(algorithm)
 
 
-def test_there_is_an_image_for_nothing_else() -> None:
-    assert sorted(IMAGES) == sorted(ALGORITHMS)
+def test_there_is_an_image_for_nothing_else_but_what_is_pinned_has_scripts() -> None:
+    assert sorted(IMAGES) == sorted(name for name, each in ALGORITHMS.items() if not each.pinned)
 
 
 def test_a_regression_by_xgboost_needs_its_rounds_only() -> None:
@@ -69,7 +71,24 @@ def test_a_model_without_a_kind_is_a_script() -> None:
     ("wrong", "message"),
     [
         (content("xgbost"), "model.algorithm: 'xgbost' is not a built-in algorithm; did you mean 'xgboost'?"),
-        (content("lightgbm"), "model.algorithm: lightgbm cannot be used: AWS ships it as scripts"),
+        (content("lightgbm"), "model.allow_pickle: models of lightgbm are pickles, which run what their author likes"),
+        (
+            content("catboost", model={"kind": "built_in", "algorithm": "catboost", "allow_pickle": PICKLE}),
+            "model.allow_pickle: models of catboost are no pickles; leave it out",
+        ),
+        (
+            content("image-classification-tensorflow", model={**IMAGES_MODEL, "channels": {"train": "image/jpeg"}}),
+            "model.channels: image-classification-tensorflow has no encoder of the platform; name the channels that "
+            "adapters.py writes, training among them, with their content types",
+        ),
+        (
+            content("catboost", training={"tuning": {"ranges": {"depth": {"integer": [4, 8]}}}}),
+            "training.tuning.objective.metric: catboost tells its metrics by its script alone",
+        ),
+        (
+            content("catboost", training={"instance_count": 2}),
+            "training.instance_count: catboost trains on one machine",
+        ),
         (content("kmeans", **given(k=3)), "model.algorithm: kmeans does not solve regression (allowed: clustering)"),
         (content("xgboost"), "training.hyperparameters: xgboost needs num_round (required: num_round)"),
         (
@@ -125,10 +144,6 @@ def test_a_model_without_a_kind_is_a_script() -> None:
 )
 def test_refuses_what_the_algorithm_cannot_do(wrong: dict[str, Any], message: str) -> None:
     assert finding(wrong).startswith(message)
-
-
-def test_an_algorithm_of_scripts_is_none_of_the_images() -> None:
-    assert not set(NOT_IMAGES) & set(IMAGES)
 
 
 def test_truth_values_of_hyperparameters_are_written_as_json_has_them() -> None:

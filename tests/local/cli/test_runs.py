@@ -146,12 +146,14 @@ def test_shows_a_run_without_the_list_of_its_packages() -> None:
 def test_shows_what_each_job_took_and_that_nothing_was_paid_here() -> None:
     training = {"job": "training", "instance_type": "ml.m5.large", "instance_count": 2, "seconds": 360}
     priced = {**training, "usd_per_hour": 0.115, "price_of": "2026-08-11", "usd": 0.023}
-    basis = {"region": "us-east-1", "jobs": [priced, {"job": "search"}]}
+    assumed = {"job": "scoring 1", "assumption": "that of Processing"}
+    basis = {"region": "us-east-1", "jobs": [priced, {"job": "search"}, assumed]}
     shown = text(page(run(cost_usd_estimate="0.023", cost_basis=basis)))
     assert "cost usd estimate" in shown
     words = {line.split()[0]: line.split() for line in shown.splitlines() if line.split()}
     assert words["training"] == ["training", "2", "x", "ml.m5.large", "360", "0.115", "2026-08-11", "0.023"]
     assert words["search"][-4:] == ["unknown"] * 4
+    assert "assumed: that of Processing" in shown
     assert "on AWS in us-east-1; nothing was paid on this machine" in shown
 
 
@@ -206,3 +208,11 @@ def test_a_stage_that_tracks_no_experiments_says_how_it_would(tmp_path: Path) ->
     aws: Any = NoStack()
     with pytest.raises(UserError, match=r"stage dev tracks no experiments; give it the key tracking in cdk\.json"):
         experiments_url(Settings(tmp_path, "dev", "flights"), aws)
+
+
+def test_the_report_shows_the_cost_of_each_run_and_once_what_it_assumes() -> None:
+    assumed = run(cost_usd_estimate="0.115", cost_assumption="that of Processing is assumed")
+    part = runs(any_content(runs=(assumed, assumed, run(cost_assumption="none")))).text
+    assert "USD on AWS" in part and "0.115" in part
+    assert part.count("Assumed in the cost: that of Processing is assumed.") == 1
+    assert "Assumed" not in runs(any_content(runs=(run(cost_assumption="none"),))).text

@@ -14,7 +14,7 @@ import pytest
 FINAL_STATES = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT", "ERROR"}
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Look until there is something; returns it."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

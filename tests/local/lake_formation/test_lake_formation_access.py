@@ -22,7 +22,7 @@ EVERYTHING = {"Effect": "Allow", "Action": ["glue:*", "athena:*", "lakeformation
 NO_S3 = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
 
 
-def wait_for(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(look: Callable[[], Any], seconds: float = 90.0) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         if time.monotonic() > deadline:

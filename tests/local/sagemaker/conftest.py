@@ -50,7 +50,7 @@ def allow(*actions: str, on: str = "*") -> Document:
     return {"Effect": "Allow", "Action": list(actions), "Resource": on}
 
 
-def wait_for(probe: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(probe: Callable[[], Any], seconds: float = 90.0) -> Any:
     """Ask until the answer is true; returns it."""
     deadline = time.monotonic() + seconds
     while True:

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 _AT_ONCE = 2
 _PER_SECOND = 10.0
 _LOOK_SECONDS = 0.2
-_PATIENCE_SECONDS = 150.0
+_PATIENCE_SECONDS = 300.0
 
 
 def wait_for(probe: Callable[[], Any], seconds: float = _PATIENCE_SECONDS) -> Any:
