@@ -62,7 +62,7 @@ def test_every_log_of_the_workload_goes_onto_its_stream(stacks: dict[str, dict[s
     groups = resources(stacks["KeptOrdersWorkload"], "AWS::Logs::LogGroup")
     filters = resources(stacks["KeptOrdersLogs"], "AWS::Logs::SubscriptionFilter").values()
     assert len({json.dumps(each["LogGroupName"]) for each in filters}) == len(groups) > 5
-    assert {text(each["DestinationArn"]).rpartition("/")[2] for each in filters} == {"every-kept-orders-logs"}
+    assert all("KeptOrdersStream" in text(each["DestinationArn"]) for each in filters)
 
 
 def test_a_stream_writes_an_index_a_day_and_keeps_what_is_refused(stacks: dict[str, dict[str, Any]]) -> None:
