@@ -139,7 +139,7 @@ def invocations_url(server: Server, outputs: Outputs) -> str:
 
 def curl_command(server: Server, outputs: Outputs, request: Mapping[str, Any]) -> str:
     """A request for a shell, signed by curl itself with the root keys of the local account."""
-    return _curl(server, "sagemaker", invocations_url(server, outputs), request)
+    return curl_request(server, "sagemaker", invocations_url(server, outputs), request)
 
 
 def api_url(server: Server, outputs: Outputs) -> str:
@@ -162,7 +162,7 @@ def api_curl_command(aws: Aws, outputs: Outputs, request: Mapping[str, Any]) -> 
     url = api_url(aws.server, outputs)
     scheme = json.loads(api_document(aws, outputs))["components"]["securitySchemes"]["caller"]
     service = "execute-api" if scheme.get("x-amazon-apigateway-authtype") == "awsSigv4" else None
-    return _curl(aws.server, service, url, request)
+    return curl_request(aws.server, service, url, request)
 
 
 def api_document(aws: Aws, outputs: Outputs) -> str:
@@ -178,7 +178,8 @@ def api_document(aws: Aws, outputs: Outputs) -> str:
     return text
 
 
-def _curl(server: Server, service: str | None, url: str, request: Mapping[str, Any]) -> str:
+def curl_request(server: Server, service: str | None, url: str, request: Mapping[str, Any]) -> str:
+    """A request for a shell, signed by curl for a service, or without one with a place for a token."""
     words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(server.ca_file)]
     if service is None:
         words += ["-H", "authorization: Bearer <token>"]

@@ -28,7 +28,12 @@ from stacks.pipeline_config import CodeCommitSource, ConnectionSource, PipelineC
 
 WAIT_MINUTES = 180
 HOSTS = {"github": "https://github.com", "gitlab": "https://gitlab.com", "bitbucket": "https://bitbucket.org"}
-PULL_REQUESTS = ("PULL_REQUEST_CREATED", "PULL_REQUEST_UPDATED", "PULL_REQUEST_REOPENED")
+PULL_REQUESTS = {
+    "github": ("PULL_REQUEST_CREATED", "PULL_REQUEST_UPDATED", "PULL_REQUEST_REOPENED"),
+    "gitlab": ("PULL_REQUEST_CREATED", "PULL_REQUEST_UPDATED", "PULL_REQUEST_REOPENED"),
+    "bitbucket": ("PULL_REQUEST_CREATED", "PULL_REQUEST_UPDATED"),
+}
+"""Events of which CodeBuild hears; Bitbucket opens no pull request again that was declined."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +231,7 @@ class RepositoryBuilds(Construct):
     def _define_pull_requests_of_connection(self, source: ConnectionSource) -> None:
         project = codebuild.CfnProject
         filters = [
-            project.WebhookFilterProperty(type="EVENT", pattern=", ".join(PULL_REQUESTS)),
+            project.WebhookFilterProperty(type="EVENT", pattern=", ".join(PULL_REQUESTS[source.provider])),
             project.WebhookFilterProperty(type="BASE_REF", pattern=f"^refs/heads/{source.branch}$"),
         ]
         build = self._pull_request_build(

@@ -48,13 +48,23 @@ def main() -> int:
             build_platform(app, config, workloads, read_rules(workloads))
             app.synth()
             synthesised = templates(Path(folder))
-        for stage in config.stages:
-            _show_stage(console, stage, synthesised, workloads)
+        show(console, config.stages, synthesised, workloads)
     except (ConfigurationError, UnknownType) as error:
         console.print(str(error), markup=False)
         return 2
     _show_assumptions(console)
     return 0
+
+
+def show(
+    console: Console,
+    stages: Iterable[StageConfig],
+    synthesised: Sequence[StackTemplate],
+    workloads: Sequence[WorkloadFile],
+) -> None:
+    """Prints what each stage costs while idle, and what a run of each workload costs in it."""
+    for stage in stages:
+        _show_stage(console, stage, synthesised, workloads)
 
 
 def _show_stage(

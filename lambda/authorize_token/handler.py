@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from authorize_token.encoding import Refused
 from authorize_token.keys import Keys
-from authorize_token.tokens import Refused, Rules, Token, check, missing
+from authorize_token.tokens import Rules, Token, check, missing
 from gapless_lambda.log import get_logger
 from gapless_lambda.settings import read_settings
 
@@ -40,7 +41,7 @@ def decide(authorization: str, method_arn: str, rules: Rules, keys: Keys, now: f
         Unavailable: Nobody can tell.
     """
     token = Token.parse(authorization)
-    claims = token.claims(keys.key(token.key_id))
+    claims = token.claims(keys.key(token.key_id, token.algorithm))
     check(claims, rules, now)
     lacks = missing(claims, rules)
     if lacks is not None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from authorize_token.tokens import Refused, RsaKey
+from authorize_token.encoding import Refused
+from authorize_token.public_keys import PublicKey, public_key
 from gapless_lambda.log import get_logger
 
 FRESH_SECONDS = 900
@@ -28,6 +29,9 @@ MOST_BYTES = 256 << 10
 CONFIGURATION = "/.well-known/openid-configuration"
 
 log = get_logger(__name__)
+
+Name = tuple[str, str]
+"""Id and algorithm of a key: keys of different types may have one id (RFC 7517, 4.5)."""
 
 
 class Unavailable(Exception):
@@ -74,18 +78,18 @@ class Keys:
     issuer: str
     get: Callable[[str], Any] = fetch
     clock: Callable[[], float] = time.monotonic
-    _known: Mapping[str, RsaKey] = field(default_factory=dict)
+    _known: Mapping[Name, PublicKey] = field(default_factory=dict)
     _asked_at: float | None = None
     _answered_at: float | None = None
 
-    def key(self, key_id: str) -> RsaKey:
-        """Give a key.
+    def key(self, key_id: str, algorithm: str) -> PublicKey:
+        """Give the key of an id that is one of an algorithm.
 
         Raises:
             Refused: The issuer has no such key.
             Unavailable: The issuer cannot be asked.
         """
-        key = self._known.get(key_id)
+        key = self._known.get((key_id, algorithm))
         if key is not None and self._age() < FRESH_SECONDS:
             return key
         failed: Unavailable | None = None
@@ -95,12 +99,12 @@ class Keys:
             except Unavailable as error:
                 failed = error
                 log.warning("the issuer's keys cannot be had", extra={"error": str(error)})
-        key = self._known.get(key_id)
+        key = self._known.get((key_id, algorithm))
         if key is not None and self._age() < STALE_SECONDS:
             return key
         if failed is not None or self._answered_at is None or self._answered_at != self._asked_at:
             raise Unavailable(f"the keys of {self.issuer} cannot be had") from failed
-        raise Refused(f"the issuer has no key {key_id!r}")
+        raise Refused(f"the issuer has no key {key_id!r} of {algorithm}")
 
     def _age(self) -> float:
         return float("inf") if self._answered_at is None else self.clock() - self._answered_at
@@ -114,17 +118,18 @@ class Keys:
         listed = content.get("keys") if isinstance(content, dict) else None
         if not isinstance(listed, list):
             raise Unavailable(f"{found.get('jwks_uri')} has no list of keys")
-        self._known = _by_id(listed)
+        self._known = _by_name(listed)
         self._answered_at = self._asked_at
 
 
-def _by_id(listed: list[Any]) -> dict[str, RsaKey]:
-    """Give the keys that can be used; of an id that stands for several of them, none."""
-    found: dict[str, RsaKey] = {}
-    several: set[str] = set()
+def _by_name(listed: list[Any]) -> dict[Name, PublicKey]:
+    """Give the keys that can be used; of a name that stands for several of them, none."""
+    found: dict[Name, PublicKey] = {}
+    several: set[Name] = set()
     for each in listed:
-        key = RsaKey.of(each) if isinstance(each, dict) else None
+        key = public_key(each) if isinstance(each, dict) else None
         if key is not None and isinstance(each.get("kid"), str):
-            several |= {each["kid"]} & found.keys()
-            found[each["kid"]] = key
-    return {key_id: key for key_id, key in found.items() if key_id not in several}
+            name = (each["kid"], key.algorithm)
+            several |= {name} & found.keys()
+            found[name] = key
+    return {name: key for name, key in found.items() if name not in several}

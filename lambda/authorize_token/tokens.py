@@ -1,66 +1,25 @@
-"""JSON Web Tokens that an OpenID provider has signed: RS256 and nothing else, checked by RFC 7515, 7518 and 7519.
+"""JSON Web Tokens that an OpenID provider has signed, checked by RFC 7515, 7518, 7519 and 8725.
 
-A signature of RSASSA-PKCS1-v1_5 is verified by the one comparison that leaves nothing to parse: what the key makes of
-the signature has to be the whole block that RFC 8017 (8.2.2, 9.2) builds from the digest. No secret is involved.
+What a token says of its own signature can only be a reason to refuse it: the algorithm is the key's.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-ALGORITHM = "RS256"
+from authorize_token.encoding import Refused, decoded
+from authorize_token.public_keys import ALGORITHMS, PublicKey
+
 MOST_CHARACTERS = 8_192
-LEAST_BITS, MOST_BITS = 2_048, 8_192
 LEEWAY_SECONDS = 60
 """How far the clocks of the issuer and this one may be apart."""
 
-_SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
-"""What stands before a digest of SHA-256: its ``DigestInfo`` (RFC 8017, 9.2, note 1)."""
-
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _BEARER = "bearer "
-
-
-class Refused(Exception):
-    """The token is none that the issuer has given for this API, or no longer; the message says why, for the log."""
-
-
-@dataclass(frozen=True)
-class RsaKey:
-    """A public key."""
-
-    modulus: int
-    exponent: int
-
-    @classmethod
-    def of(cls, jwk: Mapping[str, Any]) -> RsaKey | None:
-        """Read a key of a set (RFC 7517); None if it is none that signs with RS256, or too weak."""
-        if jwk.get("kty") != "RSA" or jwk.get("use", "sig") != "sig" or jwk.get("alg", ALGORITHM) != ALGORITHM:
-            return None
-        try:
-            key = cls(_number(jwk["n"]), _number(jwk["e"]))
-        except (KeyError, Refused):
-            return None
-        strong = LEAST_BITS <= key.modulus.bit_length() <= MOST_BITS and key.modulus % 2 == 1
-        return key if strong and key.exponent % 2 == 1 and 65_537 <= key.exponent < 2**32 else None
-
-    def verifies(self, signature: bytes, content: bytes) -> bool:
-        """Tell whether the owner of the key has signed the content."""
-        size = (self.modulus.bit_length() + 7) // 8
-        number = int.from_bytes(signature)
-        if len(signature) != size or number >= self.modulus:
-            return False
-        info = _SHA256_INFO + hashlib.sha256(content).digest()
-        expected = b"\x00\x01" + b"\xff" * (size - len(info) - 3) + b"\x00" + info
-        return hmac.compare_digest(pow(number, self.exponent, self.modulus).to_bytes(size), expected)
 
 
 @dataclass(frozen=True)
@@ -92,6 +51,7 @@ class Token:
     """A token whose signature nobody has looked at yet."""
 
     key_id: str
+    algorithm: str
     content: bytes
     signature: bytes
     payload: str
@@ -110,16 +70,17 @@ class Token:
             raise Refused("this is no token")
         head, payload, signature = text.split(".")
         header = _object(head)
-        if header.get("alg") != ALGORITHM:
-            raise Refused(f"the algorithm must be {ALGORITHM}, was {header.get('alg')!r}")
+        algorithm = header.get("alg")
+        if algorithm not in ALGORITHMS:
+            raise Refused(f"the algorithm must be one of {', '.join(ALGORITHMS)}, was {algorithm!r}")
         if "crit" in header:
             raise Refused(f"extensions are not understood: {header['crit']!r}")
         key_id = header.get("kid")
         if not isinstance(key_id, str) or not key_id:
             raise Refused("it names no key")
-        return cls(key_id, f"{head}.{payload}".encode(), _decoded(signature), payload)
+        return cls(key_id, algorithm, f"{head}.{payload}".encode(), decoded(signature), payload)
 
-    def claims(self, key: RsaKey) -> dict[str, Any]:
+    def claims(self, key: PublicKey) -> dict[str, Any]:
         """Give what the token says, once its signature is found to be right.
 
         Raises:
@@ -174,7 +135,7 @@ def _texts(value: Any) -> Sequence[str]:
 
 def _object(segment: str) -> dict[str, Any]:
     try:
-        found = json.loads(_decoded(segment), object_pairs_hook=_without_repetition)
+        found = json.loads(decoded(segment), object_pairs_hook=_without_repetition)
     except (ValueError, RecursionError) as error:
         raise Refused("a part is no JSON") from error
     if not isinstance(found, dict):
@@ -186,18 +147,3 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) != len(pairs):
         raise Refused("a part says something twice")
     return dict(pairs)
-
-
-def _number(text: Any) -> int:
-    return int.from_bytes(_decoded(text))
-
-
-def _decoded(text: Any) -> bytes:
-    """Decode base64url without padding; each value has one spelling only."""
-    try:
-        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise Refused("a part is not base64url") from error
-    if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != text:
-        raise Refused("a part is not base64url as it is to be written")
-    return found

@@ -41,6 +41,38 @@ def test_each_change_is_judged(case: dict[str, Any]) -> None:
     assert text.count("  step 1: ") == text.count("  step 2: ") == len(judged["refused"])
 
 
+NAMED = {
+    "AWS::S3::Bucket": "BucketName",
+    "AWS::KMS::Key": None,
+    "AWS::DynamoDB::Table": "TableName",
+    "AWS::Glue::Table": "DatabaseName",
+    "AWS::SageMaker::FeatureGroup": "FeatureGroupName",
+    "AWS::SageMaker::ModelPackageGroup": "ModelPackageGroupName",
+    "AWS::SageMaker::Domain": "DomainName",
+    "AWS::Glue::Database": "CatalogId",
+    "AWS::Glue::Catalog": "Name",
+}
+"""What nobody may lose by accident, with a property that cannot be changed in place; a key is replaced by its type."""
+
+
+@pytest.mark.parametrize("kind", NAMED)
+@pytest.mark.parametrize("effect", ["DELETED", "REPLACED"])
+def test_each_kind_that_holds_data_goes_by_two_steps_or_two_keys(kind: str, effect: str) -> None:
+    name = NAMED[kind]
+    held = {"Type": kind, "Properties": {name: "one"} if name else {}}
+    other = {"Type": kind, "Properties": {name: "two"}} if name else {"Type": "AWS::SNS::Topic"}
+    before, after = (
+        stacks({"dev-Lake": {"It": held}}),
+        stacks({"dev-Lake": {"It": other} if effect == "REPLACED" else {}}),
+    )
+    (refused,) = compare(before, after, specification())
+    assert (refused.effect.name, refused.allowed) == (effect, None)
+    text = "\n".join(told([refused]))
+    assert text.index(f"refused: dev-Lake/It ({kind})") < text.index("  step 1: ") < text.index("  step 2: ")
+    (allowed,) = compare(before, after, specification(), ["dev"])
+    assert allowed.allowed is not None
+
+
 def test_there_are_cases_of_every_kind() -> None:
     effects = {
         each.split()[1] for case in CASES.values() for each in [*case.get("refused", []), *case.get("allowed", [])]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from constructs_lib.names import prices
 from constructs_lib.names.workload_file import WorkloadFile
 from gate.assembly import StackTemplate
+from gate.cost.__main__ import show
 from gate.cost.idle import FREE, PRICED, UnknownType, check_idle, idle_lines, total, total_alone, with_one_workload
 from gate.cost.runs import jobs_of_run, sum_of
-from stacks.config import ROOT
+from stacks.config import ROOT, PlatformConfig
 
 REGION = "us-east-1"
 
@@ -120,6 +123,26 @@ def test_every_price_has_a_source_with_a_date() -> None:
     for source in prices.SOURCES.values():
         assert source.date.count("-") == 2
         assert source.text
+
+
+def test_every_stage_is_shown_with_what_it_idles_at_and_what_a_run_costs() -> None:
+    """The production figure beside that of development, each with what only it has."""
+    places = {
+        name: {"account": "111111111111", "region": REGION, "zones": [f"{REGION}a", f"{REGION}b"]}
+        for name in ("dev", "prod")
+    }
+    stages = PlatformConfig.parse(places).stages
+    own = [template("dev-DataLake", KEY), template("prod-DataLake", KEY, KEY, KEY), template("Account", KEY)]
+    console = Console(record=True, width=120, file=StringIO())
+    show(console, stages, own, [WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml")])
+    lines = console.export_text().splitlines()
+    titles = [line.strip() for line in lines if line.strip().endswith(", idle") or line.strip() == "a run"]
+    assert titles == [f"dev in {REGION}, idle", "a run", f"prod in {REGION}, idle", "a run"]
+    sums = [line.split()[-2] for line in lines if "all of it, without endpoints" in line]
+    assert sums == ["2.00", "4.00"]
+    runs = [line.replace("│", " ").split()[-1] for line in lines if "flight_delays" in line and " all " in line]
+    assert len(runs) == 2
+    assert all(float(usd) > 0 for usd in runs)
 
 
 def scored_workload(

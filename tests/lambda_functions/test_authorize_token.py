@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from authorize_token import handler as module
+from authorize_token.encoding import Refused
 from authorize_token.handler import Unauthorized, decide, handler
 from authorize_token.keys import FRESH_SECONDS, PAUSE_SECONDS, STALE_SECONDS, Keys, Unavailable, fetch
-from authorize_token.tokens import LEEWAY_SECONDS, Refused, RsaKey, Rules
+from authorize_token.public_keys import public_key
+from authorize_token.tokens import LEEWAY_SECONDS, Rules
 
 ISSUER = "https://login.example.com/shop"
 METHOD = "arn:aws:execute-api:us-east-1:000000000000:api/v1/POST/predictions"
@@ -234,11 +236,12 @@ def test_what_is_said_twice_is_refused() -> None:
         {"n": number(2**2048)},
         {"n": "?"},
         {"n": None},
+        {"d": number(3)},
         {"n": number(private_key("weak", 1024).public_key().public_numbers().n)},
     ],
 )
 def test_a_key_that_is_weak_or_for_something_else_is_none(changes: dict[str, Any]) -> None:
-    assert RsaKey.of(jwk(private_key(), **changes)) is None
+    assert public_key(jwk(private_key(), **changes)) is None
     with pytest.raises(Refused, match="no key"):
         effect(signed(CLAIMS), Provider(jwk(private_key(), **changes)).known())
 

@@ -357,6 +357,35 @@ def test_exposures_before_the_experiment_do_not_count(aws: None) -> None:
     assert handler(EVENT, None)["figures"]["exposures"] == {"champion": 0, "challenger": 0}
 
 
+class Latencies:
+    """What CloudWatch says of each variant's latency, in microseconds, over two pages."""
+
+    def __init__(self, **values: list[float]) -> None:
+        self.values = values
+
+    def get_paginator(self, operation: str) -> Latencies:
+        assert operation == "get_metric_data"
+        return self
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        (query,) = asked["MetricDataQueries"]
+        metric = query["MetricStat"]["Metric"]
+        assert (metric["MetricName"], query["MetricStat"]["Stat"]) == ("ModelLatency", "p99")
+        values = self.values[metric["Dimensions"][1]["Value"]]
+        for part in (values[:1], values[1:]):
+            yield {"MetricDataResults": [{"Id": query["Id"], "Values": part}]}
+
+
+def test_a_shadow_is_compared_by_the_latency_of_its_worst_minutes(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Latencies(a=[20_000.0, 35_000.0, 15_000.0], b=[80_000.0, 60_000.0])
+    monkeypatch.setattr(
+        "judge_experiment.handler.client", lambda name: known if name == "cloudwatch" else clients.client(name)
+    )
+    event: Any = {**EVENT, "mode": "shadow"}
+    answer = handler(event, None)
+    assert answer["figures"]["worst_p99_ms"] == {"answering": 35.0, "shadow": 80.0}
+
+
 def test_a_shadow_is_compared_and_never_decided(aws: None) -> None:
     serve("a", 0.2, range(40))
     serve("b", 0.3, range(40))

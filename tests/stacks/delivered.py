@@ -90,3 +90,20 @@ def delivered(folder: Path, **settings: Any) -> Delivered:
 def read(folder: Path) -> Delivered:
     """The assembly of a folder; of stacks of the same name in several accounts the last one."""
     return Delivered(folder, {stack.stack: stack for stack in templates(folder)})
+
+
+def references(value: Any) -> set[str]:
+    """Names of the stacks that a template refers to."""
+    if isinstance(value, dict):
+        own = {value["Fn::GetStackOutput"]["StackName"]} if "Fn::GetStackOutput" in value else set()
+        return own.union(*map(references, value.values()))
+    return set().union(*map(references, value)) if isinstance(value, list) else set()
+
+
+def waiting_for_ever(platform: Delivered) -> dict[str, set[str]]:
+    """Stacks that refer to each other in a circle, or to one of those, with the stacks that they wait for."""
+    waiting = {name: references(stack.content) - {name} for name, stack in platform.stacks.items()}
+    while free := [name for name, others in waiting.items() if not others & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    return waiting

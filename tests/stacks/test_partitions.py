@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gate.wildcards import as_text
-from tests.stacks.delivered import CODECOMMIT, TOOLS_ACCOUNT, Delivered, delivered
+from tests.stacks.delivered import CODECOMMIT, TOOLS_ACCOUNT, Delivered, delivered, waiting_for_ever
 
 PARTITIONS = {
     "aws-us-gov": ("us-gov-west-1", "us-gov-east-1", "amazonaws.com"),
@@ -80,6 +80,11 @@ def test_the_pipeline_is_whole(there: tuple[str, Delivered]) -> None:
     assert parts["dev-prod"]["OnFailure"] == {"Result": "ROLLBACK"}
     actions = {action["Name"] for action in parts["dev-prod"]["Actions"]}
     assert {f"{name}.LoanApprovalWorkload.Deploy" for name in ("dev", "prod")} <= actions
+
+
+def test_references_between_stacks_never_deadlock(there: tuple[str, Delivered]) -> None:
+    _, platform = there
+    assert waiting_for_ever(platform) == {}
 
 
 def trusted(platform: Delivered) -> set[Any]:

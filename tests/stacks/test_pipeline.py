@@ -9,13 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_cdk import App, Stack
+from aws_cdk import aws_logs as logs
+from aws_cdk.assertions import Template
 
+from constructs_lib.alarms import FailureAlarms
+from constructs_lib.keys import EncryptionKey
+from constructs_lib.on_call import OnCallTopic
 from gate.assembly import StackTemplate
 from gate.nag import check_nag
 from gate.template_rules import check_templates
 from gate.wildcards import as_list, as_text, unexplained
-from stacks.config import ROOT
-from tests.stacks.delivered import CODECOMMIT, PIPELINE, PLACES, TOOLS_ACCOUNT, Delivered, defined, delivered, read
+from stacks.config import ROOT, PlatformConfig
+from stacks.repository_builds import RepositoryBuilds
+from tests.stacks.delivered import (
+    CODECOMMIT,
+    CONNECTION,
+    PIPELINE,
+    PLACES,
+    TOOLS_ACCOUNT,
+    Delivered,
+    defined,
+    delivered,
+    read,
+    references,
+    stages,
+    waiting_for_ever,
+)
 
 DEPLOYMENTS = ["dev", "staging", "prod"]
 
@@ -175,22 +195,10 @@ def test_a_stack_comes_after_those_it_refers_to(platform: Delivered, pipeline: d
                     assert order[f"{there}.Deploy"] < order[f"{here}.Prepare"], (stack.stack, referred)
 
 
-def references(value: Any) -> set[str]:
-    """Names of the stacks that a template refers to."""
-    if isinstance(value, dict):
-        own = {value["Fn::GetStackOutput"]["StackName"]} if "Fn::GetStackOutput" in value else set()
-        return own.union(*map(references, value.values()))
-    return set().union(*map(references, value)) if isinstance(value, list) else set()
-
-
 def test_references_between_stacks_never_deadlock(platform: Delivered) -> None:
     texts = [stack.path.read_text() for stack in platform.stacks.values()]
     assert [text for text in texts if "Fn::ImportValue" in text or '"Export"' in text] == []
-    waiting = {name: references(stack.content) - {name} for name, stack in platform.stacks.items()}
-    while free := [name for name, others in waiting.items() if not others & waiting.keys()]:
-        for name in free:
-            del waiting[name]
-    assert waiting == {}
+    assert waiting_for_ever(platform) == {}
 
 
 def test_only_pushes_that_change_templates_start_it(pipeline: dict[str, Any], model_pipeline: dict[str, Any]) -> None:
@@ -345,6 +353,41 @@ def test_a_pull_request_is_built_without_a_role_of_any_stage(platform: Delivered
     ]
     assert build["Triggers"]["PullRequestBuildPolicy"] == {"RequiresCommentApproval": "FORK_PULL_REQUESTS"}
     assert build["Source"]["ReportBuildStatus"] is True
+
+
+@pytest.mark.parametrize(
+    ("provider", "url", "events"),
+    [
+        ("github", "https://github.com/example/models.git", ["CREATED", "UPDATED", "REOPENED"]),
+        ("gitlab", "https://gitlab.com/example/models.git", ["CREATED", "UPDATED", "REOPENED"]),
+        ("bitbucket", "https://bitbucket.org/example/models.git", ["CREATED", "UPDATED"]),
+    ],
+)
+def test_pull_requests_are_built_by_the_events_that_their_host_has(provider: str, url: str, events: list[str]) -> None:
+    """As https://docs.aws.amazon.com/codebuild/latest/userguide/ lists them: Bitbucket has no REOPENED."""
+    source = {**CONNECTION, "provider": provider}
+    config = PlatformConfig.parse(stages(), pipeline={**PIPELINE, "source": source}).pipeline
+    assert config is not None
+    stack = Stack(App(), "Pipeline")
+    key = EncryptionKey(stack, "Key", description="any")
+    RepositoryBuilds(
+        stack,
+        "Repository",
+        config=config,
+        training=None,
+        tools=((), "python"),
+        key=key,
+        log=logs.CfnLogGroup(stack, "Log"),
+        alarms=FailureAlarms(OnCallTopic(stack, "Topic", key=key)),
+    )
+    (build,) = Template.from_stack(stack).find_resources("AWS::CodeBuild::Project").values()
+    found = build["Properties"]
+    assert (found["Source"]["Type"], found["Source"]["Location"]) == (provider.upper(), url)
+    (filters,) = found["Triggers"]["FilterGroups"]
+    assert {each["Type"]: each["Pattern"] for each in filters} == {
+        "EVENT": ", ".join(f"PULL_REQUEST_{event}" for event in events),
+        "BASE_REF": "^refs/heads/main$",
+    }
 
 
 def assert_codecommit(platform: Delivered) -> None:

@@ -3,7 +3,10 @@
 import base64
 import io
 import json
+import shlex
+import shutil
 import ssl
+import subprocess
 import threading
 import time
 import urllib.error
@@ -19,8 +22,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from local.predict import curl_request
+from local.server_file import Server
 from tests.local.server.conftest import Functions, any_name, wait_until
 
 ECHO = """
@@ -169,6 +175,18 @@ def test_whoever_may_invoke_the_method_gets_the_functions_answer(api: Api, allow
     assert api.post(b'{"instances": [1]}', allowed) == (200, {"got": {"instances": [1]}})
 
 
+def test_what_the_command_line_prints_is_understood_by_curl(api: Api, allowed: tuple[str, str]) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl on this machine")
+    process, certificate = api.server.document["pid"], Path(api.server.ca_file)
+    url = f"{api.server.endpoint}/restapis/{api.api_id}/v1/_user_request_/predictions"
+    for keys, answer in ((allowed, {"got": {"instances": [1]}}), (("nobody", "knows"), None)):
+        server = Server(process, api.server.endpoint, certificate, *keys)
+        command = shlex.split(curl_request(server, "execute-api", url, {"instances": [1]}))
+        done = subprocess.run([*command, "-H", "x-customer: a"], capture_output=True, text=True, timeout=30, check=True)
+        assert (json.loads(done.stdout) == answer) is (answer is not None), done.stdout
+
+
 def test_nobody_else_is_answered(api: Api, local_server: Any) -> None:
     other = local_server.user({"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": f"{api.arn}/other"})
     assert api.post(b'{"instances": [1]}', other)[0] == 403
@@ -207,6 +225,7 @@ class Issuer:
 
     def __init__(self, server: Any) -> None:
         self.key = rsa.generate_private_key(65_537, 2048)
+        self.ec_key = ec.generate_private_key(ec.SECP256R1())
         self.down = False
         issuer = self
 
@@ -233,8 +252,21 @@ class Issuer:
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
 
     def keys(self) -> dict[str, Any]:
-        public = self.key.public_key().public_numbers()
-        return {"keys": [{"kty": "RSA", "kid": "k1", "n": encoded(public.n.to_bytes(256)), "e": "AQAB"}]}
+        public, point = self.key.public_key().public_numbers(), self.ec_key.public_key().public_numbers()
+        x, y = (encoded(each.to_bytes(32)) for each in (point.x, point.y))
+        return {
+            "keys": [
+                {"kty": "RSA", "kid": "k1", "n": encoded(public.n.to_bytes(256)), "e": "AQAB"},
+                {"kty": "EC", "crv": "P-256", "kid": "k2", "x": x, "y": y},
+            ]
+        }
+
+    def ec_token(self) -> str:
+        """A token that is signed with ES256."""
+        claims = {"iss": self.url, "aud": "echo", "sub": "somebody", "exp": time.time() + 300, "scope": "ask"}
+        content = ".".join(encoded(json.dumps(each).encode()) for each in ({"alg": "ES256", "kid": "k2"}, claims))
+        r, s = decode_dss_signature(self.ec_key.sign(content.encode(), ec.ECDSA(hashes.SHA256())))
+        return f"Bearer {content}.{encoded(r.to_bytes(32) + s.to_bytes(32))}"
 
     def token(self, key: rsa.RSAPrivateKey | None = None, **changes: Any) -> str:
         claims = {"iss": self.url, "aud": "echo", "sub": "somebody", "exp": time.time() + 300, "scope": "ask"} | changes
@@ -289,6 +321,8 @@ def asked(api: Api, authorization: str | None) -> tuple[int, Any]:
 
 def test_whoever_has_a_token_of_the_issuer_is_answered(judged: Api, issuer: Issuer) -> None:
     assert asked(judged, issuer.token()) == (200, {"got": {"instances": [1]}})
+    assert asked(judged, issuer.ec_token())[0] == 200
+    assert asked(judged, issuer.ec_token()[:-8] + "AAAAAAAA")[0] == 401
 
 
 def test_others_are_told_401_and_whoever_lacks_a_scope_403(judged: Api, issuer: Issuer) -> None:

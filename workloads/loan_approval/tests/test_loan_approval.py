@@ -12,13 +12,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from sagemaker.core.shapes import model_card_shapes as shapes
 
 import evaluate
+from benchmarks.prediction_shift import AMOUNTS, distance, loan_model
 from constructs_lib.names.workload_file import WorkloadFile
 from judge_model.handler import handler
 from tests.workloads.loan_applications import FOLDER, applications, script, write_splits
+from watch_predictions.distance import shift
 
 WITHHELD = {"black", "hispanic", "male"}
 
@@ -163,6 +166,21 @@ def test_refuses_requests_for_the_reason_that_it_gives(model: Path) -> None:
     for body in ("[", "[]", '{"instances": []}', '{"instances": [{}], "more": 1}'):
         with pytest.raises(inference.WrongRequest):
             inference.input_fn(body, "application/json")
+
+
+def test_a_rollout_tolerates_a_model_of_most_of_the_same_rows_and_no_amount_in_the_wrong_unit(
+    splits: Path, workload: WorkloadFile
+) -> None:
+    tolerated = workload.serving.prediction_shift
+    rows, asked = (script("train").read(splits / name) for name in ("train", "test"))
+    sound = loan_model(rows)
+    retrained = loan_model(rows.slice(0, len(rows) * 4 // 5))
+    assert tolerated is not None
+    assert distance(sound(asked), retrained(asked)) < tolerated
+    for name in AMOUNTS:
+        wrong = asked.set_column(asked.column_names.index(name), name, pc.multiply(asked[name], 100.0))
+        moved = shift(sound(asked), sound(wrong))
+        assert moved is not None and moved > tolerated, name
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 
 from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, RemovalPolicy, Stack
 
-from constructs_lib.alarms import FailureAlarms, NoAlarms
+from constructs_lib.alarms import FailureAlarms, Metric, NoAlarms
 from constructs_lib.data_lake import DataLake
 from constructs_lib.experiment_judge import JUDGEMENTS, Experimented, ExperimentJudge
 from constructs_lib.grants import arn, grant
@@ -43,6 +43,7 @@ from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.prediction_watch import PredictionsWatcher
+from constructs_lib.probation import Probation
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.sagemaker_jobs import JobCode, SageMakerJobs
 
@@ -195,6 +196,7 @@ class Stand(Stack):
                 rollout=Rollout(workload["strategy"], bake_minutes, workload["share"]),
                 experiment=None if tested is None or judge is None else Experiment.of(tested, judge.function_arn),
                 watch_predictions_arn=None if watcher is None else watcher.function_arn,
+                probation_hours=serving.probation_hours,
             )
             machine = PipelineMachine(
                 self,
@@ -226,6 +228,19 @@ class Stand(Stack):
             if judge is not None:
                 judge.grant_invoke(machine)
             CfnOutput(self, f"{title}{what}Arn", value=machine.machine_arn)
+            if serving.probation_hours is not None and what == "Machine":
+                self._judge_late_labels(name, endpoint, machine)
+
+    def _judge_late_labels(self, name: str, endpoint: GuardedEndpoint, machine: PipelineMachine) -> None:
+        lost = Metric(metrics.NAMESPACE, metrics.LABEL_QUALITY_LOST, metrics.dimensions(STAGE, name), "Maximum")
+        Probation(
+            self,
+            f"{name.title()}Probation",
+            name=f"{endpoint.name}-labels",
+            quality=lost,
+            machine=machine,
+            alarms=FailureAlarms(topic=self.topic),
+        )
 
     def _judge(self, workload: dict[str, Any], serving: Serving, endpoint: GuardedEndpoint) -> ExperimentJudge:
         name, lake, rules = workload["name"], self.lake, serving.judging

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from serve_prediction.assigning import assign, unit_of, weights
 from tests.local.conftest import start_server
 from tests.local.sagemaker.conftest import wait_for
 from tests.local.sagemaker.rollouts.clients import Client
-from tests.local.sagemaker.rollouts.plan import Workload
+from tests.local.sagemaker.rollouts.plan import STAGE, Workload
 from tests.local.sagemaker.rollouts.stand import Deployment, Stand, deploy_stand
 
 SCALES = ("--wait-scale", "0.01", "--alarm-scale", "0.01")
@@ -38,7 +39,7 @@ ON_DEMAND = Workload(
     1.0,
     1,
     bake_minutes=1,
-    serving={"mode": {"kind": "serverless", "memory_mb": 1024, "max_concurrency": 2}},
+    serving={"mode": {"kind": "serverless", "memory_mb": 1024, "max_concurrency": 2}, "probation_hours": 1},
 )
 LATER = Workload(
     "later",
@@ -50,9 +51,15 @@ LATER = Workload(
 )
 JUDGED = {"min_outcomes": 40, "smallest_share": 0.3, "error_margin": 0.5, "slow_margin": 0.5}
 TESTED = Workload(
-    "tested", "all_at_once", 0.5, 1, serving={"rollout": {"strategy": "ab", "max_hours": 1}, "experiment": JUDGED}
+    "tested",
+    "all_at_once",
+    0.5,
+    1,
+    serving={"rollout": {"strategy": "ab", "max_hours": 1, "bake_minutes": 1}, "experiment": JUDGED},
 )
-SHADOWED = Workload("shadowed", "all_at_once", 1.0, 1, serving={"rollout": {"strategy": "shadow", "max_hours": 1}})
+SHADOWED = Workload(
+    "shadowed", "all_at_once", 1.0, 1, serving={"rollout": {"strategy": "shadow", "max_hours": 1, "bake_minutes": 1}}
+)
 FAILS_LATER = """
 def of_clients(data):
     if data.get("late"):
@@ -149,6 +156,21 @@ def test_a_serverless_model_that_never_starts_leaves_the_old_one(stand: Stand) -
     assert answered_by(stand, ON_DEMAND) == "v2"
 
 
+def test_labels_that_come_late_take_a_model_back_that_is_on_probation(stand: Stand) -> None:
+    left = stand.live(ON_DEMAND)
+    assert float(left["probation_until"]) > time.time()
+    dimensions = [{"Name": "Stage", "Value": STAGE}, {"Name": "Workload", "Value": ON_DEMAND.name}]
+    datum = {"MetricName": "LabelQualityLost", "Value": 1.0, "Dimensions": dimensions}
+    stand.client("cloudwatch").put_metric_data(Namespace="Gapless", MetricData=[datum])
+    live = wait_for(lambda: found if (found := stand.live(ON_DEMAND))["cause"] == "probation" else None, 60)
+    assert (live["actor"], answered_by(stand, ON_DEMAND)) == (ON_DEMAND.alarm("labels"), "v1")
+    assert live["config"] == left["previous_config"]
+    status, reason = wait_for(
+        lambda: found if (found := stand.status_of(left["model_package_arn"]))[0] != "Approved" else None
+    )
+    assert status == "Rejected" and reason.startswith("RolledBack: probation by ")
+
+
 def ask_later(stand: Stand, content: Any) -> Any:
     bucket, key = stand.outputs["Artefacts"], f"{LATER.name}/requests/one.json"
     stand.client("s3").put_object(Bucket=bucket, Key=key, Body=json.dumps(content).encode())
@@ -214,7 +236,7 @@ def tell_outcomes(stand: Stand, workload: Workload, ids: list[str]) -> None:
         )
         for each in ids
     ]
-    key = f"{workload.name}/outcomes/all.jsonl"
+    key = f"{workload.name}/outcomes/{ids[0]}.jsonl"
     stand.client("s3").put_object(Bucket=stand.outputs["Artefacts"], Key=key, Body="\n".join(lines).encode())
 
 
@@ -266,3 +288,39 @@ def test_a_shadow_is_compared_answers_nobody_and_is_stopped_when_it_fails(stand:
     assert answered_by(stand, SHADOWED) == "v1"
     found = stand.endpoint(SHADOWED)
     assert found is not None and "ShadowProductionVariants" not in found
+
+
+def end_at_the_next_look(stand: Stand, workload: Workload) -> None:
+    """Let the hour that a comparison may take be over when it is judged first: of times, only waits are scaled."""
+    client, machine = stand.client("stepfunctions"), stand.outputs[f"{workload.name.title()}MachineArn"]
+    definition = json.loads(client.describe_state_machine(stateMachineArn=machine)["definition"])
+    begun = json.dumps(definition["States"]["BeginExperiment"])
+    assert begun.count(" + 3600") == 1
+    definition["States"]["BeginExperiment"] = json.loads(begun.replace(" + 3600", " + 1"))
+    client.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
+
+
+def test_who_is_wrong_more_often_is_stopped_while_a_shadow_whose_time_is_up_takes_over(stand: Stand) -> None:
+    """Side by side: the champion of the one is right always, the model of the other harms nobody."""
+    end_at_the_next_look(stand, SHADOWED)
+    shadow, loser = stand.package(SHADOWED, "v3", probability=0.5), stand.package(TESTED, "v3", probability=0.0)
+    with stand.traffic(SHADOWED) as copied, stand.traffic(TESTED) as asked:
+        executions = stand.start(SHADOWED, shadow), stand.start(TESTED, loser)
+        stand.await_state(executions[1], "WaitToJudge")
+        ids = [f"worse-{number}" for number in range(120)]
+        assert {ask_as(stand, TESTED, each, each) for each in ids} == {("primary", "v2"), ("challenger", "v3")}
+        tell_outcomes(stand, TESTED, ids)
+        promoted, stopped = (stand.end_of(each) for each in executions)
+        copied.await_answer("v3", 3)
+    assert promoted.status == "SUCCEEDED", promoted.cause
+    assert (stopped.status, stopped.error) == ("FAILED", "ChallengerStopped"), stopped.cause
+    assert (copied.failures, asked.failures) == ({}, {})
+    assert (set(copied.answers), set(asked.answers)) == ({"v1", "v3"}, {"v2", "v3"})
+    assert (answered_by(stand, SHADOWED), answered_by(stand, TESTED)) == ("v3", "v2")
+    assert (stand.status_of(shadow)[0], stand.status_of(loser)[0]) == ("Approved", "Rejected")
+    record = stand.item("Runs", {"run": f"experiment#{TESTED.name}"})
+    assert record["status"] == "stopped" and json.loads(record["verdict"])["decision"] == "stop"
+    for workload in (SHADOWED, TESTED):
+        found = stand.endpoint(workload)
+        assert found is not None and "ShadowProductionVariants" not in found
+        assert [each["VariantName"] for each in found["ProductionVariants"]] == ["primary"]
