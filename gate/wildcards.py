@@ -69,6 +69,7 @@ NAMED_BY_SERVICES = {
     ":log-group:/aws-glue-databrew/": "A log group that DataBrew names by itself, the same for all jobs of an account",
     ":log-group:/aws/sagemaker/TrainingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":log-group:/aws/sagemaker/ProcessingJobs": "A log group that SageMaker names by itself, the same for all jobs",
+    ":log-group:/aws/sagemaker/LabelingJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":log-group:/aws/sagemaker/TransformJobs": "A log group that SageMaker names by itself, the same for all jobs",
     ":network-interface/": "Network interfaces are made by EC2 when a job starts; the subnets and groups are named",
     ":secret:redshift!": "Redshift makes and names the administrator's secret, and six characters are added to its ARN",

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from local import scoring
+from local import relabel, scoring
 from local import status as look
 from local.batch_folder import read_batch
 from local.datasets import commands as datasets
@@ -26,6 +26,7 @@ from local.executions import await_end
 from local.experiments import experiments_url
 from local.flights import Months
 from local.ingestion import path_of, read_paths, replay_path, start_path, waiting
+from local.instants import parse_instant
 from local.interrupts import leave_on_signals
 from local.landing import check_folder, last_landed
 from local.lineage import LineageReader, downstream, upstream
@@ -73,6 +74,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(relabel.app, name="relabel")
 app.add_typer(runs.app, name="runs")
 ingest = typer.Typer(help="The ingestion paths of the workload, by hand.", no_args_is_help=True)
 app.add_typer(ingest, name="ingest")
@@ -482,21 +484,6 @@ def ingest_replay(context: typer.Context, path: IngestionPath) -> None:
     aws = attach(context.obj)
     moved = replay_path(aws, path_of(context.obj, aws, path))
     console.print(f"moved {moved} messages of {path} back to its queue")
-
-
-def parse_instant(text: str | None, option: str = "--as-of") -> dt.datetime | None:
-    """An ISO 8601 instant in UTC; one without an offset is taken as UTC.
-
-    Raises:
-        UserError: The text is something else.
-    """
-    if text is None:
-        return None
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(f"{option} {text!r} (allowed: ISO 8601 such as 2013-05-01T04:00:00Z)") from error
-    return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
 def main() -> None:

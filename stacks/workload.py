@@ -33,6 +33,7 @@ from constructs_lib.incidents import IncidentAlarms, findings_incident, pipeline
 from constructs_lib.ingestion import surroundings as ingestion
 from constructs_lib.ingestion.paths import IngestionPaths
 from constructs_lib.intake import EventIntake
+from constructs_lib.labelling_jobs import LabellingJobs
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.log_queries import LogQueries, log_queries
 from constructs_lib.machine_schedule import MachineSchedule
@@ -78,7 +79,7 @@ from constructs_lib.model_retention import ModelRetirement
 from constructs_lib.model_signing import ModelSigning
 from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.named_queries import NamedQueries
-from constructs_lib.names import debugger, metrics, openapi
+from constructs_lib.names import debugger, metrics, openapi, relabelled
 from constructs_lib.names.batch_scoring_file import OUTPUT
 from constructs_lib.names.bundle import pointer_key
 from constructs_lib.names.governance import governed_tables, people_workgroup
@@ -101,6 +102,7 @@ from constructs_lib.probation import Probation
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.retrain_policy import RetrainPolicy, asking_events
+from constructs_lib.row_relabelling import Endpoint, RowRelabelling
 from constructs_lib.sagemaker_jobs import BatchScoring, JobCode, SageMakerJobs
 from constructs_lib.serving_function import Serves, ServingFunction
 from constructs_lib.spark_job import Capacity, SparkJob
@@ -215,6 +217,7 @@ class WorkloadStack(Stack):
         self._deployment = self._define_deployment_pipeline()
         self._batch_scoring = self._define_batch_scoring()
         self._monitor = self._define_monitor()
+        self._relabelling = self._define_relabelling()
         self._policy = self._define_policy()
         self._loop = self._define_loop()
         self._starter = self._define_starter()
@@ -331,6 +334,7 @@ class WorkloadStack(Stack):
 
     def _define_data_pipeline(self) -> PipelineMachine:
         lake, workload, folder = self._lake, self._workload, self._folder
+        relabels, answers = workload.relabelling is not None, f"{folder}{relabelled.FOLDER}/{relabelled.ANSWERED}/"
         job = SparkJob(
             self,
             "Prepare",
@@ -383,9 +387,13 @@ class WorkloadStack(Stack):
                 "CONTRACT_URI": self._contract.uri,
                 "ENGINE": job.engine,
                 "DATASETS_URI": f"s3://{lake.datasets.bucket_name}/{folder}",
+                **({"ANSWERS_URI": f"s3://{lake.artefacts.bucket_name}/{answers}"} if relabels else {}),
             },
+            memory_mb=1024 if relabels else 256,
         )
         lake.grant_read(check, "landing", folder)
+        for each in (check, job) if relabels else ():
+            lake.grant_read(each, "artefacts", answers)
         self._contract.grant_read(check)
 
         views, loading = self._define_views(), self._define_warehouse_pipeline()
@@ -412,6 +420,7 @@ class WorkloadStack(Stack):
                     warehouse_machine_arn=loading.machine_arn if loading is not None else None,
                     views_job_name=views.name if views is not None else None,
                     features=features.run if features is not None else None,
+                    relabels=relabels,
                 ),
             ),
         )
@@ -1207,6 +1216,45 @@ class WorkloadStack(Stack):
             log_retention_days=self._stage.log_retention_days,
         )
 
+    def _define_relabelling(self) -> RowRelabelling | None:
+        workload = self._workload
+        asked = workload.relabelling
+        if asked is None:
+            return None
+        by_spread = asked.measured_by(workload.problem) == "spread"
+        jobs = asked.ground_truth
+        relabelling = RowRelabelling(
+            self,
+            "Relabelling",
+            endpoint=Endpoint(
+                self._stage.name,
+                workload.name,
+                self._endpoint.name,
+                VARIANT,
+                **({"challenger": CHALLENGER} if by_spread else {}),
+            ),
+            options=workload.relabelling_options(),
+            lake=self._lake,
+            alarms=self._alarms,
+            found=self._finding_alarms,
+            log_retention_days=self._stage.log_retention_days,
+            scheduled=jobs is None,
+        )
+        if jobs is not None:
+            LabellingJobs(
+                self,
+                "LabellingJobs",
+                around=self._surroundings,
+                asked=jobs,
+                labels=asked.answers(workload.problem),
+                relabelling=relabelling,
+                lake=self._lake,
+                on_call=self._on_call,
+                alarms=self._alarms,
+                log_retention_days=self._stage.log_retention_days,
+            )
+        return relabelling
+
     def _fleet(self) -> Fleet:
         serving = self._workload.serving
         size = (serving.instance_type, serving.instance_count, serving.captured_percent)
@@ -1464,6 +1512,7 @@ class WorkloadStack(Stack):
         timeout_seconds: int,
         environment: dict[str, str] | None = None,
         alarms: FailureAlarms | None = None,
+        memory_mb: int = 256,
     ) -> PythonFunction:
         return PythonFunction(
             self,
@@ -1475,6 +1524,7 @@ class WorkloadStack(Stack):
             log_key=self._lake.key,
             log_retention_days=self._stage.log_retention_days,
             environment=environment,
+            memory_mb=memory_mb,
         )
 
     def _machine(self, construct_id: str, part: str, definition: dict[str, object]) -> PipelineMachine:
@@ -1525,6 +1575,8 @@ class WorkloadStack(Stack):
             outputs["PromotionMachineArn"] = self._promotion.machine_arn
         if self._monitor is not None:
             outputs["MonitoringMachineArn"] = self._monitor.machine.machine_arn
+        if self._relabelling is not None:
+            outputs["ChoosingFunctionName"] = self._relabelling.choose.function_name
         if self._policy is not None:
             outputs["RetrainingFunctionName"] = self._policy.function_name
         if self._batch_scoring is not None:

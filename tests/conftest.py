@@ -26,6 +26,7 @@ OF_EVERYTHING = frozenset(
         "own_code",
         "prediction_api",
         "registry",
+        "relabelling",
         "second_project",
         "training_guard",
         "tuning",

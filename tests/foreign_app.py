@@ -54,6 +54,7 @@ from constructs_lib.images import FrameworkImage, Image, RegistryImage
 from constructs_lib.incidents import IncidentAlarms
 from constructs_lib.intake import EventIntake
 from constructs_lib.keys import EncryptionKey, SigningKey
+from constructs_lib.labelling_jobs import LabellingJobs
 from constructs_lib.lake_governance import LakeGovernance
 from constructs_lib.lake_locations import LakeLocations
 from constructs_lib.lake_settings import LakeSettings
@@ -83,6 +84,7 @@ from constructs_lib.names.experiment_file import Experiment
 from constructs_lib.names.features_file import FOLDER, NoCode
 from constructs_lib.names.guard_file import Guard
 from constructs_lib.names.lake_queries import LakeQuery
+from constructs_lib.names.relabelling_file import GroundTruth
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining
 from constructs_lib.names.workload_file import WorkloadFile
@@ -100,6 +102,7 @@ from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.repository_build import RepositoryBuild
 from constructs_lib.repository_events import BuildOnEvent
 from constructs_lib.retrain_policy import RetrainPolicy
+from constructs_lib.row_relabelling import Endpoint, RowRelabelling
 from constructs_lib.sagemaker_jobs import BatchScoring, JobCode, SageMakerJobs, SageMakerRole
 from constructs_lib.serving_function import Serves, ServingFunction
 from constructs_lib.shifted_alias import Limits, ShiftedAlias
@@ -469,6 +472,39 @@ def aws_monitors(scope: Construct, number: int) -> AwsMonitors:
         on_call=OnCallTopic(scope, f"AwsMonitorsOnCall{number}", key=key),
         alarms=alarms,
         found=alarms,
+        log_retention_days=30,
+    )
+
+
+def row_relabelling(scope: Construct, number: int) -> RowRelabelling:
+    return RowRelabelling(
+        scope,
+        f"Relabelling{number}",
+        endpoint=Endpoint(f"asked{number}", "example", f"asked{number}-example-live", "primary"),
+        options={},
+        lake=shared_lake,
+        alarms=alarms,
+        found=alarms,
+        log_retention_days=30,
+    )
+
+
+def labelling_jobs(scope: Construct, number: int) -> LabellingJobs:
+    stage, account = f"asked{number}", "us-east-1:111122223333"
+    return LabellingJobs(
+        scope,
+        f"Labelling{number}",
+        around=Surroundings(stage, "example", f"{stage}-example-", "1", "runs", "leases", "audit", "topic"),
+        asked=GroundTruth(
+            work_team=f"arn:aws:sagemaker:{account}:workteam/private-crowd/team",
+            prepares=f"arn:aws:lambda:{account}:function:prepares",
+            consolidates=f"arn:aws:lambda:{account}:function:consolidates",
+        ),
+        labels=("true", "false"),
+        relabelling=row_relabelling(scope, number + 100),
+        lake=shared_lake,
+        on_call=OnCallTopic(scope, f"LabellingOnCall{number}", key=key),
+        alarms=alarms,
         log_retention_days=30,
     )
 
@@ -878,6 +914,8 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     MonitorReader: monitor_reader,
     MonitorRole: monitor_role,
     MonitorSetter: monitor_setter,
+    LabellingJobs: labelling_jobs,
+    RowRelabelling: row_relabelling,
     QualityRuleset: lambda scope, n: QualityRuleset(
         scope,
         f"Rules{n}",
@@ -914,7 +952,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         name=f"example-{n}-train",
         description="Trains",
         definition={"Version": "2020-12-01", "Steps": []},
-        jobs=[sagemaker_jobs(scope, n + 200)],
+        jobs=[sagemaker_jobs(scope, n + 300)],
         alarms=alarms,
     ),
     WorkloadGovernance: lambda scope, n: WorkloadGovernance(

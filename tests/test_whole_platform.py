@@ -320,7 +320,8 @@ def test_stacks_can_be_removed_in_any_order(stacks: list[StackTemplate]) -> None
 
 
 def test_arns_are_of_the_partition_that_is_deployed_to(stacks: list[StackTemplate]) -> None:
-    given = [ROOT / "cdk.json", *EVERYTHING_FOLDER.glob("workloads/*/workload.yaml")]
+    settings = [EVERYTHING_FOLDER / "platform.py", *EVERYTHING_FOLDER.glob("workloads/*/workload.yaml")]
+    given = [ROOT / "cdk.json", *settings]
     configured = "".join(path.read_text() for path in given)
     bound = {
         f"{stack.stack}: {arn}"

@@ -43,6 +43,7 @@ from constructs_lib.names.model_file import MODELS, Model, ScriptModel, check_co
 from constructs_lib.names.monitoring_file import Monitoring, check_backend
 from constructs_lib.names.openapi import Described
 from constructs_lib.names.problems import PROBLEMS
+from constructs_lib.names.relabelling_file import Relabelling, check_relabelling, relabelling_options
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining, check_retraining
 from constructs_lib.names.serving_file import ROLLOUTS, Serving
@@ -205,6 +206,7 @@ class WorkloadFile(Part):
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
         monitoring: Compares what is served with the dataset behind the serving model. Default: nobody looks.
         retraining: When a landed batch, an alarm or the clock leads to a training. Default: every batch does.
+        relabelling: Gives people rows to label that the model was unsure of. Default: nobody is asked.
         stages: Stage to the compute that it has instead of what the rest of the file says. Default: all have the same.
     """
 
@@ -242,6 +244,7 @@ class WorkloadFile(Part):
     iceberg: Iceberg | None = None
     monitoring: Monitoring | None = None
     retraining: Retraining | None = None
+    relabelling: Relabelling | None = None
     stages: dict[StageName, StageValues] = Field(default={})
 
     @classmethod
@@ -344,6 +347,8 @@ class WorkloadFile(Part):
             )
         if self.retraining is not None:
             check_retraining(self.retraining, monitored=self.monitoring is not None)
+        if self.relabelling is not None:
+            self._check_relabelling(self.relabelling)
         if self.serving.judging is not None:
             check_experiment(self.serving.judging, self.problem)
         for stage in self.stages:
@@ -377,6 +382,19 @@ class WorkloadFile(Part):
         except ValueError as error:
             raise ValueError(f"stages.{name}.{error}") from error
         return whole
+
+    def _check_relabelling(self, asked: Relabelling) -> None:
+        check_relabelling(
+            asked,
+            problem=self.problem,
+            sensitive=self.sensitive_among(self.feature_types),
+            captured=self.serving.captured_percent > 0 or self.serving.captured_by_api,
+            shadowed=self.serving.rollout.strategy == "shadow",
+            refused_with={
+                "dataset.accumulate": self.dataset.accumulate,
+                "preparation.features": self.preparation.features is not None,
+            },
+        )
 
     def _check_views(self) -> None:
         for name, view in (self.iceberg.views if self.iceberg else {}).items():
@@ -654,6 +672,7 @@ class WorkloadFile(Part):
             **content,
             **accumulation,
             **({"feature_groups": groups} if groups else {}),
+            **({"relabelling": True} if self.relabelling is not None else {}),
             **slot,
             "primary": self.primary_name,
             "sources": sources,
@@ -683,6 +702,16 @@ class WorkloadFile(Part):
             "more_is_better": PROBLEMS[self.problem].metrics[metric],
             "monitoring": (self.monitoring or Monitoring()).options(),
         }
+
+    def relabelling_options(self) -> dict[str, Any]:
+        """Returns what the functions of relabelling must know, as JSON types; what is not said has its defaults."""
+        return relabelling_options(
+            self.relabelling or Relabelling(),
+            problem=self.problem,
+            target=self.target_columns,
+            features=self.feature_types,
+            hidden=self.sensitive_among(self.feature_types),
+        )
 
     def contract_json(self) -> str:
         """Returns the contract as canonical JSON: sorted keys, no spaces, UTF-8 text."""

@@ -98,6 +98,14 @@ GROUPED: dict[str, Any] = {
     "training": {"hyperparameters": {"num_factors": 8}},
     "monitoring": {"backend": "clarify"},
     "evaluation": {"facets": [{"column": "channel", "values": ["web"]}]},
+    "relabelling": {
+        "destination": "ground_truth",
+        "ground_truth": {
+            "work_team": "arn:aws:sagemaker:us-east-1:111122223333:workteam/private-crowd/orders",
+            "prepares": "arn:aws:lambda:us-east-1:432418664414:function:PRE-TextMultiClass",
+            "consolidates": "arn:aws:lambda:us-east-1:432418664414:function:ACS-TextMultiClass",
+        },
+    },
 }
 """A workload whose algorithm the platform encodes for, and the local AWS has no counterpart of."""
 

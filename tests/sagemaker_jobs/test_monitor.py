@@ -213,6 +213,30 @@ def test_of_two_labels_of_a_row_the_first_counts(tmp_path: Path) -> None:
     assert read_labels(None) == {}
 
 
+def test_what_people_answered_corrects_labels_and_is_no_sample_of_its_own(tmp_path: Path) -> None:
+    def told(name: str, label: str, **about: Any) -> str:
+        return json.dumps({"groundTruthData": {"data": label}, "eventMetadata": {"eventId": name, **about}})
+
+    def answer(name: str, label: str, at: str) -> str:
+        return told(name, label, source="relabelling", position=0, labelledAt=at)
+
+    lines = [
+        *(
+            told("corrected", "late"),
+            told("untouched", "late"),
+            told("newer", "late", labelledAt="2026-03-03T00:00:00Z"),
+        ),
+        *(answer("corrected", "second", "2026-03-02T00:00:00Z"), answer("corrected", "first", "2026-03-01T00:00:00Z")),
+        *(answer("chosen", "only", "2026-03-01T00:00:00Z"), answer("newer", "older", "2026-03-01T00:00:00Z")),
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(lines))
+    found = read_labels(tmp_path)
+    assert found == {("corrected", 0): "second", ("untouched", 0): "late", ("newer", 0): "late"}
+    (tmp_path / "labels.jsonl").write_text(told("any", "any", source="relabelling"))
+    with pytest.raises(BadLabels, match="needs a position and labelledAt"):
+        read_labels(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -24,14 +24,17 @@ from constructs_lib.machines.makers.script import ScriptMaker
 from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.no_code import FlowRun, RecipeRun
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
+from constructs_lib.machines.relabelling import LabellingParts, relabelling_machine
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import SigningParts
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.file_parts import AllowPickle
+from constructs_lib.names.relabelling_file import GroundTruth
 from stacks.toolchain import find_node
 from tests.constructs_lib.machines.test_aws_monitors_machine import aws_parts
 from tests.constructs_lib.machines.test_tuning_model_machine import parts_of
+from tests.constructs_lib.names.test_relabelling_file import JOB
 
 find_node()
 
@@ -43,7 +46,7 @@ KINDS = [
     *("data", "data-recipe", "data-flow"),
     *("model", "model-by-hand", "model-that-scores", "model-pipeline", "model-automl", "model-logged", "model-tuned"),
     "model-of-scripts",
-    *("deployment", "deployment-that-scores", "loop", "loop-with-policy", "promotion", "aws-monitors"),
+    *("deployment", "deployment-that-scores", "loop", "loop-with-policy", "promotion", "relabelling", "aws-monitors"),
 ]
 AUTOML = AutoMLModel(kind="automl", allow_pickle=AllowPickle(reason="Autopilot keeps its models as pickles"))
 LIGHTGBM = BuiltInModel(
@@ -90,7 +93,18 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         place, SIGNING, FUNCTION, ROLE, limits, ROLE, "live", ["errors", "latency"], fleet, rollout
     )
     scoring = Scoring(ROLE, limits)
+    labelling = LabellingParts(
+        FUNCTION,
+        FUNCTION,
+        GroundTruth.model_validate(JOB),
+        ROLE,
+        "key",
+        "s3://a/t.liquid",
+        "s3://a/l.json",
+        "s3://a/l/",
+    )
     definitions = {
+        "relabelling": lambda: relabelling_machine(surroundings, labelling),
         "data": lambda: data_machine(surroundings, data),
         "data-recipe": lambda: data_machine(surroundings, replace(data, features=recipe)),
         "data-flow": lambda: data_machine(surroundings, replace(data, features=flow)),
