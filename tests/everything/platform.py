@@ -80,6 +80,8 @@ OWN_ADAPTERS: dict[str, Any] = {
     "training": {
         "hyperparameters": {"context_length": 7, "epochs": 20, "prediction_length": 1, "time_freq": "D"},
     },
+    "monitoring": {"backend": "clarify"},
+    "evaluation": {"facets": [{"column": "channel", "values": ["web"]}]},
 }
 """A workload whose algorithm the platform has no encoder for, and the local AWS no counterpart of."""
 
@@ -96,8 +98,6 @@ GROUPED: dict[str, Any] = {
         }
     },
     "training": {"hyperparameters": {"num_factors": 8}},
-    "monitoring": {"backend": "clarify"},
-    "evaluation": {"facets": [{"column": "channel", "values": ["web"]}]},
     "relabelling": {
         "destination": "ground_truth",
         "ground_truth": {
