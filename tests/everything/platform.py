@@ -72,6 +72,7 @@ ONLY_ON_AWS: dict[str, Any] = {
 
 OWN_ADAPTERS: dict[str, Any] = {
     "name": "foreseen_orders",
+    "monitoring": None,  # nobody can score its models in a job
     "model": {
         "kind": "built_in",
         "algorithm": "forecasting-deepar",
@@ -87,6 +88,7 @@ OWN_ADAPTERS: dict[str, Any] = {
 
 GROUPED: dict[str, Any] = {
     "name": "grouped_orders",
+    "monitoring": None,
     "model": {"kind": "built_in", "algorithm": "factorization-machines"},
     "serving": {
         "api": {

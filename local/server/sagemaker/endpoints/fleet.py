@@ -20,9 +20,11 @@ from local.server.sagemaker.endpoints.instance import Instance, Launch, NotHealt
 from local.server.sagemaker.endpoints.line import Line
 from local.server.sagemaker.faults import NO_CAPACITY
 from local.server.sagemaker.jobs.runner import DATA_ERRORS
+from local.server.sagemaker.measures import of_variant
 from local.server.sagemaker.platform import Platform, log
 from local.server.sagemaker.role_needs import check_role
 from local.server.sagemaker.store import Document
+from local.server.usage import Measure
 
 _DEFAULT_STARTUP_SECONDS = 240.0
 _LEAST_STARTUP_SECONDS = 20.0
@@ -80,6 +82,7 @@ class Fleet:
     ) -> None:
         self._platform = platform
         self._endpoint = endpoint
+        self._is_endpoint = log_group is None
         self._group = log_group or f"/aws/sagemaker/Endpoints/{endpoint}"
         self._models = models
         self._lock = threading.Lock()
@@ -178,6 +181,7 @@ class Fleet:
                 startup_seconds=self._startup_seconds(variant),
                 container=f"container-{number}" if len(model["_Containers"]) > 1 else "",
                 own_image=self._own_image(container["image"], credentials),
+                measure=self._measure(variant),
             )
             for number, container in enumerate(model["_Containers"], start=1)
         )
@@ -233,6 +237,12 @@ class Fleet:
             ) from error
         archive.unlink()
         return folder
+
+    def _measure(self, variant: Document) -> Measure | None:
+        """Of a batch transform, which has no endpoint, and of serverless variants nothing is published."""
+        if not self._is_endpoint or "InstanceType" not in variant:
+            return None
+        return of_variant(self._endpoint, variant["VariantName"], variant["InstanceType"])
 
     def _startup_seconds(self, variant: Document) -> float:
         asked: float = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _DEFAULT_STARTUP_SECONDS)

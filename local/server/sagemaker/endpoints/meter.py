@@ -25,11 +25,16 @@ _MOST_DATA = 500
 
 @dataclass(frozen=True)
 class Invocation:
-    """One answered request; latencies in microseconds."""
+    """One answered request; latencies in microseconds.
+
+    Attributes:
+        instances: How many instances its variant had.
+    """
 
     status: int
     model_latency: float
     overhead_latency: float
+    instances: int = 1
 
 
 class Meter:
@@ -81,6 +86,7 @@ def _data(endpoint: str, variant: str, invocations: Sequence[Invocation]) -> Ite
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
     metrics = (
         ("Invocations", "None", [1.0 for _ in invocations]),
+        ("InvocationsPerInstance", "None", [1.0 / max(each.instances, 1) for each in invocations]),
         ("Invocation4XXErrors", "None", [float(400 <= each.status < 500) for each in invocations]),
         ("Invocation5XXErrors", "None", [float(each.status >= 500) for each in invocations]),
         ("InvocationModelErrors", "None", [float(not 200 <= each.status < 300) for each in invocations]),

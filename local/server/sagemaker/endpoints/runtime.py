@@ -125,7 +125,7 @@ class Runtime:
         status = 500 if reply is None else reply.status
         latency = (answered - asked) * 1e6
         overhead = (time.perf_counter() - started) * 1e6 - latency
-        self._meter.add(endpoint, variant.name, Invocation(status, latency, overhead))
+        self._meter.add(endpoint, variant.name, Invocation(status, latency, overhead, instances=len(variant.slots)))
         return response
 
     def _copy(self, endpoint: str, live: Live, variant: VariantFleet, request: Request) -> None:
