@@ -81,10 +81,14 @@ OWN_ADAPTERS: dict[str, Any] = {
     "training": {
         "hyperparameters": {"context_length": 7, "epochs": 20, "prediction_length": 1, "time_freq": "D"},
     },
+}
+"""A workload whose algorithm the platform has no encoder for, and the local AWS no counterpart of."""
+
+WATCHED_BY_AWS: dict[str, Any] = {
     "monitoring": {"backend": "clarify"},
     "evaluation": {"facets": [{"column": "channel", "values": ["web"]}]},
 }
-"""A workload whose algorithm the platform has no encoder for, and the local AWS no counterpart of."""
+"""What SageMaker's own monitors look at; the local AWS has no counterpart of them."""
 
 GROUPED: dict[str, Any] = {
     "name": "grouped_orders",
@@ -121,8 +125,9 @@ def everything_workloads() -> tuple[WorkloadFile, ...]:
     """The workloads of the folder, and others with what there is only on AWS."""
     local = read_workloads(FOLDER)
     named = {workload.name: workload for workload in local}
-    algorithms = (with_settings(named["kept_orders"], more) for more in (OWN_ADAPTERS, GROUPED))
-    return (*local, with_settings(named["orders"], ONLY_ON_AWS), *algorithms)
+    adapted, grouped = (with_settings(named["kept_orders"], more) for more in (OWN_ADAPTERS, GROUPED))
+    watched = with_settings(adapted, WATCHED_BY_AWS)
+    return (*local, with_settings(named["orders"], ONLY_ON_AWS), watched, grouped)
 
 
 def with_settings(workload: WorkloadFile, more: dict[str, Any]) -> WorkloadFile:

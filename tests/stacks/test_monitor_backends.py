@@ -23,6 +23,7 @@ CLARIFY: dict[str, Any] = {
     "evaluation": {"facets": [{"column": "channel", "values": ["web"]}], "explanations": {}},
 }
 STAGE: dict[str, Any] = {**LOCAL_STAGE, "model_monitor": True, "network": {"interface_endpoints": True}}
+UNWATCHED = with_settings(workload("kept_orders"), {"monitoring": None})
 FAMILIES = {"schema", "completeness", "drift", "quality", "bias", "attributions"}
 PREFIX = "every-kept-orders-"
 
@@ -37,8 +38,8 @@ def templates(asked: list[WorkloadFile], folder: Path) -> dict[str, dict[str, An
 
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    watched = with_settings(workload("kept_orders"), CLARIFY)
-    switched_back = with_settings(workload("kept_orders"), {"name": "own_orders", "monitoring": {"every": "hour"}})
+    watched = with_settings(UNWATCHED, CLARIFY)
+    switched_back = with_settings(UNWATCHED, {"name": "own_orders", "monitoring": {"every": "hour"}})
     return templates([watched, switched_back], tmp_path_factory.mktemp("monitors"))
 
 
@@ -119,4 +120,4 @@ def test_a_workload_that_was_switched_back_has_its_schedules_removed(stacks: dic
 def test_stages_refuse_what_they_do_not_have(stage: dict[str, Any], told: str) -> None:
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"], **stage}})
     with pytest.raises(ConfigurationError, match=re.escape(told)):
-        PlatformStage(App(), config=config.stages[0], workloads=[with_settings(workload("kept_orders"), CLARIFY)])
+        PlatformStage(App(), config=config.stages[0], workloads=[with_settings(UNWATCHED, CLARIFY)])
