@@ -260,6 +260,7 @@ def retrain(
     reason: Annotated[str, typer.Option(help="Why the model is to be trained again; it is kept.")],
     actor: Annotated[str | None, typer.Option(help="Who asks. Default: the user of this machine.")] = None,
     as_of: Annotated[str | None, typer.Option(help="What stands for now to the policy. Default: now.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search hyperparameters (tuning.when: on_search).")] = False,
     timeout: Minutes = 30.0,
 ) -> None:
     """Ask for a training of the newest batch, and watch what the workload's policy makes of it."""
@@ -271,6 +272,7 @@ def retrain(
         actor=actor_or_user(actor),
         reason=reason,
         as_of=parse_instant(as_of),
+        search=search,
     )
     watch_run(target, run_id, console, timeout_seconds=timeout * 60)
 

@@ -91,6 +91,7 @@ from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, api_name, runtime_
 from constructs_lib.names.serving_file import ABTest, Shadow
 from constructs_lib.names.serving_modes import Asynchronous, Serverless
 from constructs_lib.names.tuning_file import WARM_STARTS
+from constructs_lib.names.window_file import window_json
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
@@ -680,6 +681,7 @@ class WorkloadStack(Stack):
             allow_pickle=allows_pickle(workload.model),
             tuning=self._tuning_parts(),
             images=self._making.looked_up,
+            window=window_json(workload.training.window) if workload.training.window is not None else None,
             serving_script_uri=self._serving_script_uri(),
         )
         machine = self._machine("ModelMachine", "model", model_machine(self._surroundings, parts))
@@ -744,6 +746,7 @@ class WorkloadStack(Stack):
             kinship=training.tuning.kinship(training.hyperparameters, compared.metric),
             warm_start=WARM_STARTS.get(training.tuning.warm_start),
             checkpoints=training.tuning.checkpoints,
+            space=training.tuning.space(training.hyperparameters, compared.metric),
         )
 
     def _define_training_pipeline(
@@ -1366,8 +1369,11 @@ class WorkloadStack(Stack):
                 "DEPLOYMENT_MACHINE_ARN": self._deployment.machine_arn,
                 "BUNDLE_POINTER": f"s3://{lake.artefacts.bucket_name}/{folder}bundles/current.json",
                 **self._scoring_environment(),
+                **({"DECIDE_RETRAIN_ARN": self._policy.function_arn} if self._policy is not None else {}),
             },
         )
+        if self._policy is not None:
+            self._policy.grant_invoke(starter)
         lake.grant_read(starter, "landing", folder)
         lake.grant_read(starter, "artefacts", f"{folder}bundles/")
         lake.grant_table(starter, lake.runs_table, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")

@@ -26,4 +26,65 @@ OF_EVERYTHING = frozenset(
         "own_code",
         "prediction_api",
         "registry",
+        "relabelling",
         "score_rollback",
+        "second_project",
+        "training_guard",
+        "tuning",
+    )
+)
+"""The modules that need the second platform; all others of the end-to-end tests need the first."""
+
+
+class TogetherByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives whole modules to a process, and all modules that need one platform to the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return platform_of(module_of(nodeid)) or module_of(nodeid)
+
+
+def pytest_configure() -> None:
+    """Give the main module of a process of xdist a file: PySpark takes one without for a run of its own doctests."""
+    main = sys.modules["__main__"]
+    if not hasattr(main, "__file__"):
+        main.__file__ = __file__
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherByPlatform:
+    """Have tests handed out like this, whatever ``--dist`` says."""
+    return TogetherByPlatform(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest begin first: the end-to-end tests; and see that their modules are told apart rightly."""
+    check_platforms(items)
+    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
+
+
+def check_platforms(items: Iterable[pytest.Item]) -> None:
+    """Look whether each module needs the platform that it is said to need.
+
+    Raises:
+        UsageError: It needs the other one.
+    """
+    needed: dict[str, set[str]] = defaultdict(set)
+    for item in items:
+        needed[module_of(item.nodeid)] |= {LIVE, EVERYTHING} & set(getattr(item, "fixturenames", ()))
+    for module, platforms in needed.items():
+        said = platform_of(module)
+        if said is not None and platforms - {said}:
+            raise pytest.UsageError(f"{module} needs {', '.join(sorted(platforms))}; OF_EVERYTHING says {said}")
+
+
+def platform_of(module: str) -> str | None:
+    """The platform that a module of the end-to-end tests needs; none for other modules."""
+    if not module.startswith(END_TO_END):
+        return None
+    return EVERYTHING if module in OF_EVERYTHING else LIVE
+
+
+def module_of(nodeid: str) -> str:
+    """The file that a test is in, seen from the root of the project."""
+    return nodeid.partition("::")[0]

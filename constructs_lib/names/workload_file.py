@@ -39,7 +39,7 @@ from constructs_lib.names.features_file import FOLDER, SCRIPT, NoCode, script_is
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, TimeZone, shown, unknown
 from constructs_lib.names.gate_file import Gate
 from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
-from constructs_lib.names.model_file import MODELS, Model, ScriptModel, check_compute, check_machines
+from constructs_lib.names.model_file import MODELS, Model, PipelineModel, ScriptModel, check_compute, check_machines
 from constructs_lib.names.monitoring_file import Monitoring, check_backend
 from constructs_lib.names.openapi import Described
 from constructs_lib.names.problems import PROBLEMS
@@ -444,6 +444,11 @@ class WorkloadFile(Part):
             )
             if self.training.read_from != "s3":
                 raise ValueError("training.read_from: a built-in algorithm reads what was encoded, which lies in s3")
+        if self.training.window is not None and not isinstance(self.model, ScriptModel | PipelineModel):
+            raise ValueError(
+                f"training.window: is carried out by train.py, and model.kind: {self.model.kind} has none "
+                "(allowed: script, pipeline)"
+            )
         self._check_tuning()
 
     def _check_tuning(self) -> None:
@@ -692,6 +697,7 @@ class WorkloadFile(Part):
             "features": list(self.feature_types),
             "sensitive": [*self.sensitive_features, *self._sensitive_row_id],
             **self.model_dump(mode="json", include={"name", "owner", "description", "model_card"}),
+            **({"window": True} if self.training.window is not None else {}),
         }
 
     def monitoring_options(self) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import channel, file_name, lustre_channel
+from constructs_lib.machines.makers.made import Made, train_once
 from constructs_lib.machines.makers.parts import ModelParts
-from constructs_lib.machines.makers.tuning import Made, train_once, training_states
+from constructs_lib.machines.makers.tuning import training_states
 
 SERVING = {
     "SAGEMAKER_PROGRAM": "inference.py",
@@ -64,7 +65,7 @@ def asked(s: Surroundings, p: ModelParts, image_uri: str, serving_image_uri: str
         },
         kept=p.hyperparameters,
         assign=trained(image_uri, serving_image_uri),
-        more=guard_members(p),
+        more=told_members(p),
     )
 
 
@@ -85,12 +86,17 @@ def split_uri(name: str) -> str:
     return f"$states.input.dataset.splits.{name}.manifest_uri"
 
 
-def guard_members(p: ModelParts) -> dict[str, JSON]:
-    """What a request says of the guard: where the script finds its code, its rules, and what Debugger is to do."""
+def told_members(p: ModelParts) -> dict[str, JSON]:
+    """What a request tells a script beside hyperparameters: where the platform's packages are, the rules of the guard,
+    which rows to learn from, and what Debugger is to do."""
     code = f"/opt/ml/input/data/{_PLATFORM}/{file_name(p.place.job_code_uri)}/{_IN_SCRIPTS}"
     rules = p.watched.rules_json if p.watched is not None else None
     debugger = p.watched.debugger if p.watched is not None else None
-    environment = {"PYTHONPATH": code, **({"GAPLESS_GUARD": rules} if rules is not None else {})}
+    environment = {
+        "PYTHONPATH": code,
+        **({"GAPLESS_GUARD": rules} if rules is not None else {}),
+        **({"GAPLESS_WINDOW": p.window} if p.window is not None else {}),
+    }
     return {"Environment": environment, **(debugger or {})}
 
 

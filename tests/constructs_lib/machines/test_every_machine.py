@@ -132,7 +132,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         ),
         "model-logged": lambda: model_machine(surroundings, replace(model["automatic"], log_experiment_arn=FUNCTION)),
         "model-tuned": lambda: model_machine(
-            surroundings, replace(model["automatic"], tuning=parts_of(warm_start="TransferLearning"))
+            surroundings, replace(model["automatic"], tuning=parts_of(warm_start="TransferLearning", space="here"))
         ),
         "model-that-scores": lambda: model_machine(surroundings, replace(model["automatic"], scoring=scoring)),
         "deployment": lambda: deployment_machine(surroundings, deployment),
