@@ -75,6 +75,9 @@ NAMED_BY_SERVICES = {
     ":secret:redshift!": "Redshift makes and names the administrator's secret, and six characters are added to its ARN",
     ":scalable-target/": "Application Auto Scaling names what is registered; conditions say what it is about",
     ":alarm:TargetTracking-endpoint/": "Application Auto Scaling adds digits of its own to the names of its alarms",
+    ":domain/gapless-": "Paths in a domain of logs: fine-grained access control decides what is behind each of them",
+    "/AWSLogs/": "CloudTrail names its files by itself, below the account's folder in a bucket of its own",
+    "/audit-table/": "DynamoDB names the files of an export by itself, below a folder that is there for them alone",
     "/_experiments/": "MLflow names the folders of experiments and runs by itself, those that people make by hand too",
     ":alarm:": "CloudWatch asks for leave to describe all alarms of the account, whichever of them are named",
 }

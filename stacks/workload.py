@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric, alarm
 from constructs_lib.automl_search import AutoMLSearch
+from constructs_lib.aws_monitors import AwsMonitors, MonitorImages, MonitorRole, preprocessor_script
 from constructs_lib.batch_scoring_pipeline import BatchScoringPipeline
 from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
@@ -35,6 +37,7 @@ from constructs_lib.labelling_jobs import LabellingJobs
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.log_queries import LogQueries, log_queries
 from constructs_lib.machine_schedule import MachineSchedule
+from constructs_lib.machines.aws_monitors import AwsMonitorsParts
 from constructs_lib.machines.batch_scoring import PREDICTIONS
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
@@ -62,6 +65,7 @@ from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.monitoring import CAPTURE, OUTCOMES, MonitoringParts
 from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
+from constructs_lib.machines.score_rollback import Way
 from constructs_lib.machines.scoring import FOLDER as SCORING
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import MODELS
@@ -74,6 +78,7 @@ from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.model_retention import ModelRetirement
 from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
+from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.named_queries import NamedQueries
 from constructs_lib.names import debugger, metrics, openapi, relabelled
 from constructs_lib.names.batch_scoring_file import OUTPUT
@@ -82,6 +87,7 @@ from constructs_lib.names.governance import governed_tables, people_workgroup
 from constructs_lib.names.lake_queries import lake_queries
 from constructs_lib.names.landing import SCORING as SCORING_INPUTS
 from constructs_lib.names.model_file import allows_pickle
+from constructs_lib.names.monitoring_file import Monitoring
 from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, api_name, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.serving_file import ABTest, Shadow
 from constructs_lib.names.serving_modes import Asynchronous, MultiModel, Serverless
@@ -1123,33 +1129,23 @@ class WorkloadStack(Stack):
             log_retention_days=self._stage.log_retention_days,
         )
 
-    def _define_monitor(self) -> EndpointMonitor | None:
+    def _define_monitor(self) -> EndpointMonitor | AwsMonitors | None:
         workload = self._workload
         if workload.monitoring is None:
             return None
-        options = TextAsset(
-            self,
-            "MonitoringOptions",
-            text=json.dumps(workload.monitoring_options(), sort_keys=True),
-            suffix=".json",
-        )
+        text = json.dumps(workload.monitoring_options(), sort_keys=True)
+        options = TextAsset(self, "MonitoringOptions", text=text, suffix=".json")
+        if not workload.monitoring.is_own:
+            return self._define_aws_monitors(workload.monitoring, options, hashlib.sha256(text.encode()).hexdigest())
         way = workload.monitoring.rollback_by_score
         monitor = EndpointMonitor(
             self,
             "Monitor",
             around=self._surroundings,
-            parts=MonitoringParts(
-                place=self._job_place(),
-                datasets_bucket=self._lake.datasets.bucket_name,
-                endpoint_name=self._endpoint.name,
-                variant=VARIANT,
-                processing_role_arn=self._processing.role.role_arn,
-                limits=self._job_limits(),
-                options_uri=options.uri,
-                every=workload.monitoring.every,
-                remembers=workload.monitoring.reference == "weeks",
+            parts=self._monitoring_parts(
+                workload.monitoring,
+                options,
                 in_process=workload.model.evaluated_in_process,
-                allow_pickle=allows_pickle(workload.model),
                 going_back=(way, self._deployment.machine_arn) if way is not None else None,
             ),
             lake=self._lake,
@@ -1160,10 +1156,95 @@ class WorkloadStack(Stack):
             alarms=self._alarms,
             found=self._finding_alarms,
             log_retention_days=self._stage.log_retention_days,
+            removing=self._define_monitor_setter() if self._stage.model_monitor else None,
         )
         if way == "perform":
             self._deployment.grant_start(monitor.machine)
         return monitor
+
+    def _monitoring_parts(
+        self, monitoring: Monitoring, options: TextAsset, *, in_process: bool, going_back: tuple[Way, str] | None = None
+    ) -> MonitoringParts:
+        return MonitoringParts(
+            place=self._job_place(),
+            datasets_bucket=self._lake.datasets.bucket_name,
+            endpoint_name=self._endpoint.name,
+            variant=VARIANT,
+            processing_role_arn=self._processing.role.role_arn,
+            limits=self._job_limits(),
+            options_uri=options.uri,
+            every=monitoring.every,
+            remembers=monitoring.reference == "weeks",
+            in_process=in_process,
+            allow_pickle=allows_pickle(self._workload.model),
+            going_back=going_back,
+        )
+
+    def _define_monitor_setter(self) -> MonitorSetter:
+        return MonitorSetter(
+            self,
+            "SetMonitors",
+            around=self._surroundings,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+
+    def _define_aws_monitors(self, monitoring: Monitoring, options: TextAsset, digest: str) -> AwsMonitors:
+        workload, around = self._workload, self._surroundings
+        images = MonitorImages(self, "MonitorImages", clarify=monitoring.backend == "clarify")
+        preprocessor = TextAsset(self, "MonitorPreprocessor", text=preprocessor_script(), suffix=".py")
+        role = MonitorRole(
+            self,
+            "MonitorRole",
+            around=around,
+            model_monitor=images.model_monitor,
+            clarify=images.clarify,
+            lake=self._lake,
+            network=self._network,
+            preprocessor=preprocessor,
+        )
+        setter = self._define_monitor_setter()
+        setter.grant_make(role)
+        reader = MonitorReader(
+            self,
+            "ReadMonitors",
+            around=around,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        parts = AwsMonitorsParts.of(
+            workload,
+            monitoring,
+            making=self._monitoring_parts(monitoring, options, in_process=False),
+            role_arn=role.role_arn,
+            model_monitor_uri=images.model_monitor.uri,
+            clarify_uri=images.clarify.uri if images.clarify is not None else "",
+            preprocessor_uri=preprocessor.uri,
+            options_digest=digest[:12],
+            set_arn=setter.function_arn,
+            read_arn=reader.function_arn,
+        )
+        if parts.explained is not None:
+            role.grant_explain(self._prefix)
+        return AwsMonitors(
+            self,
+            "Monitor",
+            around=around,
+            parts=parts,
+            deployment=self._deployment,
+            setter=setter,
+            reader=reader,
+            lake=self._lake,
+            registry=self._registry,
+            processing=self._processing,
+            options=options,
+            on_call=self._on_call,
+            alarms=self._alarms,
+            found=self._finding_alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
 
     def _define_relabelling(self) -> RowRelabelling | None:
         workload = self._workload

@@ -58,6 +58,7 @@ STATEFUL = (
     "AWS::SageMaker::MlflowApp",
     "AWS::SageMaker::MlflowTrackingServer",
     "AWS::SageMaker::ModelPackageGroup",
+    "AWS::OpenSearchService::Domain",
     "AWS::RedshiftServerless::Namespace",
 )
 WATCHED = (
@@ -661,6 +662,7 @@ def test_no_role_has_a_managed_policy_of_aws(stacks: list[StackTemplate]) -> Non
 def test_the_audit_table_is_only_added_to_and_cannot_be_lost(stacks: list[StackTemplate]) -> None:
     """No role changes or deletes an item, and none goes by itself; one that was replaced is still in the backups."""
     reading = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:DescribeTable"}
+    reading |= {"dynamodb:ExportTableToPointInTime"}
     found = {
         (place, action)
         for place, statement in each_statement(stacks)

@@ -48,7 +48,7 @@ from constructs_lib.names.model_file import (
     check_machines,
     check_multi_model,
 )
-from constructs_lib.names.monitoring_file import Monitoring
+from constructs_lib.names.monitoring_file import Monitoring, check_backend
 from constructs_lib.names.openapi import Described
 from constructs_lib.names.problems import PROBLEMS
 from constructs_lib.names.relabelling_file import Relabelling, check_relabelling, relabelling_options
@@ -341,6 +341,17 @@ class WorkloadFile(Part):
         if self.monitoring is not None and self.monitoring.rollback_by_score and not self.model.evaluated_in_process:
             raise ValueError(
                 "monitoring.rollback_by_score: needs a model that a job can load; allowed here: leave it out"
+            )
+        if self.monitoring is not None:
+            check_backend(
+                self.monitoring,
+                problem=self.problem,
+                metric=self.gate.deciding(self.problem),
+                captures=self.serving.captured_percent > 0,
+                in_process=self.model.evaluated_in_process,
+                facets=self.evaluation.facets,
+                explanations=self.evaluation.explanations,
+                features=self.feature_types,
             )
         if self.retraining is not None:
             check_retraining(self.retraining, monitored=self.monitoring is not None)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from constructs_lib.asl import State, all_states
+from constructs_lib.machines.aws_monitors import monitors_machine
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
 from constructs_lib.machines.deployment import DeploymentParts, Fleet, ModelSet, Rollout, deployment_machine
@@ -31,6 +32,7 @@ from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.file_parts import AllowPickle
 from constructs_lib.names.relabelling_file import GroundTruth
 from stacks.toolchain import find_node
+from tests.constructs_lib.machines.test_aws_monitors_machine import aws_parts
 from tests.constructs_lib.machines.test_tuning_model_machine import parts_of
 from tests.constructs_lib.names.test_relabelling_file import JOB
 
@@ -44,8 +46,7 @@ KINDS = [
     *("data", "data-recipe", "data-flow"),
     *("model", "model-by-hand", "model-that-scores", "model-pipeline", "model-automl", "model-logged", "model-tuned"),
     *("deployment", "deployment-that-scores", "deployment-of-several-models", "loop", "loop-with-policy", "promotion"),
-    "relabelling",
-    "model-of-scripts",
+    *("relabelling", "aws-monitors", "model-of-scripts"),
 ]
 AUTOML = AutoMLModel(kind="automl", allow_pickle=AllowPickle(reason="Autopilot keeps its models as pickles"))
 LIGHTGBM = BuiltInModel(
@@ -109,6 +110,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         "data-recipe": lambda: data_machine(surroundings, replace(data, features=recipe)),
         "data-flow": lambda: data_machine(surroundings, replace(data, features=flow)),
         "model": lambda: model_machine(surroundings, model["automatic"]),
+        "aws-monitors": lambda: monitors_machine(surroundings, aws_parts()),
         "model-by-hand": lambda: model_machine(surroundings, model["manual"]),
         "model-automl": lambda: model_machine(
             surroundings,
