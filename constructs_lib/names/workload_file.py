@@ -513,6 +513,11 @@ class WorkloadFile(Part):
                 "serving.mode: the function that reads features from the online store names no model of several "
                 "(allowed with feature_groups: real_time, serverless)"
             )
+        if self.monitoring is not None and not self.monitoring.is_own:
+            raise ValueError(
+                f"serving.mode: AWS monitors endpoints of a single model only, was monitoring.backend: "
+                f"{self.monitoring.backend} (allowed with mode multi_model: builtin)"
+            )
         kind = self.feature_types.get(mode.segment)
         if kind is None:
             raise ValueError(f"serving.mode.segment: {unknown(mode.segment, self.feature_types, 'feature')}")

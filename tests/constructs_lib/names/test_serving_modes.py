@@ -108,6 +108,7 @@ def test_refuses_what_a_mode_cannot_do(serving: dict[str, Any], says: str) -> No
             {"model": {"kind": "built_in", "algorithm": "xgboost"}, "training": {"hyperparameters": {"num_round": 5}}},
             "a set that a training script makes, was model.kind: built_in (allowed: script)",
         ),
+        ({"monitoring": {"backend": "model_monitor"}}, "AWS monitors endpoints of a single model only"),
         ({"model": {"image": "pytorch:2.6.0"}}, "was model.image: pytorch:2.6.0 (allowed: xgboost:3.0-5"),
     ],
 )
