@@ -38,6 +38,7 @@ from local.predict import (
     curl_command,
     golden_request,
     invocations_url,
+    model_of,
     predict,
     read_request,
     with_values,
@@ -187,10 +188,11 @@ def predict_command(
     if api:
         console.print(api_curl_command(target.aws, target.outputs, request), markup=False)
         return
+    model = model_of(context.obj, request)
     if curl:
-        console.print(curl_command(target.aws.server, target.outputs, request), markup=False)
+        console.print(curl_command(target.aws.server, target.outputs, request, model), markup=False)
         return
-    answer = predict(target.aws, target.outputs, request)
+    answer = predict(target.aws, target.outputs, request, model)
     console.print(json.dumps(answer.response), markup=False)
     url = invocations_url(target.aws.server, target.outputs)
     console.print(f"{answer.milliseconds:.1f} ms from variant {answer.variant} at {url}", style="dim")

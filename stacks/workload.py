@@ -76,6 +76,7 @@ from constructs_lib.model_making import ModelMaking
 from constructs_lib.model_promotion import PROMOTION_SCHEDULE, ModelPull, Origin
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.model_retention import ModelRetirement
+from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
 from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.named_queries import NamedQueries
@@ -89,7 +90,7 @@ from constructs_lib.names.model_file import allows_pickle
 from constructs_lib.names.monitoring_file import Monitoring
 from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, api_name, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.serving_file import ABTest, Shadow
-from constructs_lib.names.serving_modes import Asynchronous, Serverless
+from constructs_lib.names.serving_modes import Asynchronous, MultiModel, Serverless
 from constructs_lib.names.tuning_file import WARM_STARTS
 from constructs_lib.names.window_file import window_json
 from constructs_lib.names.workload_file import WorkloadFile
@@ -209,6 +210,7 @@ class WorkloadStack(Stack):
             log_retention_days=stage.log_retention_days,
         )
         self._model = self._define_model_pipeline()
+        self._sets = self._define_sets()
         self._endpoint = self._define_endpoint()
         self.endpoint_alarms: Sequence[str] = self._endpoint.alarm_names
         self._api_log: str | None = None
@@ -648,6 +650,7 @@ class WorkloadStack(Stack):
             lake.grant_write(training, "artefacts", f"{folder}{CHECKPOINTS_FOLDER}/")
         self._job_code.grant_read_object(training)
 
+        mode = workload.serving.mode
         judge = self._function(
             "JudgeModel", "judge_model", "Judges a trained model by the workload's gate", timeout_seconds=30
         )
@@ -681,6 +684,7 @@ class WorkloadStack(Stack):
             allow_pickle=allows_pickle(workload.model),
             tuning=self._tuning_parts(),
             images=self._making.looked_up,
+            segments_json=mode.training_json() if isinstance(mode, MultiModel) else None,
             window=window_json(workload.training.window) if workload.training.window is not None else None,
             serving_script_uri=self._serving_script_uri(),
         )
@@ -837,6 +841,7 @@ class WorkloadStack(Stack):
                 endpoint=self._endpoint,
                 alarms=self._alarms,
                 log_retention_days=self._stage.log_retention_days,
+                has_sets=self._sets is not None,
             )
 
     def _define_promotion(self) -> PipelineMachine | None:
@@ -907,18 +912,37 @@ class WorkloadStack(Stack):
             new_share=serving.rollout.first_share,
             refused_share=serving.refused_alarm_share,
             waiting_seconds=_WAITING_SECONDS if serving.mode.kind == "asynchronous" else None,
+            several_models=isinstance(serving.mode, MultiModel),
             challenger=CHALLENGER if isinstance(serving.rollout, ABTest | Shadow) else None,
             predictions=None
             if serving.prediction_shift is None
             else PredictionWatch(self._stage.name, self._workload.name, serving.prediction_shift),
         )
         self._making.grant_serve(endpoint)
-        self._lake.grant_read(endpoint, "artefacts", f"{folder}{MODELS}/")
-        if serving.mode.kind == "real_time":
+        if self._sets is None:
+            self._lake.grant_read(endpoint, "artefacts", f"{folder}{MODELS}/")
+        else:
+            self._sets.grant_serve(endpoint)
+        if serving.captures:
             self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
         if isinstance(serving.mode, Asynchronous):
             self._grant_later(endpoint, serving.mode)
         return endpoint
+
+    def _define_sets(self) -> ModelSets | None:
+        mode = self._workload.serving.mode
+        if not isinstance(mode, MultiModel):
+            return None
+        return ModelSets(
+            self,
+            "ModelSets",
+            workload=self._workload.name,
+            routing=mode.routing,
+            allow_pickle=allows_pickle(self._workload.model),
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
 
     def _grant_later(self, endpoint: GuardedEndpoint, mode: Asynchronous) -> None:
         self._lake.grant_read(endpoint, "artefacts", f"{self._folder}{REQUESTS}/")
@@ -952,7 +976,7 @@ class WorkloadStack(Stack):
         api = self._workload.serving.api
         if api is None:
             return None
-        lake, workload = self._lake, self._workload
+        lake, workload, mode = self._lake, self._workload, self._workload.serving.mode
         document, captures = openapi.document(workload.described(), api), workload.serving.captured_by_api
         groups = workload.feature_groups.values()
         function = ServingFunction(
@@ -971,6 +995,7 @@ class WorkloadStack(Stack):
                 latency_ms=workload.serving.latency_alarm_ms,
                 capture_uri=f"s3://{lake.artefacts.bucket_name}/{self._folder}{CAPTURE}/" if captures else None,
                 capture_percent=workload.serving.capture_percent,
+                routing=mode.routing if isinstance(mode, MultiModel) else None,
             ),
             api=api,
             document=document,
@@ -1063,6 +1088,7 @@ class WorkloadStack(Stack):
                     allow_pickle=allows_pickle(self._workload.model),
                     scanned=self._making.scanned,
                     watch_predictions_arn=None if watcher is None else watcher.function_arn,
+                    model_set=self._sets.parts if self._sets is not None else None,
                 ),
             ),
         )
@@ -1078,6 +1104,7 @@ class WorkloadStack(Stack):
             lake=lake,
             namespace=metrics.NAMESPACE,
             serving=serving,
+            sets=self._sets,
         )
         self._making.grant_read_scan(machine)
         if self._judge is not None:

@@ -74,6 +74,7 @@ from constructs_lib.model_making import ModelMaking
 from constructs_lib.model_promotion import ModelPull, Origin
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.model_retention import ModelRetirement
+from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
 from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.named_queries import NamedQueries
@@ -87,6 +88,7 @@ from constructs_lib.names.lake_queries import LakeQuery
 from constructs_lib.names.relabelling_file import GroundTruth
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining
+from constructs_lib.names.segments import Routing
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
@@ -861,6 +863,16 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         log_retention_days=30,
     ),
     ModelRetirement: model_retirement,
+    ModelSets: lambda scope, n: ModelSets(
+        scope,
+        f"Sets{n}",
+        workload="example",
+        routing=Routing("shop", ("north", "south")),
+        allow_pickle=False,
+        lake=shared_lake,
+        alarms=alarms,
+        log_retention_days=30,
+    ),
     ModelSigning: lambda scope, n: ModelSigning(
         scope, f"Signing{n}", workload="example", lake=shared_lake, alarms=alarms, log_retention_days=30
     ),

@@ -39,7 +39,15 @@ from constructs_lib.names.features_file import FOLDER, SCRIPT, NoCode, script_is
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, TimeZone, shown, unknown
 from constructs_lib.names.gate_file import Gate
 from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
-from constructs_lib.names.model_file import MODELS, Model, PipelineModel, ScriptModel, check_compute, check_machines
+from constructs_lib.names.model_file import (
+    MODELS,
+    Model,
+    PipelineModel,
+    ScriptModel,
+    check_compute,
+    check_machines,
+    check_multi_model,
+)
 from constructs_lib.names.monitoring_file import Monitoring, check_backend
 from constructs_lib.names.openapi import Described
 from constructs_lib.names.problems import PROBLEMS
@@ -47,7 +55,7 @@ from constructs_lib.names.relabelling_file import Relabelling, check_relabelling
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining, check_retraining
 from constructs_lib.names.serving_file import ROLLOUTS, Serving
-from constructs_lib.names.serving_modes import MODES
+from constructs_lib.names.serving_modes import MODES, MultiModel
 from constructs_lib.names.stages_file import StageName, StageValues
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
 from constructs_lib.names.training_file import Training
@@ -493,8 +501,28 @@ class WorkloadFile(Part):
         if kind == "asynchronous" and self.serving.api is not None:
             raise ValueError(
                 "serving.mode: an API answers at once, and an asynchronous endpoint does not (allowed with api: "
-                "real_time, serverless)"
+                "real_time, serverless, multi_model)"
             )
+        if isinstance(self.serving.mode, MultiModel):
+            self._check_multi_model(self.serving.mode)
+
+    def _check_multi_model(self, mode: MultiModel) -> None:
+        check_multi_model(self.model, self.serving.instance_type)
+        if self.feature_groups:
+            raise ValueError(
+                "serving.mode: the function that reads features from the online store names no model of several "
+                "(allowed with feature_groups: real_time, serverless)"
+            )
+        if self.monitoring is not None and not self.monitoring.is_own:
+            raise ValueError(
+                f"serving.mode: AWS monitors endpoints of a single model only, was monitoring.backend: "
+                f"{self.monitoring.backend} (allowed with mode multi_model: builtin)"
+            )
+        kind = self.feature_types.get(mode.segment)
+        if kind is None:
+            raise ValueError(f"serving.mode.segment: {unknown(mode.segment, self.feature_types, 'feature')}")
+        if kind != "string":
+            raise ValueError(f"serving.mode.segment: a segment is a feature of type string, was {kind}")
 
     def _check_derived(self) -> None:
         for column in self.derived:
@@ -524,7 +552,7 @@ class WorkloadFile(Part):
     def _check_evaluation(self) -> None:
         self.gate.check(self.problem)
         self.evaluation.check(self.feature_types, self.sensitive_features)
-        if self.gate.slices is not None and not self.evaluation.slices:
+        if self.gate.slices is not None and not self._slices():
             raise ValueError("gate.slices: has no meaning without evaluation.slices")
         check_fairness(
             facets=self.evaluation.facets,
@@ -685,6 +713,14 @@ class WorkloadFile(Part):
             "features": _listed(self.feature_types),
         }
 
+    def _slices(self) -> list[dict[str, Any]]:
+        """How the rows are cut: as asked for, and by segment where there is a model for each."""
+        asked: list[dict[str, Any]] = self.evaluation.options()["slices"]
+        mode = self.serving.mode
+        if not isinstance(mode, MultiModel) or any(each["column"] == mode.segment for each in asked):
+            return asked
+        return [*asked, mode.slicing()]
+
     def evaluation_options(self) -> dict[str, Any]:
         """Returns what the evaluation of a model must know, as JSON types."""
         return {
@@ -693,6 +729,7 @@ class WorkloadFile(Part):
             "metric": self.gate.deciding(self.problem),
             "level": self.gate.champion.level,
             **self.evaluation.options(),
+            "slices": self._slices(),
             "favourable": favourable_of(self.evaluation.favourable, self.problem),
             "features": list(self.feature_types),
             "sensitive": [*self.sensitive_features, *self._sensitive_row_id],

@@ -28,7 +28,7 @@ from local.executions import RUNNING, SUCCEEDED, Execution, execution_arns, read
 from local.flights import Months
 from local.memory import PeakMemory
 from local.outputs import stack_name
-from local.predict import golden_request, predict
+from local.predict import golden_request, model_of, predict
 from local.settings import Settings
 from local.steps import LandRequest, Platform, step_land, step_run
 
@@ -72,9 +72,10 @@ class Traffic:
     def ask(self) -> None:
         """Ask until told to stop; what goes wrong is counted, as a client would."""
         request = golden_request(self.target.settings)
+        model = model_of(self.target.settings, request)
         while not self._stopped.wait(0.05):
             try:
-                predict(self.target.aws, self.target.outputs, request)
+                predict(self.target.aws, self.target.outputs, request, model)
                 self.answered += 1
             except (Failure, ClientError, BotoCoreError):
                 self.failed += 1

@@ -108,6 +108,7 @@ class ModelParts:
         tuning: How hyperparameters are searched. Default: there is one training.
         window: Which rows the script learns from, JSON. Default: it is not told, and learns from all.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
+        segments_json: Which segments have a model of their own, for the training script. Default: there is one model.
         serving_script_uri: The archive of the script that is packed into the model's archive, ``s3://…``. Default: the
             training has put it there.
     """
@@ -140,5 +141,6 @@ class ModelParts:
     allow_pickle: bool = False
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
+    segments_json: str | None = None
     window: str | None = None
     serving_script_uri: str | None = None

@@ -18,6 +18,8 @@ SERVING = {
 }
 """Environment of the container that serves."""
 
+SEGMENTS = "GAPLESS_SEGMENTS"
+_LONGEST_VARIABLE = 512
 _SUBMITTED = "/opt/ml/input/data/code/sourcedir.tar.gz"
 _PLATFORM = "platform"
 _IN_SCRIPTS = "in_scripts"
@@ -88,7 +90,7 @@ def split_uri(name: str) -> str:
 
 def told_members(p: ModelParts) -> dict[str, JSON]:
     """What a request tells a script beside hyperparameters: where the platform's packages are, the rules of the guard,
-    which rows to learn from, and what Debugger is to do."""
+    which rows to learn from, of which segments there are models, and what Debugger is to do."""
     code = f"/opt/ml/input/data/{_PLATFORM}/{file_name(p.place.job_code_uri)}/{_IN_SCRIPTS}"
     rules = p.watched.rules_json if p.watched is not None else None
     debugger = p.watched.debugger if p.watched is not None else None
@@ -96,8 +98,16 @@ def told_members(p: ModelParts) -> dict[str, JSON]:
         "PYTHONPATH": code,
         **({"GAPLESS_GUARD": rules} if rules is not None else {}),
         **({"GAPLESS_WINDOW": p.window} if p.window is not None else {}),
+        **segment_variables(p.segments_json),
     }
     return {"Environment": environment, **(debugger or {})}
+
+
+def segment_variables(segments_json: str | None) -> dict[str, JSON]:
+    """The variables that say of which segments there are models, in parts: SageMaker allows so many characters each."""
+    text = segments_json or ""
+    starts = range(0, len(text), _LONGEST_VARIABLE)
+    return {f"{SEGMENTS}_{place}": text[start : start + _LONGEST_VARIABLE] for place, start in enumerate(starts)}
 
 
 def split_channel(p: ModelParts, name: str, manifest_uri: str) -> dict[str, JSON]:

@@ -12,7 +12,7 @@ from constructs_lib.asl import State, all_states
 from constructs_lib.machines.aws_monitors import monitors_machine
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
-from constructs_lib.machines.deployment import DeploymentParts, Fleet, Rollout, deployment_machine
+from constructs_lib.machines.deployment import DeploymentParts, Fleet, ModelSet, Rollout, deployment_machine
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.makers.automl import AutoMLMaker
@@ -45,8 +45,8 @@ ROLE = "arn:aws:iam::000000000000:role/any"
 KINDS = [
     *("data", "data-recipe", "data-flow"),
     *("model", "model-by-hand", "model-that-scores", "model-pipeline", "model-automl", "model-logged", "model-tuned"),
-    "model-of-scripts",
-    *("deployment", "deployment-that-scores", "loop", "loop-with-policy", "promotion", "relabelling", "aws-monitors"),
+    *("deployment", "deployment-that-scores", "deployment-of-several-models", "loop", "loop-with-policy", "promotion"),
+    *("relabelling", "aws-monitors", "model-of-scripts"),
 ]
 AUTOML = AutoMLModel(kind="automl", allow_pickle=AllowPickle(reason="Autopilot keeps its models as pickles"))
 LIGHTGBM = BuiltInModel(
@@ -93,6 +93,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         place, SIGNING, FUNCTION, ROLE, limits, ROLE, "live", ["errors", "latency"], fleet, rollout
     )
     scoring = Scoring(ROLE, limits)
+    several = ModelSet(FUNCTION, "us-east-1", {"feature": "carrier", "values": ["UA", "DL"]})
     labelling = LabellingParts(
         FUNCTION,
         FUNCTION,
@@ -137,6 +138,9 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         "model-that-scores": lambda: model_machine(surroundings, replace(model["automatic"], scoring=scoring)),
         "deployment": lambda: deployment_machine(surroundings, deployment),
         "deployment-that-scores": lambda: deployment_machine(surroundings, replace(deployment, scoring=scoring)),
+        "deployment-of-several-models": lambda: deployment_machine(
+            surroundings, replace(deployment, model_set=several)
+        ),
         "loop": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model")),
         "loop-with-policy": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model", FUNCTION)),
         "promotion": lambda: promotion_machine(surroundings, PromotionParts(FUNCTION, SIGNING, "group", "ml.m5.large")),

@@ -78,12 +78,25 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """Whether the model of a request was loaded already, and for how many microseconds the request waited for it."""
+
+    hit: bool
+    waited: float
+
+
+@dataclass(frozen=True)
 class Reply:
-    """What a model server answered."""
+    """What a model server answered.
+
+    Attributes:
+        loading: Of a container of several models, how the request came to its model. Default: there is one.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    loading: Loading | None = None
 
 
 class Instance:

@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.server.host import Host
+from local.server.sagemaker.endpoints.instance import Loading
 from local.server.sagemaker.platform import log
 
 _NAMESPACE = "AWS/SageMaker"
@@ -29,12 +30,14 @@ class Invocation:
 
     Attributes:
         instances: How many instances its variant had.
+        loading: How it came to its model, where there are several.
     """
 
     status: int
     model_latency: float
     overhead_latency: float
     instances: int = 1
+    loading: Loading | None = None
 
 
 class Meter:
@@ -93,7 +96,12 @@ def _data(endpoint: str, variant: str, invocations: Sequence[Invocation]) -> Ite
         ("ModelLatency", "Microseconds", [each.model_latency for each in invocations]),
         ("OverheadLatency", "Microseconds", [each.overhead_latency for each in invocations]),
     )
-    for name, unit, values in metrics:
+    loadings = [each.loading for each in invocations if each.loading is not None]
+    of_several = (
+        ("ModelCacheHit", "None", [float(each.hit) for each in loadings]),
+        ("ModelLoadingWaitTime", "Microseconds", [each.waited for each in loadings if not each.hit]),
+    )
+    for name, unit, values in (*metrics, *of_several):
         counted = list(Counter(values).items())
         for start in range(0, len(counted), _MOST_VALUES):
             part = counted[start : start + _MOST_VALUES]
