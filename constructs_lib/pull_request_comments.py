@@ -17,7 +17,7 @@ from constructs_lib.python_function import PythonFunction
 from constructs_lib.repository_build import RepositoryBuild
 
 _FOLDER = "pull-requests/"
-_SECONDS = 300
+_SECONDS = 120
 _ENDED = ("SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT")
 
 
@@ -52,7 +52,7 @@ class PullRequestComments(Construct):
         provider: Literal["github", "gitlab", "bitbucket"],
         repository: str,
         token_secret_arn: str,
-        bucket: s3.IBucket,
+        bucket: s3.Bucket,
         key: kms.IKey,
         alarms: Alarms,
         log_retention_days: int,
@@ -88,11 +88,11 @@ class PullRequestComments(Construct):
             starter_timeout_seconds=_SECONDS,
             alarms=alarms,
             batch_size=1,
-            waiting_minutes=120,
+            waiting_minutes=75,
             lost="a pull request does not show what it changes",
         )
 
-    def _let_read(self, bucket: s3.IBucket, key: kms.IKey, token_secret_arn: str) -> None:
+    def _let_read(self, bucket: s3.Bucket, key: kms.IKey, token_secret_arn: str) -> None:
         grant(self.function, ["s3:GetObject"], f"{bucket.bucket_arn}/{_FOLDER}*")
         # Without it S3 does not tell an object that is missing from one that is forbidden.
         conditions = {"StringLike": {"s3:prefix": f"{_FOLDER}*"}}
@@ -106,12 +106,12 @@ class PullRequestComments(Construct):
         acknowledge(self.function.role, {f"AwsSolutions-IAM5[Resource::{objects}]": reason})
 
 
-def differences_uri(bucket: s3.IBucket) -> str:
+def differences_uri(bucket: s3.Bucket) -> str:
     """Returns what the addresses of all texts begin with; the id of the session that writes it is the rest."""
     return f"s3://{bucket.bucket_name}/{_FOLDER}"
 
 
-def _let_write(build: RepositoryBuild, bucket: s3.IBucket, key: kms.IKey) -> None:
+def _let_write(build: RepositoryBuild, bucket: s3.Bucket, key: kms.IKey) -> None:
     """Lets each session of the build write the object that bears the session's own id."""
     grant(build, ["s3:PutObject"], f"{bucket.bucket_arn}/{_FOLDER}${{aws:userid}}")
     through_s3 = {"StringEquals": {"kms:ViaService": f"s3.{REGION}.{URL_SUFFIX}"}}

@@ -82,7 +82,7 @@ class RepositoryBuilds(Construct):
         key: kms.IKey,
         log: logs.CfnLogGroup,
         log_retention_days: int,
-        artefacts: s3.IBucket,
+        artefacts: s3.Bucket,
         alarms: FailureAlarms,
     ) -> None:
         super().__init__(scope, construct_id)

@@ -54,7 +54,10 @@ def read_build(event: Mapping[str, Any]) -> Build:
 
 def _pull_request(more: Mapping[str, Any]) -> int:
     variables = more.get("environment", {}).get("environment-variables", [])
-    given = [str(more.get("source-version", "")), *(str(each["value"]) for each in variables if each["name"] == TRIGGER)]
+    given = [
+        str(more.get("source-version", "")),
+        *(str(each["value"]) for each in variables if each["name"] == TRIGGER),
+    ]
     for each in given:
         if found := _REQUEST.fullmatch(each):
             return int(found[1])

@@ -1,8 +1,9 @@
 """Shows what a pull request changes in the templates, as one comment that follows its builds.
 
-Invoked by a queue (SQS, partial batch responses) with events ``CodeBuild Build State Change`` as message bodies. A build
-of code that nobody has reviewed has written the difference to the one object that its session may write; this function
-has the token that the build must not have. Which pull request it is about is CodeBuild's word, never the text's.
+Invoked by a queue (SQS, partial batch responses) with events ``CodeBuild Build State Change`` as message bodies. A
+build of code that nobody has reviewed has written the difference to the one object that its session may write; this
+function has the token that the build must not have. Which pull request it is about is CodeBuild's word, never the
+text's.
 
 The comment is found again by its first line and by its author, the token's own account. It names its build, so that an
 event may come twice, late or out of order: an older build never replaces a newer one, and should two calls have written

@@ -51,7 +51,8 @@ def fenced(text: str) -> str:
     plain = "".join(map(_visible, text.replace("\r\n", "\n").replace("`", "'")))
     lines = "\n".join(f" {line}" for line in plain.split("\n"))
     if len(lines) > LONGEST:
-        lines = f"{lines[: LONGEST - _END]}\n […]\n {lines[-_END:]}"
+        begin, end = lines[: LONGEST - _END].rstrip("\n"), lines[-_END:].lstrip("\n")
+        lines = f"{begin}\n […]\n {end}"
     return f"```text\n{lines}\n```"
 
 
