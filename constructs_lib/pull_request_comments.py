@@ -74,7 +74,7 @@ class PullRequestComments(Construct):
                 "PIPELINE": pipeline,
                 "PROVIDER": provider,
                 "REPOSITORY": repository,
-                "TOKEN_SECRET": token_secret_arn,
+                "TOKEN_ARN": token_secret_arn,
                 "DIFFERENCES_URI": sessions,
             },
         )

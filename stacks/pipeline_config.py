@@ -15,6 +15,13 @@ Place = tuple[str | None, str | None]
 """Account and region."""
 
 StageName = Annotated[str, Field(pattern=STAGE_PATTERN)]
+SecretArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$",
+        max_length=700,
+    ),
+]
 Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")]
 
 
@@ -69,13 +76,7 @@ class ConnectionSource(Part):
     provider: Literal["github", "gitlab", "bitbucket"]
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$", max_length=200)]
     branch: Branch = "main"
-    comment_token: (
-        Annotated[
-            str,
-            Field(pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]{1,512}-[A-Za-z0-9]{6}$"),
-        ]
-        | None
-    ) = None
+    comment_token: SecretArn | None = None
 
 
 class CodeCommitSource(Part):

@@ -50,14 +50,14 @@ class Settings:
         pipeline: Name of the pipeline, which comments name.
         provider: A key of ``HOSTS``.
         repository: Owner and name.
-        token_secret: ARN of the secret.
+        token_arn: ARN of the secret.
         differences_uri: What the address of a build's difference begins with; the build's id is the rest.
     """
 
     pipeline: str
     provider: str
     repository: str
-    token_secret: str
+    token_arn: str
     differences_uri: str
 
 
@@ -115,7 +115,7 @@ def take_in(event: Mapping[str, Any], settings: Settings, clock: Clock) -> None:
     difference = read_difference(client("s3"), settings.differences_uri + build.id)
     text = comment(settings.pipeline, build.number, build.status, difference)
     host = HOSTS[settings.provider]
-    token = read_token(client("secretsmanager"), settings.token_secret)
+    token = read_token(client("secretsmanager"), settings.token_arn)
     calls = Calls(host.address, host.authorization(token), clock)
     show(Comments(host, calls, settings.repository, build.pull_request), settings.pipeline, build, text)
     log.info("shown", extra={"pull_request": build.pull_request, "build": build.number, "status": build.status})

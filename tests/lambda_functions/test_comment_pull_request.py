@@ -202,7 +202,7 @@ def function(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str
                 "PIPELINE": "gapless",
                 "PROVIDER": server.provider,
                 "REPOSITORY": "example/models",
-                "TOKEN_SECRET": arn,
+                "TOKEN_ARN": arn,
                 "DIFFERENCES_URI": f"s3://{BUCKET}/{SESSIONS}",
             }.items():
                 monkeypatch.setenv(name, value)

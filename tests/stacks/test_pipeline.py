@@ -427,7 +427,7 @@ def test_a_function_reads_what_such_a_build_wrote_and_holds_one_token(commented:
         "PIPELINE": "gapless",
         "PROVIDER": "github",
         "REPOSITORY": "example/models",
-        "TOKEN_SECRET": SECRET,
+        "TOKEN_ARN": SECRET,
     }
 
 
