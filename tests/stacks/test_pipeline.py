@@ -533,6 +533,20 @@ def test_how_the_platform_is_delivered_is_counted(platform: Delivered) -> None:
     assert records["DeletionPolicy"] in ("Retain", "RetainExceptOnCreate")
 
 
+def test_functions_write_logs_of_their_own_and_builds_that_of_the_pipeline(platform: Delivered) -> None:
+    stack = platform.pipeline()
+    (function,) = [each["Properties"] for each in stack.of_type("AWS::Lambda::Function").values()]
+    own, shared = function["LoggingConfig"]["LogGroup"]["Ref"], "Log"
+    assert own != shared
+    written: dict[bool, set[str]] = {True: set(), False: set()}
+    for logical_id, policy in stack.of_type("AWS::IAM::Policy").items():
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            if "logs:PutLogEvents" in as_list(statement["Action"]):
+                is_function = logical_id.startswith("FiguresFunctionRole")
+                written[is_function] |= {each["Fn::GetAtt"][0] for each in as_list(statement["Resource"])}
+    assert written == {True: {own}, False: {shared}}
+
+
 def shown_figures(platform: Delivered, stack: str) -> list[str]:
     """The lead times that a stack's dashboard shows, from the region of the widget to the dimension."""
     (dashboard,) = platform.stacks[stack].of_type("AWS::CloudWatch::Dashboard").values()
