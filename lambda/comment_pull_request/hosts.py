@@ -120,7 +120,8 @@ class Comments:
         """Give the comments of the token's own account, oldest first: a marker of anybody else's counts for nothing."""
         person, field = self._host.author
         account = self._calls.ask("GET", "/user")[field]
-        mine = [each for each in self._all() if (each.get(person) or {}).get(field) == account]
+        there = [each for each in self._all() if not each.get("deleted")]  # Bitbucket goes on listing what was deleted
+        mine = [each for each in there if (each.get(person) or {}).get(field) == account]
         return sorted((Comment(int(each["id"]), self._text(each)) for each in mine), key=lambda each: each.id)
 
     def add(self, text: str) -> None:

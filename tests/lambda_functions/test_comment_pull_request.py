@@ -122,6 +122,7 @@ def github() -> Iterator[Server]:
 
 
 def serving(provider: str) -> Iterator[Server]:
+    """Serve the comments of a pull request on a free port."""
     host = Server(provider)
 
     class Handler(BaseHTTPRequestHandler):
@@ -354,6 +355,14 @@ def test_of_two_that_were_written_at_once_the_first_stays_with_the_newer_text(se
     (left,) = server.comments
     assert left == 101
     assert "difference 5" in server.texts()[0]
+
+
+def test_a_comment_that_somebody_has_deleted_is_written_anew() -> None:
+    bitbucket = next(serving("bitbucket"))
+    shows(bitbucket, 1)
+    bitbucket.comments[101]["deleted"] = True
+    shows(bitbucket, 2)
+    assert bitbucket.written == ["POST", "POST"]
 
 
 # Patience
