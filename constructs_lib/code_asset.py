@@ -12,7 +12,7 @@ from constructs import Construct
 
 from constructs_lib.asset_path import asset_path
 
-SHARED_NAMES = ("batch.py", "problems.py")
+SHARED_NAMES = ("batch.py", "problems.py", "relabelled.py", "segments.py")
 """The modules of ``constructs_lib/names`` that functions and jobs import; each needs the standard library only."""
 
 _NAMES = Path(__file__).parent / "names"

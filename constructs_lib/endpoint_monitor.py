@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric, alarm, unusual_alarm
@@ -19,16 +21,18 @@ from constructs_lib.machines.monitoring import (
 )
 from constructs_lib.machines.signing import MODELS
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.monitor_functions import MonitorSetter
 from constructs_lib.names import metrics
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.sagemaker_jobs import SageMakerJobs
 from constructs_lib.text_asset import TextAsset
 
-_SCHEDULES = {"day": "cron(23 1 * * ? *)", "hour": "cron(23 * * * ? *)"}
+SCHEDULES = {"day": "cron(23 1 * * ? *)", "hour": "cron(23 * * * ? *)"}
 """Some minutes after the window, for what was captured last is written late."""
 
 _HOUR = 3600
+_PAGE = "Read the monitor's page (report_uri of the run's record)."
 
 _FOUND = {
     "schema": ("has other columns, types, ranges or values", "Ask who sends the requests what has changed"),
@@ -64,6 +68,7 @@ class EndpointMonitor(Construct):
         alarms: Whom to tell when an execution fails or could not be started.
         found: Whom to tell when a check is broken, or fewer or more rows come than usual.
         log_retention_days: How long logs are kept, in days.
+        removing: The function that removes schedules of SageMaker's monitors, which looked before. Default: none did.
 
     Attributes:
         machine: The machine.
@@ -85,6 +90,7 @@ class EndpointMonitor(Construct):
         alarms: FailureAlarms,
         found: FailureAlarms,
         log_retention_days: int,
+        removing: MonitorSetter | None = None,
     ) -> None:
         super().__init__(scope, construct_id)
         folder = f"{around.workload}/"
@@ -95,11 +101,13 @@ class EndpointMonitor(Construct):
             self,
             "Machine",
             name=around.name_of("monitor"),
-            definition=monitoring_machine(around, parts),
+            definition=monitoring_machine(around, parts, removing.function_arn if removing is not None else None),
             alarms=alarms,
             log_key=lake.key,
             log_retention_days=log_retention_days,
         )
+        if removing is not None:
+            removing.grant_invoke(self.machine)
         processing.grant_run(self.machine)
         registry.grant_describe(self.machine)
         grant_metrics(self.machine, metrics.NAMESPACE)
@@ -117,23 +125,35 @@ class EndpointMonitor(Construct):
             "Schedule",
             workload=around.workload,
             machine=self.machine,
-            schedule=_SCHEDULES[parts.every],
+            schedule=SCHEDULES[parts.every],
             does=f"looks at what {around.workload} has served",
             alarms=alarms,
         )
-        self.alarm_names = {family: around.name_of(f"monitor-{family}") for family in _FOUND}
-        for family, (what, runbook) in _FOUND.items():
-            self._watch(around, family, what, runbook, parts.every, found)
-        self._watch_amounts(around, parts, found)
+        self.alarm_names = watch_families(self, around, tuple(_FOUND), parts.every, found, _PAGE)
+        watch_amounts(self, around, parts, found)
 
-    def _watch(
-        self, around: Surroundings, family: str, what: str, runbook: str, every: str, alarms: FailureAlarms
-    ) -> None:
+
+def watch_families(
+    scope: Construct, around: Surroundings, families: Sequence[str], every: str, alarms: FailureAlarms, reading: str
+) -> dict[str, str]:
+    """Defines an alarm for each family of checks, which goes off when one of them is broken; gives their names.
+
+    Args:
+        scope: Gets the alarms.
+        around: Whose checks they are.
+        families: The families.
+        every: The window.
+        alarms: Whom to tell.
+        reading: Where people read what was found, in a sentence.
+    """
+    names = {family: around.name_of(f"monitor-{family}") for family in families}
+    for family, name in names.items():
+        what, runbook = _FOUND[family]
         alarm(
-            self,
+            scope,
             f"{family.capitalize()}Broken",
             alarms=alarms,
-            name=self.alarm_names[family],
+            name=name,
             metric=Metric(
                 metrics.NAMESPACE,
                 metrics.of_family(family)[0],
@@ -142,33 +162,36 @@ class EndpointMonitor(Construct):
             ),
             threshold=1,
             description=f"What {around.workload} served in the last {every} {what}",
-            runbook=f"Read the monitor's page (report_uri of the run's record). {runbook}",
+            runbook=f"{reading} {runbook}",
         )
+    return names
 
-    def _watch_amounts(self, around: Surroundings, parts: MonitoringParts, alarms: FailureAlarms) -> None:
-        unusual_alarm(
-            self,
-            "TrafficUnusual",
-            alarms=alarms,
-            metric=Metric(
-                "AWS/SageMaker",
-                "Invocations",
-                {"EndpointName": parts.endpoint_name, "VariantName": parts.variant},
-                period_seconds=_HOUR,
-            ),
-            description=f"{around.workload} is asked much more or much less than usual at this time",
-            runbook="Ask who sends the requests; if nobody knows of a change, look at what is between them and us",
-        )
-        unusual_alarm(
-            self,
-            "RowsUnusual",
-            alarms=alarms,
-            metric=Metric(
-                metrics.NAMESPACE,
-                metrics.ROWS_IN,
-                metrics.dimensions(around.stage, around.workload),
-                period_seconds=24 * _HOUR,
-            ),
-            description=f"{around.workload} got much more or much fewer rows in a day than usual",
-            runbook="Compare the batches of the last days in the run records; ask the producer what has changed",
-        )
+
+def watch_amounts(scope: Construct, around: Surroundings, parts: MonitoringParts, alarms: FailureAlarms) -> None:
+    """Defines the alarms on how many requests and rows come, which have no right number."""
+    unusual_alarm(
+        scope,
+        "TrafficUnusual",
+        alarms=alarms,
+        metric=Metric(
+            "AWS/SageMaker",
+            "Invocations",
+            {"EndpointName": parts.endpoint_name, "VariantName": parts.variant},
+            period_seconds=_HOUR,
+        ),
+        description=f"{around.workload} is asked much more or much less than usual at this time",
+        runbook="Ask who sends the requests; if nobody knows of a change, look at what is between them and us",
+    )
+    unusual_alarm(
+        scope,
+        "RowsUnusual",
+        alarms=alarms,
+        metric=Metric(
+            metrics.NAMESPACE,
+            metrics.ROWS_IN,
+            metrics.dimensions(around.stage, around.workload),
+            period_seconds=24 * _HOUR,
+        ),
+        description=f"{around.workload} got much more or much fewer rows in a day than usual",
+        runbook="Compare the batches of the last days in the run records; ask the producer what has changed",
+    )

@@ -25,7 +25,11 @@ TOLERATED_ERROR_SHARE = 0.02
 LEAST_REQUESTS = 20
 """Requests in a minute below which what clients do wrong, or one slip, says nothing about the model."""
 
+LEAST_LOADED_SHARE = 0.5
+"""Share of the requests that find their model loaded below which an endpoint of several models is too small."""
+
 _PERIOD_SECONDS = 60
+_LOADING_PERIODS = 15
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,32 @@ def watch_queue(
     return [name]
 
 
+def watch_loading(scope: Construct, endpoint: str, variant: str, alarms: FailureAlarms) -> None:
+    """Defines the alarm on an endpoint whose models do not all fit into its memory, so that they come and go.
+
+    It takes no rollout back: a new fleet has loaded nothing yet, so that there the share of requests that find their
+    model loaded is low at first. For the same reason there is no alarm on how long a request waits for its model
+    (``ModelLoadingWaitTime``, a part of what the first request to each model takes), and how many models are loaded
+    (``LoadedModelCount``) says nothing without how many are asked for; both are there to look up.
+    """
+    metric = _metrics_of(endpoint, variant)
+    share = MetricMath(
+        f"IF(requests >= {LEAST_REQUESTS}, hits, 1)",
+        {"requests": metric("Invocations", "Sum"), "hits": metric("ModelCacheHit", "Average")},
+    )
+    alarm(
+        scope,
+        "Loading",
+        alarms=alarms,
+        metric=share,
+        threshold=LEAST_LOADED_SHARE,
+        comparison="LessThanThreshold",
+        evaluation_periods=_LOADING_PERIODS,
+        description=f"Endpoint {endpoint} loads models again and again: share of requests whose model was loaded",
+        runbook="Compare LoadedModelCount with the number of models; take machines with more memory, or more of them",
+    )
+
+
 @dataclass(frozen=True)
 class PredictionWatch:
     """Says whose predictions are compared during a rollout.
@@ -224,6 +254,7 @@ class GuardedEndpoint(Construct):
         refused_share: Share of the requests that a model may refuse as the client's fault (4xx), above 0, at most 1.
         waiting_seconds: For how long a request may wait, where an endpoint answers later. Default: it answers at once.
         predictions: Whose predictions are compared during a rollout. Default: they are not.
+        several_models: Whether it serves a set of models that come and go. Default: one.
         challenger: Name of the variant of a model that serves beside the other; its metrics are its own. Default:
             there is none.
 
@@ -255,6 +286,7 @@ class GuardedEndpoint(Construct):
         challenger: str | None = None,
         waiting_seconds: int | None = None,
         predictions: PredictionWatch | None = None,
+        several_models: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         if not 0 < new_share <= 1:
@@ -282,6 +314,8 @@ class GuardedEndpoint(Construct):
         if predictions is not None:
             shifted = watch_predictions(self, name, alarms, predictions, new_share)
             self.alarm_names = [*self.alarm_names, *shifted]
+        if several_models:
+            watch_loading(self, name, variant, alarms)
         if challenger is not None:
             own = Tolerated(latency_ms, refused_share, 1.0)
             more = watch_variant(self, "Challenger", name, challenger, alarms, own)

@@ -164,13 +164,18 @@ def queue_policy(queue_arn: str, rule_arns: Sequence[str]) -> dict[str, Any]:
                 "Resource": queue_arn,
                 "Condition": {"ArnEquals": {"aws:SourceArn": list(rule_arns)}},
             },
-            {
-                "Sid": "OnlyTls",
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "sqs:*",
-                "Resource": queue_arn,
-                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-            },
+            only_tls(queue_arn),
         ],
+    }
+
+
+def only_tls(queue_arn: str) -> dict[str, Any]:
+    """Returns the statement by which a queue refuses whatever does not come over TLS."""
+    return {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": queue_arn,
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }

@@ -46,6 +46,22 @@ def grant_location(
     return _permissions(scope, construct_id, principal, resource, ["DATA_LOCATION_ACCESS"])
 
 
+def grant_database(
+    scope: Construct, construct_id: str, *, principal: str, database: str
+) -> lakeformation.CfnPrincipalPermissions:
+    """Defines that a principal may see one database, by its name."""
+    named = _Grant.DatabaseResourceProperty(catalog_id=ACCOUNT, name=database)
+    return _permissions(scope, construct_id, principal, _Grant.ResourceProperty(database=named), ["DESCRIBE"])
+
+
+def grant_rows(
+    scope: Construct, construct_id: str, *, principal: str, database: str, table: str
+) -> lakeformation.CfnPrincipalPermissions:
+    """Defines that a principal may read one table, by its name."""
+    named = _Grant.TableResourceProperty(catalog_id=ACCOUNT, database_name=database, name=table)
+    return _permissions(scope, construct_id, principal, _Grant.ResourceProperty(table=named), ["SELECT", "DESCRIBE"])
+
+
 def _permissions(
     scope: Construct,
     construct_id: str,

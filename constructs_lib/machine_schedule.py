@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from aws_cdk import aws_events as events
 from constructs import Construct
 
@@ -37,36 +40,78 @@ class MachineSchedule(Construct):
         alarms: Alarms,
     ) -> None:
         super().__init__(scope, construct_id)
-        role = ServiceRole(self, "Role", service="events.amazonaws.com", description=f"Starts the machine that {does}")
-        machine.grant_start(role)
-        dead = DeadLetters(self, "starts the machine")
-        rule = events.CfnRule(
-            self,
-            "Rule",
-            description=f"Starts the machine that {does}",
-            schedule_expression=schedule,
-            state="ENABLED",
-            targets=[
-                dead.target(
-                    "Machine",
-                    arn=machine.machine_arn,
-                    role_arn=role.role_arn,
-                    input_transformer=events.CfnRule.InputTransformerProperty(
-                        input_paths_map={"id": "$.id", "time": "$.time"},
-                        input_template=(
-                            f'{{"run_id": "<id>", "workload": "{workload}", "as_of": "<time>", '
-                            '"triggered_by": "schedule"}'
-                        ),
+        _start(self, workload, machine, does, alarms, "schedule", {"schedule_expression": schedule})
+
+
+class MachineTrigger(Construct):
+    """Defines what starts a machine whenever something has happened; a start that failed sets off an alarm.
+
+    The input is that of ``MachineSchedule``, with the event's time and another ``triggered_by``.
+
+    Args:
+        workload: Whose machine it is.
+        machine: The machine.
+        pattern: The events, as EventBridge matches them.
+        triggered_by: What the machine is told of who started it.
+        does: What the machine does, for descriptions.
+        alarms: Whom to tell when it could not be started, or why nobody is told.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        construct_id: str,
+        *,
+        workload: str,
+        machine: PipelineMachine,
+        pattern: Mapping[str, Any],
+        triggered_by: str,
+        does: str,
+        alarms: Alarms,
+    ) -> None:
+        super().__init__(scope, construct_id)
+        _start(self, workload, machine, does, alarms, triggered_by, {"event_pattern": pattern})
+
+
+def _start(
+    scope: Construct,
+    workload: str,
+    machine: PipelineMachine,
+    does: str,
+    alarms: Alarms,
+    triggered_by: str,
+    when: Mapping[str, Any],
+) -> None:
+    role = ServiceRole(scope, "Role", service="events.amazonaws.com", description=f"Starts the machine that {does}")
+    machine.grant_start(role)
+    dead = DeadLetters(scope, "starts the machine")
+    rule = events.CfnRule(
+        scope,
+        "Rule",
+        description=f"Starts the machine that {does}",
+        **when,
+        state="ENABLED",
+        targets=[
+            dead.target(
+                "Machine",
+                arn=machine.machine_arn,
+                role_arn=role.role_arn,
+                input_transformer=events.CfnRule.InputTransformerProperty(
+                    input_paths_map={"id": "$.id", "time": "$.time"},
+                    input_template=(
+                        f'{{"run_id": "<id>", "workload": "{workload}", "as_of": "<time>", '
+                        f'"triggered_by": "{triggered_by}"}}'
                     ),
-                    tries=10,
-                    hours=1,
-                )
-            ],
-        )
-        dead.watch(
-            "NotStarted",
-            rule=rule,
-            alarms=alarms,
-            description=f"The machine that {does} could not be started",
-            runbook="May the rule start the machine? The next time goes on by itself; delete the message",
-        )
+                ),
+                tries=10,
+                hours=1,
+            )
+        ],
+    )
+    dead.watch(
+        "NotStarted",
+        rule=rule,
+        alarms=alarms,
+        description=f"The machine that {does} could not be started",
+        runbook="May the rule start the machine? The next time goes on by itself; delete the message",
+    )

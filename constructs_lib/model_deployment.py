@@ -8,6 +8,7 @@ from constructs_lib.grants import grant_metrics
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.machines.deployment.modes import ANSWERS, REQUESTS
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
 from constructs_lib.names.serving_file import Serving
 from constructs_lib.pipeline_machine import PipelineMachine
@@ -33,6 +34,7 @@ def grant_deployment(
     lake: DataLake,
     namespace: str,
     serving: Serving = _ALWAYS_THERE,
+    sets: ModelSets | None = None,
 ) -> None:
     """Lets a machine put models behind an endpoint, go back, and write down what it did; and its function compare.
 
@@ -46,6 +48,7 @@ def grant_deployment(
         endpoint, registry, lake: Whose models, versions and tables they are.
         namespace: Of the platform's own metrics.
         serving: How the endpoint answers and scales. Default: at once, by machines whose number stays.
+        sets: Makes archives of the models of a version. Default: a version is one model.
     """
     lake.grant_read(check, "artefacts", f"{workload}/golden/")
     if serving.mode.kind == "asynchronous":
@@ -53,6 +56,8 @@ def grant_deployment(
         lake.grant_read(check, "artefacts", f"{workload}/{ANSWERS}/")
     if serving.scaling is not None:
         grant_scaling(machine, endpoint.name, serving.scaling)
+    if sets is not None:
+        sets.grant_unpack(machine)
     endpoint.grant_invoke(check)
     grant_metrics(machine, namespace)
     check.grant_invoke(machine)

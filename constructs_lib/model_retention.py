@@ -9,6 +9,7 @@ from constructs_lib.data_lake import DataLake
 from constructs_lib.guarded_endpoint import GuardedEndpoint
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.names.retention_file import ModelRetention
+from constructs_lib.names.segments import SETS
 from constructs_lib.nightly import run_every_night
 from constructs_lib.python_function import PythonFunction
 
@@ -30,6 +31,7 @@ class ModelRetirement(Construct):
         endpoint: What they serve behind.
         alarms: Whom to tell when a call fails, or why nobody is told.
         log_retention_days: How long the function's log is kept, in days.
+        has_sets: Whether versions are sets of models, which are unpacked for the endpoint.
 
     Attributes:
         function: The function.
@@ -47,6 +49,7 @@ class ModelRetirement(Construct):
         endpoint: GuardedEndpoint,
         alarms: Alarms,
         log_retention_days: int,
+        has_sets: bool = False,
     ) -> None:
         super().__init__(scope, construct_id)
         self.function = PythonFunction(
@@ -66,12 +69,13 @@ class ModelRetirement(Construct):
                 "ENDPOINT_NAME": endpoint.name,
                 "KEEP_NEWEST": str(keep.keep_newest),
                 "KEEP_DAYS": str(keep.keep_days),
+                **({"HAS_SETS": "true"} if has_sets else {}),
             },
         )
         registry.grant_retire(self.function)
         endpoint.grant_describe(self.function)
         lake.grant_table(self.function, lake.runs_table, "dynamodb:GetItem")
-        for folder in FOLDERS:
+        for folder in (*FOLDERS, *([SETS] if has_sets else [])):
             lake.grant_list(self.function, "artefacts", f"{workload}/{folder}/")
             lake.grant_delete(self.function, "artefacts", f"{workload}/{folder}/")
         run_every_night(

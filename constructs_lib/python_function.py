@@ -46,6 +46,7 @@ class PythonFunction(Construct):
         log_retention_days: How long the log is kept, in days.
         environment: Environment variables. Default: none.
         memory_mb: Memory, in MB. Default: 256.
+        scratch_mb: Room below ``/tmp``, in MB. Default: what Lambda gives, 512.
         also: Packages that it shares with code elsewhere, as pairs of root and folder. Default: none.
         shared: Modules of ``constructs_lib/names`` that no other function shares. Default: none.
         role_name: Physical name of the role, where another account has to know it. Default: CloudFormation makes one.
@@ -75,6 +76,7 @@ class PythonFunction(Construct):
         log_retention_days: int,
         environment: Mapping[str, str] | None = None,
         memory_mb: int = 256,
+        scratch_mb: int | None = None,
         also: Sequence[tuple[str, str]] = (),
         shared: Sequence[str] = (),
         role_name: str | None = None,
@@ -101,6 +103,9 @@ class PythonFunction(Construct):
             role=self.role.role_arn,
             timeout=timeout_seconds,
             memory_size=memory_mb,
+            ephemeral_storage=None
+            if scratch_mb is None
+            else lambda_.CfnFunction.EphemeralStorageProperty(size=scratch_mb),
             logging_config=lambda_.CfnFunction.LoggingConfigProperty(log_group=log.ref),
             environment=lambda_.CfnFunction.EnvironmentProperty(variables=dict(environment or {})),
             tracing_config=lambda_.CfnFunction.TracingConfigProperty(mode="Active"),

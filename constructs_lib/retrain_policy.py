@@ -19,9 +19,10 @@ from constructs_lib.python_function import PythonFunction
 
 @jsii.implements(iam.IGrantable)
 class RetrainPolicy(Construct):
-    """Defines the function ``decide_retrain``, which the loop machine asks, and the events that ask for a training.
+    """Defines the function ``decide_retrain``, which the loop machine asks.
 
-    What it remembers is one item of the runs table; every decision is one of the audit table.
+    Whoever starts executions tells it of models that were taken back after they had been let through. What it remembers
+    is one item of the runs table; every decision is one of the audit table.
 
     Args:
         workload: Whose trainings.
@@ -75,7 +76,7 @@ class RetrainPolicy(Construct):
         return self._function.grant_principal
 
     def grant_invoke(self, grantee: iam.IGrantable) -> None:
-        """Lets somebody ask for a decision."""
+        """Lets somebody ask for a decision, and tell what became of a training."""
         self._function.grant_invoke(grantee)
 
 

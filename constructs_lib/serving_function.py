@@ -14,6 +14,7 @@ from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms
 from constructs_lib.names.api_file import Api
+from constructs_lib.names.segments import Routing
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.shifted_alias import Limits, ShiftedAlias
 from constructs_lib.text_asset import TextAsset
@@ -42,6 +43,7 @@ class Serves:
         latency_ms: Milliseconds that the slowest hundredth of the requests may take inside the model.
         capture_uri: Where exchanges are kept, where the endpoint does not keep them itself. Default: it does.
         capture_percent: How many of 100 are kept then.
+        routing: Which model of several is asked. Default: there is one.
     """
 
     stage: str
@@ -55,6 +57,7 @@ class Serves:
     latency_ms: int
     capture_uri: str | None = None
     capture_percent: int = 100
+    routing: Routing | None = None
 
 
 @jsii.implements(iam.IGrantable)
@@ -152,6 +155,7 @@ class ServingFunction(Construct):
                 "READ_FEATURES": json.dumps(serves.read_features),
                 "KEY_COLUMNS": json.dumps(serves.key_columns),
                 **header,
+                **_routing(serves),
             },
         )
 
@@ -169,4 +173,8 @@ def _settings(serves: Serves, api: Api) -> dict[str, str]:
         else {"CAPTURE_URI": serves.capture_uri, "CAPTURE_PERCENT": str(serves.capture_percent)}
     )
     named = {"ENDPOINT_NAME": serves.endpoint, "STAGE": serves.stage, "WORKLOAD": serves.workload}
-    return {**named, **sticky, **capture}
+    return {**named, **sticky, **capture, **_routing(serves)}
+
+
+def _routing(serves: Serves) -> dict[str, str]:
+    return {} if serves.routing is None else {"ROUTING": json.dumps(serves.routing.content(), sort_keys=True)}

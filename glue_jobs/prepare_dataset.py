@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from constructs_lib.names.batch import NO_PARENT, canonical_instant, canonical_json, dataset_version, parse_instant
+from constructs_lib.names.relabelled import NO_ANSWERS
 from gapless_glue import store
 from gapless_glue.accumulation import (
     Own,
@@ -38,6 +39,7 @@ from gapless_glue.accumulation import (
     split_manifest,
     write_lists,
 )
+from gapless_glue.answers import NOTHING, Answers, count_corrected, load_answers, put_in
 from gapless_glue.around import judge_around
 from gapless_glue.batch import Batch, parse_batch
 from gapless_glue.bundle import Bundle, load_bundle
@@ -47,6 +49,7 @@ from gapless_glue.dataset import (
     dataset_columns,
     dataset_schema,
     files_for,
+    primary_rows,
     split_rows,
     write_features,
 )
@@ -97,6 +100,7 @@ class Options:
         parent: The version of the dataset that the batch is added to, or ``none``.
         returned_uri: Where the features are that a recipe or flow made of what an earlier run of the attempt handed
             over. Default: this is the first run.
+        answers_uri: What people have answered of served rows. Default: nothing.
     """
 
     batch_uri: str
@@ -112,6 +116,7 @@ class Options:
     datasets_uri: str
     parent: str = NO_PARENT
     returned_uri: str = ""
+    answers_uri: str = NO_ANSWERS
 
     @property
     def run(self) -> str:
@@ -171,6 +176,7 @@ class Job:
     rules: Sequence[SourceRule]
     clock: Stopwatch
     parent: Parent | None = None
+    answers: Answers = NOTHING
 
     @property
     def present(self) -> dict[str, Source]:
@@ -197,10 +203,11 @@ def run(spark: SparkSession, options: Options) -> None:
             contract = parse_contract(json.loads(store.read(options.contract_uri)))
             bundle = load_bundle(options.bundle_uri, Path(folder))
             batch = load_batch(options, contract)
-            check_version(options, contract, bundle, batch)
+            answers = load_answers(options.answers_uri, contract, options.as_of)
+            check_version(options, contract, bundle, batch, answers)
             rules = parse_rules(bundle.rules, contract)
             parent = load_parent(options.datasets_uri, options.parent)
-        job = Job(spark, options, contract, bundle, batch, rules, clock, parent)
+        job = Job(spark, options, contract, bundle, batch, rules, clock, parent, answers)
         if options.returned_uri:
             go_on(job)
             return
@@ -229,7 +236,7 @@ def load_batch(options: Options, contract: Contract) -> Batch:
     return parse_batch(text, options.batch_uri, contract, needed=needed)
 
 
-def check_version(options: Options, contract: Contract, bundle: Bundle, batch: Batch) -> None:
+def check_version(options: Options, contract: Contract, bundle: Bundle, batch: Batch, answers: Answers) -> None:
     """Computes the version again.
 
     Raises:
@@ -243,6 +250,7 @@ def check_version(options: Options, contract: Contract, bundle: Bundle, batch: B
         bundle=bundle.digest,
         engine=options.engine,
         parent=options.parent,
+        answers=answers.digest,
     )
     if version != options.version:
         raise BadVersion(f"the inputs make version {version}, the job was started for {options.version}")
@@ -351,14 +359,15 @@ def prepare(job: Job, validation: Mapping[str, Any], handover: Handover | None =
             if handover is None:
                 tables = validated_tables(job)
                 records = write_groups(job, tables)
-                more = figures = told_of(records)
                 dropped = write_curated(job, tables, records)
+                added = job.answers.told(corrected_by_answers(job, tables))
+                more = figures = {**told_of(records), **added}
             else:
                 more = figures = dict(handover.figures)
                 dropped = write_back(job, handover)
             curated = read_dataset(job, job.options.zone("curated", "features"))
         with job.clock.phase("splitting"):
-            plans = plan_curated(job, curated, dropped)
+            plans = plan_curated(job, curated, dropped, added=figures.get("answers", {"added": 0})["added"])
             splits = write_splits(job, curated, plans)
     check_kept(job, validation, dropped)
     with job.clock.phase("exploration"):
@@ -385,7 +394,17 @@ def write_curated(job: Job, tables: Mapping[str, DataFrame], records: Mapping[st
         parse_instant(job.options.as_of),
         job.options.zone("curated", "features"),
         more=lambda primary: join_groups(job.contract, primary, records),
+        answered=lambda rows: put_in(job.spark, job.contract, job.answers, rows),
     )
+
+
+def corrected_by_answers(job: Job, tables: Mapping[str, DataFrame]) -> int:
+    """Counts the usable rows whose target is that of an answer."""
+    if not job.answers.used:
+        return 0
+    primary = tables[job.contract.primary]
+    rows = primary_rows(job.contract, job.bundle, primary, parse_instant(job.options.as_of))
+    return count_corrected(job.spark, job.answers, rows)
 
 
 def write_groups(job: Job, tables: Mapping[str, DataFrame]) -> Mapping[str, Records]:
@@ -428,17 +447,21 @@ def read_dataset(job: Job, folder_uri: str) -> DataFrame:
     return job.spark.read.schema(dataset_schema(job.contract)).parquet(folder_uri)
 
 
-def plan_curated(job: Job, curated: DataFrame, dropped: Mapping[str | None, int]) -> list[SplitPlan]:
+def plan_curated(job: Job, curated: DataFrame, dropped: Mapping[str | None, int], *, added: int = 0) -> list[SplitPlan]:
     """Finds the bounds of the splits.
 
+    Args:
+        added: Rows that came of answers and of no source.
+
     Raises:
-        RowsLost: There are more or fewer rows with features than rows that were kept.
+        RowsLost: There are more or fewer rows with features than rows that were kept and added.
         TooFewRows: The rows cannot be split.
     """
     hours = count_hours(curated, job.contract)
     found, kept = sum(hour.rows for hour in hours), dropped.get(None, 0)
-    if found != kept:
-        raise RowsLost(f"{kept} rows of {job.contract.primary} were kept, features gave {found}")
+    if found != kept + added:
+        answered = f" and {added} were added by answers" if added else ""
+        raise RowsLost(f"{kept} rows of {job.contract.primary} were kept{answered}, features gave {found}")
     return plan_splits(hours, job.contract.validation_share, job.contract.test_share)
 
 

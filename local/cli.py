@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.text import Text
 
-from local import scoring
+from local import relabel, scoring
 from local import status as look
 from local.batch_folder import read_batch
 from local.datasets import commands as datasets
@@ -26,6 +26,7 @@ from local.executions import await_end
 from local.experiments import experiments_url
 from local.flights import Months
 from local.ingestion import path_of, read_paths, replay_path, start_path, waiting
+from local.instants import parse_instant
 from local.interrupts import leave_on_signals
 from local.landing import check_folder, last_landed
 from local.lineage import LineageReader, downstream, upstream
@@ -37,6 +38,7 @@ from local.predict import (
     curl_command,
     golden_request,
     invocations_url,
+    model_of,
     predict,
     read_request,
     with_values,
@@ -73,6 +75,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(relabel.app, name="relabel")
 app.add_typer(runs.app, name="runs")
 ingest = typer.Typer(help="The ingestion paths of the workload, by hand.", no_args_is_help=True)
 app.add_typer(ingest, name="ingest")
@@ -185,10 +188,11 @@ def predict_command(
     if api:
         console.print(api_curl_command(target.aws, target.outputs, request), markup=False)
         return
+    model = model_of(context.obj, request)
     if curl:
-        console.print(curl_command(target.aws.server, target.outputs, request), markup=False)
+        console.print(curl_command(target.aws.server, target.outputs, request, model), markup=False)
         return
-    answer = predict(target.aws, target.outputs, request)
+    answer = predict(target.aws, target.outputs, request, model)
     console.print(json.dumps(answer.response), markup=False)
     url = invocations_url(target.aws.server, target.outputs)
     console.print(f"{answer.milliseconds:.1f} ms from variant {answer.variant} at {url}", style="dim")
@@ -258,6 +262,7 @@ def retrain(
     reason: Annotated[str, typer.Option(help="Why the model is to be trained again; it is kept.")],
     actor: Annotated[str | None, typer.Option(help="Who asks. Default: the user of this machine.")] = None,
     as_of: Annotated[str | None, typer.Option(help="What stands for now to the policy. Default: now.")] = None,
+    search: Annotated[bool, typer.Option("--search", help="Search hyperparameters (tuning.when: on_search).")] = False,
     timeout: Minutes = 30.0,
 ) -> None:
     """Ask for a training of the newest batch, and watch what the workload's policy makes of it."""
@@ -269,6 +274,7 @@ def retrain(
         actor=actor_or_user(actor),
         reason=reason,
         as_of=parse_instant(as_of),
+        search=search,
     )
     watch_run(target, run_id, console, timeout_seconds=timeout * 60)
 
@@ -482,21 +488,6 @@ def ingest_replay(context: typer.Context, path: IngestionPath) -> None:
     aws = attach(context.obj)
     moved = replay_path(aws, path_of(context.obj, aws, path))
     console.print(f"moved {moved} messages of {path} back to its queue")
-
-
-def parse_instant(text: str | None, option: str = "--as-of") -> dt.datetime | None:
-    """An ISO 8601 instant in UTC; one without an offset is taken as UTC.
-
-    Raises:
-        UserError: The text is something else.
-    """
-    if text is None:
-        return None
-    try:
-        found = dt.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(f"{option} {text!r} (allowed: ISO 8601 such as 2013-05-01T04:00:00Z)") from error
-    return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from rich.table import Table
 from local.errors import Failure, UserError
 from local.interrupts import undisturbed
 from local.memory import PeakMemory
-from local.predict import golden_request, predict
+from local.predict import golden_request, model_of, predict
 from local.report.evaluation import headline
 from local.server_process import StartOptions, clear, has_state, running, stop
 from local.settings import Settings
@@ -157,7 +157,8 @@ def _run(target: Platform, options: DemoOptions, record: Record, console: Consol
     if chain.of("deployment") is None:
         raise Failure(f"no model was deployed: {chain.outcome()}")
     request = golden_request(target.settings)
-    prediction = record.timed("predict", lambda: predict(target.aws, target.outputs, request))
+    model = model_of(target.settings, request)
+    prediction = record.timed("predict", lambda: predict(target.aws, target.outputs, request, model))
     record.facts["landing_to_prediction_seconds"] = round(record.seconds["land"] + time.monotonic() - begun, 2)
     console.print(
         f"first prediction after {record.facts['landing_to_prediction_seconds']:.1f} s: {prediction.response}"

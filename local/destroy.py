@@ -21,6 +21,7 @@ WHY = {
     "AWS::KMS::Key": "what stays could not be read without it",
     "AWS::Lambda::Version": "is what an alias is taken back to, as long as there is its function",
     "AWS::LakeFormation::DataLakeSettings": "an account has it once, and others have set things there",
+    "AWS::OpenSearchService::Domain": "holds logs and people's dashboards",
     "AWS::RedshiftServerless::Namespace": "holds data",
     "AWS::RedshiftServerless::Workgroup": "answers for the data of its namespace",
     "AWS::S3::Bucket": "holds data",

@@ -123,7 +123,7 @@ class LineageReader:
         return Source(dataset.version, dataset.as_of, self._datasets.describe(dataset).manifest["inputs"])
 
     def _serving(self) -> dict[str, list[str]]:
-        """ARN of a package to the names of the endpoints that serve it."""
+        """ARN of a package, or digest of its content, to the names of the endpoints that serve it."""
         found: dict[str, list[str]] = {}
         pages = self._sagemaker.get_paginator("list_endpoints").paginate()
         for name in (each["EndpointName"] for page in pages for each in page["Endpoints"]):
@@ -144,16 +144,19 @@ class LineageReader:
         for container in (each for model in models for each in model.get("Containers", [])):
             if "ModelPackageName" in container:
                 yield container["ModelPackageName"]
+            elif container.get("Mode") == "MultiModel":  # a set of models lies in a folder named by its content
+                yield container["ModelDataUrl"].removesuffix("/models/").rpartition("/")[2]
 
 
 def _model(package: Mapping[str, Any], serving: Mapping[str, Sequence[str]]) -> Model:
-    arn = package["ModelPackageArn"]
+    arn, properties = package["ModelPackageArn"], package.get("CustomerMetadataProperties", {})
+    endpoints = {*serving.get(arn, ()), *serving.get(properties.get("model_sha256", ""), ())}
     return Model(
         arn,
         package["ModelPackageVersion"],
         package["ModelApprovalStatus"],
-        package.get("CustomerMetadataProperties", {}),
-        tuple(sorted(set(serving.get(arn, ())))),
+        properties,
+        tuple(sorted(endpoints)),
     )
 
 

@@ -49,6 +49,7 @@ class Outputs:
     open_api_uri: str | None = None
     monitoring_machine_arn: str | None = None
     retraining_function_name: str | None = None
+    choosing_function_name: str | None = None
 
     @property
     def machines(self) -> dict[str, str]:

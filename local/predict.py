@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from constructs_lib.names.serving_modes import MultiModel
+from constructs_lib.names.workload_file import WorkloadFile
 from local.aws import Aws
 from local.errors import Failure, UserError
 from local.outputs import Outputs
@@ -99,19 +101,44 @@ def _value(text: str) -> Any:
     return found if isinstance(found, int | float | str | None) else text
 
 
-def predict(aws: Aws, outputs: Outputs, request: Mapping[str, Any]) -> Prediction:
+def model_of(settings: Settings, request: Mapping[str, Any]) -> str | None:
+    """Which of several models answers a request; nothing where the workload has one.
+
+    Raises:
+        UserError: Several would have to.
+    """
+    mode = WorkloadFile.load(settings.workload_dir / "workload.yaml").serving.mode
+    if not isinstance(mode, MultiModel):
+        return None
+    models = mode.routing.parts(request["instances"])
+    if len(models) > 1:
+        raise UserError(
+            f"{mode.segment} has values of several models: {', '.join(models)} (allowed: instances of one model)"
+        )
+    return next(iter(models))
+
+
+def predict(aws: Aws, outputs: Outputs, request: Mapping[str, Any], model: str | None = None) -> Prediction:
     """Send one request.
+
+    Args:
+        model: Which of several models is asked. Default: there is one.
 
     Raises:
         UserError: There is no endpoint yet, or the model refused the request.
         Failure: The endpoint failed.
     """
     runtime = aws.client("sagemaker-runtime")
+    target = {} if model is None else {"TargetModel": model}
     body = json.dumps(request).encode()
     begun = time.perf_counter()
     try:
         answer = runtime.invoke_endpoint(
-            EndpointName=outputs.endpoint_name, ContentType="application/json", Accept="application/json", Body=body
+            EndpointName=outputs.endpoint_name,
+            ContentType="application/json",
+            Accept="application/json",
+            Body=body,
+            **target,
         )
         content = answer["Body"].read()
     except ClientError as error:
@@ -137,9 +164,14 @@ def invocations_url(server: Server, outputs: Outputs) -> str:
     return f"{server.endpoint}/endpoints/{outputs.endpoint_name}/invocations"
 
 
-def curl_command(server: Server, outputs: Outputs, request: Mapping[str, Any]) -> str:
-    """A request for a shell, signed by curl itself with the root keys of the local account."""
-    return curl_request(server, "sagemaker", invocations_url(server, outputs), request)
+def curl_command(server: Server, outputs: Outputs, request: Mapping[str, Any], model: str | None = None) -> str:
+    """A request for a shell, signed by curl itself with the root keys of the local account.
+
+    Args:
+        model: Which of several models is asked. Default: there is one.
+    """
+    headers = [] if model is None else [f"x-amzn-sagemaker-target-model: {model}"]
+    return curl_request(server, "sagemaker", invocations_url(server, outputs), request, headers)
 
 
 def api_url(server: Server, outputs: Outputs) -> str:
@@ -178,12 +210,15 @@ def api_document(aws: Aws, outputs: Outputs) -> str:
     return text
 
 
-def curl_request(server: Server, service: str | None, url: str, request: Mapping[str, Any]) -> str:
+def curl_request(
+    server: Server, service: str | None, url: str, request: Mapping[str, Any], headers: Sequence[str] = ()
+) -> str:
     """A request for a shell, signed by curl for a service, or without one with a place for a token."""
     words = ["curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", str(server.ca_file)]
     if service is None:
         words += ["-H", "authorization: Bearer <token>"]
     else:
         words += ["--aws-sigv4", f"aws:amz:{REGION}:{service}", "--user", f"{server.access_key}:{server.secret_key}"]
+    words += [word for header in headers for word in ("-H", header)]
     words += ["-H", "content-type: application/json", "-d", json.dumps(request), url]
     return shlex.join(words)

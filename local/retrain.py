@@ -17,12 +17,20 @@ _POLL_SECONDS = 0.5
 
 
 def ask_for_training(
-    settings: Settings, aws: Aws, outputs: Outputs, *, actor: str, reason: str, as_of: dt.datetime | None
+    settings: Settings,
+    aws: Aws,
+    outputs: Outputs,
+    *,
+    actor: str,
+    reason: str,
+    as_of: dt.datetime | None,
+    search: bool = False,
 ) -> str:
     """Put the event on the bus; returns the id of the run that it starts.
 
     Args:
         as_of: What stands for "now" to the policy. Default: the time of the event.
+        search: Whether hyperparameters are to be searched, where not every training does so.
 
     Raises:
         UserError: The workload has no policy, no batch has landed, or there is no reason.
@@ -38,7 +46,9 @@ def ask_for_training(
     key = _newest(settings, aws, outputs)
     if key is None:
         raise UserError(f"no batch of {settings.workload} has landed (allowed: land one first, which trains by itself)")
-    detail = {"workload": settings.workload, "by": actor, "reason": reason}
+    detail: dict[str, Any] = {"workload": settings.workload, "by": actor, "reason": reason}
+    if search:
+        detail["search"] = True
     if as_of is not None:
         detail["as_of"] = as_of.astimezone(dt.UTC).isoformat()
     entry = {"Source": "gapless", "DetailType": "Retrain Requested", "Detail": json.dumps(detail)}

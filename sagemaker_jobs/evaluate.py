@@ -20,11 +20,12 @@ Writes ``evaluation.json`` to the output folder::
      "slices": [{"column", "slice", "rows", "enough", "metrics", "interval"}],
      "environment": {"python", "machine", "packages": {name: version}, "packages_sha256"},
      "importance": {feature: gain}, "test_digest",
-     "bias": null or {…}, "attributions": null or {…}, "limits": {…}}
+     "bias": null or {…}, "attributions": null or {…}, "limits": {…},
+     "window": where the workload asks for one, see :mod:`gapless_sagemaker.evaluation.window`}
 
-(the last three: see :mod:`gapless_sagemaker.evaluation.supplement`), and beside it ``details.json`` with what is drawn,
-``{"curves": {…}, "attributions": [row]}``, ``model_card.json`` and ``report.html``. The gate judges the figures later:
-see ``lambda/judge_model``.
+(the three before: see :mod:`gapless_sagemaker.evaluation.supplement`), and beside it ``details.json`` with what is
+drawn, ``{"curves": {…}, "attributions": [row]}``, ``model_card.json`` and ``report.html``. The gate judges the figures
+later: see ``lambda/judge_model``.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ from gapless_sagemaker.evaluation.slices import measure_slices
 from gapless_sagemaker.evaluation.split import BadTestSplit, read_split, rows_of, split_digest
 from gapless_sagemaker.evaluation.supplement import supplement, write_reports
 from gapless_sagemaker.evaluation.untargeted import ClusterScores, ProjectionScores
+from gapless_sagemaker.evaluation.window import read_window
 from gapless_sagemaker.job import Arguments, write_json
 from gapless_sagemaker.model import LoadedModel, load
 from gapless_sagemaker.predictions import BadPredictions
@@ -161,6 +163,7 @@ def run(options: Options, scratch: Path) -> Mapping[str, Any]:
         BadTestSplit: The rows cannot be scored, or the metric that decides is not defined on them.
         BadPredictions: Predictions have not the form of the problem.
         BadFacet: A facet or the favourable outcome does not fit the dataset.
+        BadWindow: The model does not say which window it was trained on, as it was asked to.
     """
     asked, seed = read_options(options.options), seed_of(options.version)
     model = open_model(options.model, options.predictions, scratch / "model", options.limits)
@@ -192,6 +195,7 @@ def run(options: Options, scratch: Path) -> Mapping[str, Any]:
         "test_digest": split_digest(options.test),
         **figures,
         "environment": environment(),
+        **({"window": read_window(model.artefact.directory)} if asked.content.get("window") else {}),
     }
     if champion is not None and other is not None:
         document["champion"] = {

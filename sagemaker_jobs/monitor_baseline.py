@@ -7,7 +7,8 @@ with the model's ``evaluation.json``), ``--options`` (what the workload asks for
 ``--output`` and ``--message``. With ``--allow_pickle`` the archive may hold pickles.
 
 Writes ``baseline.json`` (see :mod:`gapless_sagemaker.monitoring.baseline`), and in Model Monitor's formats
-``statistics.json`` and ``constraints.json``.
+``statistics.json`` and ``constraints.json``; where one of SageMaker's services looks on, the other baselines that it
+takes (see :mod:`gapless_sagemaker.monitoring.backends`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gapless_sagemaker.artefact import Limits as ArchiveLimits
 from gapless_sagemaker.evaluation.options import read_options
 from gapless_sagemaker.evaluation.split import read_split
 from gapless_sagemaker.job import Arguments, BadArguments, write_json
+from gapless_sagemaker.monitoring.backends import write_backend_baselines
 from gapless_sagemaker.monitoring.baseline import Baseline, make_baseline
 from gapless_sagemaker.monitoring.documents import constraints, statistics
 from gapless_sagemaker.monitoring.limits import Limits
@@ -92,8 +94,11 @@ def run(options: Options, scratch: Path) -> Baseline:
     }
     baseline.importance = (evaluation["attributions"] or {}).get("global", {})
     write_json(options.output, "baseline.json", baseline.document())
-    write_json(options.output, "statistics.json", statistics(baseline.columns, _rows(baseline.columns), sensitive))
+    summary = statistics(baseline.columns, _rows(baseline.columns), sensitive)
+    write_json(options.output, "statistics.json", summary)
     write_json(options.output, "constraints.json", constraints(baseline.columns, Limits(), sensitive))
+    if "backend" in asked.content.get("monitoring", {}):
+        write_backend_baselines(options.output, asked.content, baseline, summary)
     return baseline
 
 

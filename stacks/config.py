@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from constructs_lib.dataset_cache import check_size
 from constructs_lib.experiment_tracking import TrackingServer
+from constructs_lib.log_store import Nodes
 from constructs_lib.names.naming import STAGE_PATTERN
 from constructs_lib.network import ExistingNetwork, OwnNetwork
 from constructs_lib.studio import IDLE_MINUTES
@@ -177,6 +178,50 @@ class AuditTrailConfig(_Part):
     retention_days: Annotated[int, Field(ge=90, le=3653)] = 400
 
 
+class SignOnConfig(_Part):
+    """The single sign-on by which people open Dashboards; without one only signed requests are let in.
+
+    Attributes:
+        entity_id: Of the identity provider.
+        metadata: The file with its metadata, XML, relative to the project.
+        roles_key: The attribute that holds names of personas, such as ``ml_engineer``.
+    """
+
+    entity_id: Annotated[str, Field(min_length=8, max_length=512)]
+    metadata: Annotated[str, Field(pattern=r"^[\w.][\w./-]*\.xml$")]
+    roles_key: str = "Role"
+
+
+class LogSearchConfig(_Part):
+    """An OpenSearch domain with Dashboards over the logs of all workloads; it costs by the hour while it exists.
+
+    Attributes:
+        instance_type: Type of its nodes.
+        instances: How many there are, in two or three zones.
+        volume_gb: Size of the disk of each.
+        masters: Type of three dedicated masters. Default: there are none.
+        retention_days: How long an index is kept, in days; CloudWatch Logs keeps logs as before.
+        sign_on: How people sign on. Default: only signed requests are let in.
+    """
+
+    instance_type: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+\.search$")] = "r7g.large.search"
+    instances: Annotated[int, Field(ge=2, le=30)] = 2
+    volume_gb: Annotated[int, Field(ge=10, le=3072)] = 100
+    masters: Annotated[str, Field(pattern=r"^[a-z0-9-]+\.[a-z0-9]+\.search$")] | None = None
+    retention_days: Annotated[int, Field(ge=1, le=365)] = 30
+    sign_on: SignOnConfig | None = None
+
+    @model_validator(mode="after")
+    def _is_spread_evenly(self) -> Self:
+        try:
+            Nodes(self.instance_type, self.instances, self.volume_gb, self.masters)
+        except ValueError as error:
+            raise ValueError(f"instances: {error}") from error
+        if self.sign_on is not None and not (ROOT / self.sign_on.metadata).is_file():
+            raise ValueError(f"sign_on.metadata: there is no such file in the project, was {self.sign_on.metadata!r}")
+        return self
+
+
 class BudgetConfig(_Part):
     """What the stage may cost in a month, by its tag; people are told at 80 and 100 percent, and by forecast.
 
@@ -206,11 +251,14 @@ class StageConfig(_Part):
         lustre: A fast file system in front of the datasets. Default: there is none.
         tracking: Where experiments are logged and compared. Default: nowhere but in the run records.
         debugger: Whether the account may use SageMaker Debugger, which AWS has closed to new customers.
+        model_monitor: Whether the account may use SageMaker Model Monitor and Clarify, which AWS has closed to new
+            customers.
         studio: A Studio domain for notebooks. Default: there is none.
         promotion: Where approved models are taken over from. Default: models are trained in the stage itself.
         dashboard: Whether there is a dashboard; an account has three free of charge. Default: there is none.
         workload_dashboards: Whether there is another one for each workload. Default: there is none.
         audit_trail: A trail of every read and write of the lake's objects. Default: there is none.
+        log_search: Where logs of all workloads are searched. Default: by CloudWatch Logs alone.
         budget: What it may cost. Default: nobody is told what it costs.
     """
 
@@ -227,17 +275,25 @@ class StageConfig(_Part):
     lustre: LustreConfig | None = None
     tracking: TrackingConfig | None = None
     debugger: bool = False
+    model_monitor: bool = False
     studio: StudioConfig | None = None
     promotion: PromotionConfig | None = None
     dashboard: bool = False
     workload_dashboards: bool = False
     audit_trail: AuditTrailConfig | None = None
+    log_search: LogSearchConfig | None = None
     budget: BudgetConfig | None = None
 
     @property
     def collaborates(self) -> bool:
         """Whether the stage asks for anything that people share beside the lake."""
         return self.tracking is not None or self.studio is not None
+
+    @property
+    def reaches_services(self) -> bool:
+        """Whether what runs in the network reaches AWS's APIs; an existing network is taken to."""
+        network = self.network
+        return network.vpc_id is not None or network.nat or network.interface_endpoints
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -257,8 +313,7 @@ class StageConfig(_Part):
         return self
 
     def _check_studio(self) -> None:
-        network = self.network
-        if self.studio is not None and network.vpc_id is None and not (network.nat or network.interface_endpoints):
+        if self.studio is not None and not self.reaches_services:
             raise ValueError(
                 "studio: notebooks have no other way out than the stage's network, which reaches none of SageMaker's "
                 "APIs; allowed: network.interface_endpoints or network.nat, or an existing network"
@@ -315,6 +370,7 @@ _PARTS: Mapping[str, type[_Part]] = {
     "tracking": TrackingConfig,
     "promotion": PromotionConfig,
     "audit_trail": AuditTrailConfig,
+    "log_search": LogSearchConfig,
     "budget": BudgetConfig,
 }
 

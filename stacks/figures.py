@@ -8,6 +8,8 @@ from aws_cdk import Stack
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms
+from constructs_lib.audit_export import AuditExport
+from constructs_lib.audit_trail import AuditTrail
 from constructs_lib.data_lake import DataLake
 from constructs_lib.delivery_figures import DeliveryFigures
 from constructs_lib.grants import arn
@@ -24,6 +26,7 @@ class FiguresStack(Stack):
         endpoint_alarms: Workload to the names of the alarms of its endpoint.
         pipelines: Pipelines of this account that deliver the platform, name to region.
         incident_alarms: Names of the alarms that tell of incidents of workloads.
+        trail: The audit trail, beside which the audit table is exported; or there is none.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class FiguresStack(Stack):
         endpoint_alarms: Mapping[str, Sequence[str]],
         pipelines: Mapping[str, str],
         incident_alarms: Sequence[str],
+        trail: AuditTrail | None,
     ) -> None:
         super().__init__(
             scope,
@@ -58,6 +62,8 @@ class FiguresStack(Stack):
             log_retention_days=stage.log_retention_days,
             workloads=workloads,
         )
+        if trail is not None:
+            AuditExport(self, "AuditExport", trail=trail, decisions=lake.audit_table, key=lake.key, alarms=alarms)
         told_by = [*incident_alarms, *IncidentAlarms(self, "Incidents", alarms=[alarms]).names]
         if stage.dashboard:
             PlatformDashboard(

@@ -11,11 +11,13 @@ from constructs import Construct
 from constructs_lib.machines.makers.search import room_for_search
 from constructs_lib.model_making import regions_of
 from constructs_lib.model_promotion import Origin, Receiver
+from constructs_lib.names import monitor_images
 from constructs_lib.names.algorithm_pins import check_pinned
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.file_parts import unknown
 from constructs_lib.names.governance import tag_values
+from constructs_lib.names.monitoring_file import Backend
 from constructs_lib.names.naming import api_name, pascal_case, runtime_prefix
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from constructs_lib.place import REGION
@@ -23,10 +25,11 @@ from constructs_lib.quality_ruleset import CatalogueRules, RulesError, catalogue
 from stacks.account import ACCOUNT_STACK, ADMINISTRATOR_OUTPUT, AccountStack
 from stacks.audit import AuditStack
 from stacks.collaboration import CollaborationStack
-from stacks.config import ROOT, ConfigurationError, PlatformConfig, StageConfig
+from stacks.config import ROOT, ConfigurationError, LogSearchConfig, PlatformConfig, StageConfig
 from stacks.data_lake import DataLakeStack
 from stacks.delivery import DeliveryStack, output_of, tested_outputs
 from stacks.figures import FiguresStack
+from stacks.log_search import LogSearchStack, LogStoreStack, WorkloadLogsStack
 from stacks.network import NetworkStack
 from stacks.operations import OperationsStack
 from stacks.pipeline import define_pipeline
@@ -83,8 +86,11 @@ class PlatformStage(Stage):
             receivers=receivers,
             administrator=output_of(account_stack, ADMINISTRATOR_OUTPUT),
         )
-        if config.audit_trail is not None:
-            AuditStack(self, "Audit", stage=config, config=config.audit_trail, lake=lake.lake)
+        trail = (
+            AuditStack(self, "Audit", stage=config, config=config.audit_trail, lake=lake.lake, people=lake.people).trail
+            if config.audit_trail is not None
+            else None
+        )
         stores = self._define_stores(config, lake, network, workloads)
         collaboration = (
             CollaborationStack(
@@ -122,6 +128,8 @@ class PlatformStage(Stage):
                 tracking=collaboration.tracking if collaboration is not None else None,
                 origin=_origin(config),
             )
+        if config.log_search is not None and stacks:
+            self._define_log_search(config, config.log_search, lake, operations, stacks)
         self.outputs = {name: tested_outputs(stack) for name, stack in stacks.items()}
         if deliverer is not None and stacks:
             DeliveryStack(self, "Delivery", stage=config, deliverer=deliverer, stacks=stacks, lake=lake.lake)
@@ -135,7 +143,30 @@ class PlatformStage(Stage):
                 endpoint_alarms={name: stack.endpoint_alarms for name, stack in stacks.items()},
                 pipelines={} if deliverer is None else deliverer.seen_from(config.account),
                 incident_alarms=[name for stack in stacks.values() for name in stack.incident_alarms],
+                trail=trail,
             )
+
+    def _define_log_search(
+        self,
+        config: StageConfig,
+        asked: LogSearchConfig,
+        lake: DataLakeStack,
+        operations: OperationsStack,
+        stacks: Mapping[str, WorkloadStack],
+    ) -> None:
+        store = LogStoreStack(self, "LogStore", stage=config, config=asked, lake=lake.lake).store
+        search = LogSearchStack(
+            self,
+            "LogSearch",
+            stage=config,
+            config=asked,
+            store=store,
+            workloads=list(stacks),
+            people=lake.people,
+            on_call=operations.on_call,
+        ).search
+        for name, stack in stacks.items():
+            WorkloadLogsStack(self, f"{pascal_case(name)}Logs", stage=config, workload=name, logs=stack, search=search)
 
     def _define_stores(
         self, config: StageConfig, lake: DataLakeStack, network: NetworkStack, workloads: Iterable[WorkloadFile]
@@ -197,6 +228,29 @@ def _check_stores(config: StageConfig, workloads: Iterable[WorkloadFile]) -> Non
                 f"{origin}: training.guard.watch: AWS has closed SageMaker Debugger to new customers; if the account "
                 f"of stage {config.name} may use it, give the stage debugger: true, otherwise allowed: script, log"
             )
+        if workload.monitoring is not None and not workload.monitoring.is_own:
+            _check_backend(config, workload, workload.monitoring.backend)
+
+
+def _check_backend(config: StageConfig, workload: WorkloadFile, backend: Backend) -> None:
+    origin = f"workloads/{workload.name}/workload.yaml: monitoring.backend"
+    if not config.model_monitor:
+        raise ConfigurationError(
+            f"{origin}: AWS has closed SageMaker Model Monitor and Clarify to new customers; if the account of stage "
+            f"{config.name} may use them, give the stage model_monitor: true, otherwise allowed: builtin"
+        )
+    regions = monitor_images.regions(clarify=backend == "clarify")
+    if config.region is not None and config.region not in regions:
+        raise ConfigurationError(
+            f"{origin}: there is no image of {backend} in {config.region}, the region of stage {config.name} "
+            f"(allowed: {', '.join(regions)}; in any region: builtin)"
+        )
+    if backend == "clarify" and workload.evaluation.explanations is not None and not config.reaches_services:
+        raise ConfigurationError(
+            f"{origin}: clarify asks the model by an endpoint that it makes, and the network of stage {config.name} "
+            "reaches none of SageMaker's APIs; allowed: network.interface_endpoints or network.nat, or an existing "
+            "network"
+        )
 
 
 def _check_searches(config: StageConfig, workloads: Iterable[WorkloadFile]) -> None:

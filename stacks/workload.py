@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms, Metric, alarm
 from constructs_lib.automl_search import AutoMLSearch
+from constructs_lib.aws_monitors import AwsMonitors, MonitorImages, MonitorRole, preprocessor_script
 from constructs_lib.batch_scoring_pipeline import BatchScoringPipeline
 from constructs_lib.catalogue_table import json_table, parquet_table
 from constructs_lib.data_lake import CatalogueZone, DataLake, Zone
@@ -31,9 +33,11 @@ from constructs_lib.incidents import IncidentAlarms, findings_incident, pipeline
 from constructs_lib.ingestion import surroundings as ingestion
 from constructs_lib.ingestion.paths import IngestionPaths
 from constructs_lib.intake import EventIntake
+from constructs_lib.labelling_jobs import LabellingJobs
 from constructs_lib.landing_crawler import LandingCrawler
 from constructs_lib.log_queries import LogQueries, log_queries
 from constructs_lib.machine_schedule import MachineSchedule
+from constructs_lib.machines.aws_monitors import AwsMonitorsParts
 from constructs_lib.machines.batch_scoring import PREDICTIONS
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
@@ -61,6 +65,7 @@ from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.monitoring import CAPTURE, OUTCOMES, MonitoringParts
 from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
+from constructs_lib.machines.score_rollback import Way
 from constructs_lib.machines.scoring import FOLDER as SCORING
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import MODELS
@@ -71,19 +76,23 @@ from constructs_lib.model_making import ModelMaking
 from constructs_lib.model_promotion import PROMOTION_SCHEDULE, ModelPull, Origin
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.model_retention import ModelRetirement
+from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
+from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.named_queries import NamedQueries
-from constructs_lib.names import debugger, metrics, openapi
+from constructs_lib.names import debugger, metrics, openapi, relabelled
 from constructs_lib.names.batch_scoring_file import OUTPUT
 from constructs_lib.names.bundle import pointer_key
 from constructs_lib.names.governance import governed_tables, people_workgroup
 from constructs_lib.names.lake_queries import lake_queries
 from constructs_lib.names.landing import SCORING as SCORING_INPUTS
 from constructs_lib.names.model_file import allows_pickle
+from constructs_lib.names.monitoring_file import Monitoring
 from constructs_lib.names.naming import INDEX, INDEX_COLUMNS, api_name, runtime_name, runtime_prefix, table_name
 from constructs_lib.names.serving_file import ABTest, Shadow
-from constructs_lib.names.serving_modes import Asynchronous, Serverless
+from constructs_lib.names.serving_modes import Asynchronous, MultiModel, Serverless
 from constructs_lib.names.tuning_file import WARM_STARTS
+from constructs_lib.names.window_file import window_json
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
@@ -95,6 +104,7 @@ from constructs_lib.probation import Probation
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.retrain_policy import RetrainPolicy, asking_events
+from constructs_lib.row_relabelling import Endpoint, RowRelabelling
 from constructs_lib.sagemaker_jobs import BatchScoring, JobCode, SageMakerJobs
 from constructs_lib.serving_function import Serves, ServingFunction
 from constructs_lib.spark_job import Capacity, SparkJob
@@ -200,6 +210,7 @@ class WorkloadStack(Stack):
             log_retention_days=stage.log_retention_days,
         )
         self._model = self._define_model_pipeline()
+        self._sets = self._define_sets()
         self._endpoint = self._define_endpoint()
         self.endpoint_alarms: Sequence[str] = self._endpoint.alarm_names
         self._api_log: str | None = None
@@ -209,6 +220,7 @@ class WorkloadStack(Stack):
         self._deployment = self._define_deployment_pipeline()
         self._batch_scoring = self._define_batch_scoring()
         self._monitor = self._define_monitor()
+        self._relabelling = self._define_relabelling()
         self._policy = self._define_policy()
         self._loop = self._define_loop()
         self._starter = self._define_starter()
@@ -325,6 +337,7 @@ class WorkloadStack(Stack):
 
     def _define_data_pipeline(self) -> PipelineMachine:
         lake, workload, folder = self._lake, self._workload, self._folder
+        relabels, answers = workload.relabelling is not None, f"{folder}{relabelled.FOLDER}/{relabelled.ANSWERED}/"
         job = SparkJob(
             self,
             "Prepare",
@@ -377,9 +390,13 @@ class WorkloadStack(Stack):
                 "CONTRACT_URI": self._contract.uri,
                 "ENGINE": job.engine,
                 "DATASETS_URI": f"s3://{lake.datasets.bucket_name}/{folder}",
+                **({"ANSWERS_URI": f"s3://{lake.artefacts.bucket_name}/{answers}"} if relabels else {}),
             },
+            memory_mb=1024 if relabels else 256,
         )
         lake.grant_read(check, "landing", folder)
+        for each in (check, job) if relabels else ():
+            lake.grant_read(each, "artefacts", answers)
         self._contract.grant_read(check)
 
         views, loading = self._define_views(), self._define_warehouse_pipeline()
@@ -406,6 +423,7 @@ class WorkloadStack(Stack):
                     warehouse_machine_arn=loading.machine_arn if loading is not None else None,
                     views_job_name=views.name if views is not None else None,
                     features=features.run if features is not None else None,
+                    relabels=relabels,
                 ),
             ),
         )
@@ -632,6 +650,7 @@ class WorkloadStack(Stack):
             lake.grant_write(training, "artefacts", f"{folder}{CHECKPOINTS_FOLDER}/")
         self._job_code.grant_read_object(training)
 
+        mode = workload.serving.mode
         judge = self._function(
             "JudgeModel", "judge_model", "Judges a trained model by the workload's gate", timeout_seconds=30
         )
@@ -665,6 +684,8 @@ class WorkloadStack(Stack):
             allow_pickle=allows_pickle(workload.model),
             tuning=self._tuning_parts(),
             images=self._making.looked_up,
+            segments_json=mode.training_json() if isinstance(mode, MultiModel) else None,
+            window=window_json(workload.training.window) if workload.training.window is not None else None,
             serving_script_uri=self._serving_script_uri(),
         )
         machine = self._machine("ModelMachine", "model", model_machine(self._surroundings, parts))
@@ -729,6 +750,7 @@ class WorkloadStack(Stack):
             kinship=training.tuning.kinship(training.hyperparameters, compared.metric),
             warm_start=WARM_STARTS.get(training.tuning.warm_start),
             checkpoints=training.tuning.checkpoints,
+            space=training.tuning.space(training.hyperparameters, compared.metric),
         )
 
     def _define_training_pipeline(
@@ -819,6 +841,7 @@ class WorkloadStack(Stack):
                 endpoint=self._endpoint,
                 alarms=self._alarms,
                 log_retention_days=self._stage.log_retention_days,
+                has_sets=self._sets is not None,
             )
 
     def _define_promotion(self) -> PipelineMachine | None:
@@ -889,18 +912,37 @@ class WorkloadStack(Stack):
             new_share=serving.rollout.first_share,
             refused_share=serving.refused_alarm_share,
             waiting_seconds=_WAITING_SECONDS if serving.mode.kind == "asynchronous" else None,
+            several_models=isinstance(serving.mode, MultiModel),
             challenger=CHALLENGER if isinstance(serving.rollout, ABTest | Shadow) else None,
             predictions=None
             if serving.prediction_shift is None
             else PredictionWatch(self._stage.name, self._workload.name, serving.prediction_shift),
         )
         self._making.grant_serve(endpoint)
-        self._lake.grant_read(endpoint, "artefacts", f"{folder}{MODELS}/")
-        if serving.mode.kind == "real_time":
+        if self._sets is None:
+            self._lake.grant_read(endpoint, "artefacts", f"{folder}{MODELS}/")
+        else:
+            self._sets.grant_serve(endpoint)
+        if serving.captures:
             self._lake.grant_write(endpoint, "artefacts", f"{folder}capture/")
         if isinstance(serving.mode, Asynchronous):
             self._grant_later(endpoint, serving.mode)
         return endpoint
+
+    def _define_sets(self) -> ModelSets | None:
+        mode = self._workload.serving.mode
+        if not isinstance(mode, MultiModel):
+            return None
+        return ModelSets(
+            self,
+            "ModelSets",
+            workload=self._workload.name,
+            routing=mode.routing,
+            allow_pickle=allows_pickle(self._workload.model),
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
 
     def _grant_later(self, endpoint: GuardedEndpoint, mode: Asynchronous) -> None:
         self._lake.grant_read(endpoint, "artefacts", f"{self._folder}{REQUESTS}/")
@@ -934,7 +976,7 @@ class WorkloadStack(Stack):
         api = self._workload.serving.api
         if api is None:
             return None
-        lake, workload = self._lake, self._workload
+        lake, workload, mode = self._lake, self._workload, self._workload.serving.mode
         document, captures = openapi.document(workload.described(), api), workload.serving.captured_by_api
         groups = workload.feature_groups.values()
         function = ServingFunction(
@@ -953,6 +995,7 @@ class WorkloadStack(Stack):
                 latency_ms=workload.serving.latency_alarm_ms,
                 capture_uri=f"s3://{lake.artefacts.bucket_name}/{self._folder}{CAPTURE}/" if captures else None,
                 capture_percent=workload.serving.capture_percent,
+                routing=mode.routing if isinstance(mode, MultiModel) else None,
             ),
             api=api,
             document=document,
@@ -1045,6 +1088,7 @@ class WorkloadStack(Stack):
                     allow_pickle=allows_pickle(self._workload.model),
                     scanned=self._making.scanned,
                     watch_predictions_arn=None if watcher is None else watcher.function_arn,
+                    model_set=self._sets.parts if self._sets is not None else None,
                 ),
             ),
         )
@@ -1060,6 +1104,7 @@ class WorkloadStack(Stack):
             lake=lake,
             namespace=metrics.NAMESPACE,
             serving=serving,
+            sets=self._sets,
         )
         self._making.grant_read_scan(machine)
         if self._judge is not None:
@@ -1084,33 +1129,23 @@ class WorkloadStack(Stack):
             log_retention_days=self._stage.log_retention_days,
         )
 
-    def _define_monitor(self) -> EndpointMonitor | None:
+    def _define_monitor(self) -> EndpointMonitor | AwsMonitors | None:
         workload = self._workload
         if workload.monitoring is None:
             return None
-        options = TextAsset(
-            self,
-            "MonitoringOptions",
-            text=json.dumps(workload.monitoring_options(), sort_keys=True),
-            suffix=".json",
-        )
+        text = json.dumps(workload.monitoring_options(), sort_keys=True)
+        options = TextAsset(self, "MonitoringOptions", text=text, suffix=".json")
+        if not workload.monitoring.is_own:
+            return self._define_aws_monitors(workload.monitoring, options, hashlib.sha256(text.encode()).hexdigest())
         way = workload.monitoring.rollback_by_score
         monitor = EndpointMonitor(
             self,
             "Monitor",
             around=self._surroundings,
-            parts=MonitoringParts(
-                place=self._job_place(),
-                datasets_bucket=self._lake.datasets.bucket_name,
-                endpoint_name=self._endpoint.name,
-                variant=VARIANT,
-                processing_role_arn=self._processing.role.role_arn,
-                limits=self._job_limits(),
-                options_uri=options.uri,
-                every=workload.monitoring.every,
-                remembers=workload.monitoring.reference == "weeks",
+            parts=self._monitoring_parts(
+                workload.monitoring,
+                options,
                 in_process=workload.model.evaluated_in_process,
-                allow_pickle=allows_pickle(workload.model),
                 going_back=(way, self._deployment.machine_arn) if way is not None else None,
             ),
             lake=self._lake,
@@ -1121,10 +1156,134 @@ class WorkloadStack(Stack):
             alarms=self._alarms,
             found=self._finding_alarms,
             log_retention_days=self._stage.log_retention_days,
+            removing=self._define_monitor_setter() if self._stage.model_monitor else None,
         )
         if way == "perform":
             self._deployment.grant_start(monitor.machine)
         return monitor
+
+    def _monitoring_parts(
+        self, monitoring: Monitoring, options: TextAsset, *, in_process: bool, going_back: tuple[Way, str] | None = None
+    ) -> MonitoringParts:
+        return MonitoringParts(
+            place=self._job_place(),
+            datasets_bucket=self._lake.datasets.bucket_name,
+            endpoint_name=self._endpoint.name,
+            variant=VARIANT,
+            processing_role_arn=self._processing.role.role_arn,
+            limits=self._job_limits(),
+            options_uri=options.uri,
+            every=monitoring.every,
+            remembers=monitoring.reference == "weeks",
+            in_process=in_process,
+            allow_pickle=allows_pickle(self._workload.model),
+            going_back=going_back,
+        )
+
+    def _define_monitor_setter(self) -> MonitorSetter:
+        return MonitorSetter(
+            self,
+            "SetMonitors",
+            around=self._surroundings,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+
+    def _define_aws_monitors(self, monitoring: Monitoring, options: TextAsset, digest: str) -> AwsMonitors:
+        workload, around = self._workload, self._surroundings
+        images = MonitorImages(self, "MonitorImages", clarify=monitoring.backend == "clarify")
+        preprocessor = TextAsset(self, "MonitorPreprocessor", text=preprocessor_script(), suffix=".py")
+        role = MonitorRole(
+            self,
+            "MonitorRole",
+            around=around,
+            model_monitor=images.model_monitor,
+            clarify=images.clarify,
+            lake=self._lake,
+            network=self._network,
+            preprocessor=preprocessor,
+        )
+        setter = self._define_monitor_setter()
+        setter.grant_make(role)
+        reader = MonitorReader(
+            self,
+            "ReadMonitors",
+            around=around,
+            lake=self._lake,
+            alarms=self._alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+        parts = AwsMonitorsParts.of(
+            workload,
+            monitoring,
+            making=self._monitoring_parts(monitoring, options, in_process=False),
+            role_arn=role.role_arn,
+            model_monitor_uri=images.model_monitor.uri,
+            clarify_uri=images.clarify.uri if images.clarify is not None else "",
+            preprocessor_uri=preprocessor.uri,
+            options_digest=digest[:12],
+            set_arn=setter.function_arn,
+            read_arn=reader.function_arn,
+        )
+        if parts.explained is not None:
+            role.grant_explain(self._prefix)
+        return AwsMonitors(
+            self,
+            "Monitor",
+            around=around,
+            parts=parts,
+            deployment=self._deployment,
+            setter=setter,
+            reader=reader,
+            lake=self._lake,
+            registry=self._registry,
+            processing=self._processing,
+            options=options,
+            on_call=self._on_call,
+            alarms=self._alarms,
+            found=self._finding_alarms,
+            log_retention_days=self._stage.log_retention_days,
+        )
+
+    def _define_relabelling(self) -> RowRelabelling | None:
+        workload = self._workload
+        asked = workload.relabelling
+        if asked is None:
+            return None
+        by_spread = asked.measured_by(workload.problem) == "spread"
+        jobs = asked.ground_truth
+        relabelling = RowRelabelling(
+            self,
+            "Relabelling",
+            endpoint=Endpoint(
+                self._stage.name,
+                workload.name,
+                self._endpoint.name,
+                VARIANT,
+                **({"challenger": CHALLENGER} if by_spread else {}),
+            ),
+            options=workload.relabelling_options(),
+            lake=self._lake,
+            alarms=self._alarms,
+            found=self._finding_alarms,
+            log_retention_days=self._stage.log_retention_days,
+            scheduled=jobs is None,
+        )
+        if jobs is not None:
+            LabellingJobs(
+                self,
+                "LabellingJobs",
+                around=self._surroundings,
+                asked=jobs,
+                labels=asked.answers(workload.problem),
+                relabelling=relabelling,
+                lake=self._lake,
+                on_call=self._on_call,
+                alarms=self._alarms,
+                log_retention_days=self._stage.log_retention_days,
+            )
+        return relabelling
 
     def _fleet(self) -> Fleet:
         serving = self._workload.serving
@@ -1237,8 +1396,11 @@ class WorkloadStack(Stack):
                 "DEPLOYMENT_MACHINE_ARN": self._deployment.machine_arn,
                 "BUNDLE_POINTER": f"s3://{lake.artefacts.bucket_name}/{folder}bundles/current.json",
                 **self._scoring_environment(),
+                **({"DECIDE_RETRAIN_ARN": self._policy.function_arn} if self._policy is not None else {}),
             },
         )
+        if self._policy is not None:
+            self._policy.grant_invoke(starter)
         lake.grant_read(starter, "landing", folder)
         lake.grant_read(starter, "artefacts", f"{folder}bundles/")
         lake.grant_table(starter, lake.runs_table, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
@@ -1383,6 +1545,7 @@ class WorkloadStack(Stack):
         timeout_seconds: int,
         environment: dict[str, str] | None = None,
         alarms: FailureAlarms | None = None,
+        memory_mb: int = 256,
     ) -> PythonFunction:
         return PythonFunction(
             self,
@@ -1394,6 +1557,7 @@ class WorkloadStack(Stack):
             log_key=self._lake.key,
             log_retention_days=self._stage.log_retention_days,
             environment=environment,
+            memory_mb=memory_mb,
         )
 
     def _machine(self, construct_id: str, part: str, definition: dict[str, object]) -> PipelineMachine:
@@ -1444,6 +1608,8 @@ class WorkloadStack(Stack):
             outputs["PromotionMachineArn"] = self._promotion.machine_arn
         if self._monitor is not None:
             outputs["MonitoringMachineArn"] = self._monitor.machine.machine_arn
+        if self._relabelling is not None:
+            outputs["ChoosingFunctionName"] = self._relabelling.choose.function_name
         if self._policy is not None:
             outputs["RetrainingFunctionName"] = self._policy.function_name
         if self._batch_scoring is not None:

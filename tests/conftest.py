@@ -26,6 +26,8 @@ OF_EVERYTHING = frozenset(
         "own_code",
         "prediction_api",
         "registry",
+        "relabelling",
+        "score_rollback",
         "second_project",
         "training_guard",
         "tuning",

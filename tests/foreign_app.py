@@ -26,8 +26,11 @@ from constructs_lib import asl
 from constructs_lib.alarms import FailureAlarms, Incident, Metric, NoAlarms, alarm
 from constructs_lib.api_logs import ApiLogs
 from constructs_lib.artefact_bucket import ArtefactBucket
+from constructs_lib.audit_export import AuditExport
+from constructs_lib.audit_queries import AuditQueries
 from constructs_lib.audit_trail import AuditTrail
 from constructs_lib.automl_search import AutoMLSearch
+from constructs_lib.aws_monitors import AwsMonitors, MonitorImages, MonitorRole, preprocessor_script
 from constructs_lib.batch_scoring_pipeline import BatchScoringPipeline
 from constructs_lib.buckets import AccessLogBucket, ZoneBucket
 from constructs_lib.catalogue_encryption import CatalogueEncryption
@@ -51,12 +54,17 @@ from constructs_lib.images import FrameworkImage, Image, RegistryImage
 from constructs_lib.incidents import IncidentAlarms
 from constructs_lib.intake import EventIntake
 from constructs_lib.keys import EncryptionKey, SigningKey
+from constructs_lib.labelling_jobs import LabellingJobs
 from constructs_lib.lake_governance import LakeGovernance
 from constructs_lib.lake_locations import LakeLocations
 from constructs_lib.lake_settings import LakeSettings
 from constructs_lib.landing_crawler import LandingCrawler
+from constructs_lib.log_dashboard import LogDashboard
 from constructs_lib.log_queries import LogQueries, log_queries
-from constructs_lib.machine_schedule import MachineSchedule
+from constructs_lib.log_search import LogSearch, LogSubscriptions, Searched
+from constructs_lib.log_store import LogStore, Nodes, SignOn
+from constructs_lib.machine_schedule import MachineSchedule, MachineTrigger
+from constructs_lib.machines.aws_monitors import AwsMonitorsParts
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.monitoring import MonitoringParts
@@ -66,7 +74,9 @@ from constructs_lib.model_making import ModelMaking
 from constructs_lib.model_promotion import ModelPull, Origin
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.model_retention import ModelRetirement
+from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
+from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.named_queries import NamedQueries
 from constructs_lib.names import openapi
 from constructs_lib.names.api_file import Api, Tokens
@@ -75,8 +85,10 @@ from constructs_lib.names.experiment_file import Experiment
 from constructs_lib.names.features_file import FOLDER, NoCode
 from constructs_lib.names.guard_file import Guard
 from constructs_lib.names.lake_queries import LakeQuery
+from constructs_lib.names.relabelling_file import GroundTruth
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining
+from constructs_lib.names.segments import Routing
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
@@ -93,6 +105,7 @@ from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.repository_build import RepositoryBuild
 from constructs_lib.repository_events import BuildOnEvent
 from constructs_lib.retrain_policy import RetrainPolicy
+from constructs_lib.row_relabelling import Endpoint, RowRelabelling
 from constructs_lib.sagemaker_jobs import BatchScoring, JobCode, SageMakerJobs, SageMakerRole
 from constructs_lib.serving_function import Serves, ServingFunction
 from constructs_lib.shifted_alias import Limits, ShiftedAlias
@@ -409,6 +422,112 @@ def endpoint_monitor(scope: Construct, number: int) -> EndpointMonitor:
     )
 
 
+def seen(number: int) -> Surroundings:
+    stage = f"aws{number}"
+    return Surroundings(stage, "example", f"{stage}-example-", "1", "runs", "leases", "audit", "topic")
+
+
+def monitor_setter(scope: Construct, number: int) -> MonitorSetter:
+    return MonitorSetter(
+        scope, f"SetMonitors{number}", around=seen(number), lake=shared_lake, alarms=alarms, log_retention_days=30
+    )
+
+
+def monitor_reader(scope: Construct, number: int) -> MonitorReader:
+    return MonitorReader(
+        scope, f"ReadMonitors{number}", around=seen(number), lake=shared_lake, alarms=alarms, log_retention_days=30
+    )
+
+
+def monitor_role(scope: Construct, number: int) -> MonitorRole:
+    return MonitorRole(
+        scope,
+        f"MonitorRole{number}",
+        around=seen(number),
+        model_monitor=image,
+        clarify=None,
+        lake=shared_lake,
+        network=network,
+        preprocessor=TextAsset(scope, f"MonitorScript{number}", text=preprocessor_script(), suffix=".py"),
+    )
+
+
+def aws_monitors(scope: Construct, number: int) -> AwsMonitors:
+    around = seen(number)
+    return AwsMonitors(
+        scope,
+        f"AwsMonitors{number}",
+        around=around,
+        parts=AwsMonitorsParts(
+            making=MonitoringParts(
+                place=JobPlace("image", ["subnet-1"], "sg-1", "key", "s3://assets/jobs.zip", "artefacts"),
+                datasets_bucket="datasets",
+                endpoint_name=f"{around.prefix}live",
+                variant="primary",
+                processing_role_arn="role",
+                limits=JobLimits("ml.m5.large", 60),
+                options_uri="s3://assets/options.json",
+                every="day",
+                in_process=False,
+            ),
+            role_arn="role",
+            model_monitor_uri="image",
+            clarify_uri="",
+            preprocessor_uri="s3://assets/columns.py",
+            options_digest="0",
+            problem="regression",
+            features=("a",),
+            target="b",
+            set_arn="set",
+            read_arn="read",
+        ),
+        deployment=machine(scope, number + 400),
+        setter=monitor_setter(scope, number + 400),
+        reader=monitor_reader(scope, number + 400),
+        lake=shared_lake,
+        registry=ModelRegistry(scope, f"AwsMonitorsRegistry{number}", name=f"aws-{number}", description=""),
+        processing=sagemaker_jobs(scope, number + 400),
+        options=TextAsset(scope, f"AwsMonitorsOptions{number}", text="{}", suffix=".json"),
+        on_call=OnCallTopic(scope, f"AwsMonitorsOnCall{number}", key=key),
+        alarms=alarms,
+        found=alarms,
+        log_retention_days=30,
+    )
+
+
+def row_relabelling(scope: Construct, number: int) -> RowRelabelling:
+    return RowRelabelling(
+        scope,
+        f"Relabelling{number}",
+        endpoint=Endpoint(f"asked{number}", "example", f"asked{number}-example-live", "primary"),
+        options={},
+        lake=shared_lake,
+        alarms=alarms,
+        found=alarms,
+        log_retention_days=30,
+    )
+
+
+def labelling_jobs(scope: Construct, number: int) -> LabellingJobs:
+    stage, account = f"asked{number}", "us-east-1:111122223333"
+    return LabellingJobs(
+        scope,
+        f"Labelling{number}",
+        around=Surroundings(stage, "example", f"{stage}-example-", "1", "runs", "leases", "audit", "topic"),
+        asked=GroundTruth(
+            work_team=f"arn:aws:sagemaker:{account}:workteam/private-crowd/team",
+            prepares=f"arn:aws:lambda:{account}:function:prepares",
+            consolidates=f"arn:aws:lambda:{account}:function:consolidates",
+        ),
+        labels=("true", "false"),
+        relabelling=row_relabelling(scope, number + 100),
+        lake=shared_lake,
+        on_call=OnCallTopic(scope, f"LabellingOnCall{number}", key=key),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
 def model_retirement(scope: Construct, number: int) -> ModelRetirement:
     return ModelRetirement(
         scope,
@@ -502,7 +621,7 @@ def feature_ingestion(scope: Construct, number: int) -> FeatureIngestion:
     )
 
 
-_STACKS = 3
+_STACKS = 6
 """So many, because a stack has room for 500 resources."""
 
 
@@ -651,6 +770,49 @@ def batch_scoring(scope: Construct, number: int) -> BatchScoringPipeline:
     )
 
 
+def audit_trail(scope: Construct, number: int) -> AuditTrail:
+    return AuditTrail(
+        scope,
+        f"Audit{number}",
+        name=f"shop{number}",
+        watched=shared_lake.buckets,
+        access_logs=access_logs,
+        retention_days=365,
+    )
+
+
+def audit_queries(scope: Construct, number: int) -> AuditQueries:
+    trail = audit_trail(scope, number + 100)
+    made = AuditQueries(scope, f"AuditQueries{number}", stage=f"shop{number}", trail=trail, retention_days=365)
+    made.grant_ask("auditor", "arn:aws:iam::111122223333:role/people", own=True)
+    return made
+
+
+def log_store(scope: Construct, number: int) -> LogStore:
+    return LogStore(
+        scope,
+        f"LogStore{number}",
+        stage=f"shop{number}",
+        nodes=Nodes("r7g.large.search", 2, 100),
+        access_logs=access_logs,
+        backup_days=30,
+        log_retention_days=30,
+        sign_on=SignOn("https://login.example.com", "<xml/>", "Role"),
+    )
+
+
+def log_search(scope: Construct, number: int) -> LogSearch:
+    role = "arn:aws:iam::111122223333:role/people"
+    return LogSearch(
+        scope,
+        f"LogSearch{number}",
+        store=log_store(scope, number + 100),
+        searched=Searched(f"shop{number}", ["example"], {"ml_engineer": role}, ["ml_engineer"], 30),
+        alarms=alarms,
+        log_retention_days=30,
+    )
+
+
 MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     AccessLogBucket: lambda scope, n: AccessLogBucket(scope, f"AccessLogs{n}", retention_days=30),
     AutoMLSearch: lambda scope, n: AutoMLSearch(
@@ -718,6 +880,16 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         log_retention_days=30,
     ),
     ModelRetirement: model_retirement,
+    ModelSets: lambda scope, n: ModelSets(
+        scope,
+        f"Sets{n}",
+        workload="example",
+        routing=Routing("shop", ("north", "south")),
+        allow_pickle=False,
+        lake=shared_lake,
+        alarms=alarms,
+        log_retention_days=30,
+    ),
     ModelSigning: lambda scope, n: ModelSigning(
         scope, f"Signing{n}", workload="example", lake=shared_lake, alarms=alarms, log_retention_days=30
     ),
@@ -755,7 +927,24 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         does="looks around",
         alarms=alarms,
     ),
+    MachineTrigger: lambda scope, n: MachineTrigger(
+        scope,
+        f"Trigger{n}",
+        workload="example",
+        machine=machine(scope, n + 500),
+        pattern={"source": ["shop"]},
+        triggered_by="shop",
+        does="looks around",
+        alarms=alarms,
+    ),
+    AwsMonitors: aws_monitors,
     EndpointMonitor: endpoint_monitor,
+    MonitorImages: lambda scope, n: MonitorImages(scope, f"MonitorImages{n}", clarify=True),
+    MonitorReader: monitor_reader,
+    MonitorRole: monitor_role,
+    MonitorSetter: monitor_setter,
+    LabellingJobs: labelling_jobs,
+    RowRelabelling: row_relabelling,
     QualityRuleset: lambda scope, n: QualityRuleset(
         scope,
         f"Rules{n}",
@@ -792,7 +981,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         name=f"example-{n}-train",
         description="Trains",
         definition={"Version": "2020-12-01", "Steps": []},
-        jobs=[sagemaker_jobs(scope, n + 200)],
+        jobs=[sagemaker_jobs(scope, n + 300)],
         alarms=alarms,
     ),
     WorkloadGovernance: lambda scope, n: WorkloadGovernance(
@@ -816,13 +1005,23 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         workloads=["example"],
     ),
     ExperimentJudge: experiment_judge,
-    AuditTrail: lambda scope, n: AuditTrail(
+    AuditExport: lambda scope, n: AuditExport(
         scope,
-        f"Audit{n}",
-        name=f"shop{n}",
-        watched=shared_lake.buckets,
-        access_logs=access_logs,
-        retention_days=365,
+        f"AuditExport{n}",
+        trail=audit_trail(scope, n + 200),
+        decisions=shared_lake.audit_table,
+        key=shared_lake.key,
+        alarms=alarms,
+    ),
+    AuditQueries: audit_queries,
+    AuditTrail: audit_trail,
+    LogDashboard: lambda scope, n: LogDashboard(
+        scope, f"LogDashboard{n}", stage=f"shop{n}", store=log_store(scope, n + 200), alarms=[]
+    ),
+    LogSearch: log_search,
+    LogStore: log_store,
+    LogSubscriptions: lambda scope, n: LogSubscriptions(
+        scope, f"LogSubscriptions{n}", groups={"One": "one"}, stream_arn="stream", writer_arn="role"
     ),
     CostWatch: cost_watch,
     IncidentAlarms: incident_alarms,

@@ -58,6 +58,7 @@ STATEFUL = (
     "AWS::SageMaker::MlflowApp",
     "AWS::SageMaker::MlflowTrackingServer",
     "AWS::SageMaker::ModelPackageGroup",
+    "AWS::OpenSearchService::Domain",
     "AWS::RedshiftServerless::Namespace",
 )
 WATCHED = (
@@ -319,7 +320,8 @@ def test_stacks_can_be_removed_in_any_order(stacks: list[StackTemplate]) -> None
 
 
 def test_arns_are_of_the_partition_that_is_deployed_to(stacks: list[StackTemplate]) -> None:
-    given = [ROOT / "cdk.json", *EVERYTHING_FOLDER.glob("workloads/*/workload.yaml")]
+    settings = [EVERYTHING_FOLDER / "platform.py", *EVERYTHING_FOLDER.glob("workloads/*/workload.yaml")]
+    given = [ROOT / "cdk.json", *settings]
     configured = "".join(path.read_text() for path in given)
     bound = {
         f"{stack.stack}: {arn}"
@@ -660,6 +662,7 @@ def test_no_role_has_a_managed_policy_of_aws(stacks: list[StackTemplate]) -> Non
 def test_the_audit_table_is_only_added_to_and_cannot_be_lost(stacks: list[StackTemplate]) -> None:
     """No role changes or deletes an item, and none goes by itself; one that was replaced is still in the backups."""
     reading = {"dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "dynamodb:DescribeTable"}
+    reading |= {"dynamodb:ExportTableToPointInTime"}
     found = {
         (place, action)
         for place, statement in each_statement(stacks)

@@ -95,6 +95,7 @@ class DataParts:
         warehouse_machine_arn: Loads what is published into the warehouse. Default: nobody does.
         views_job_name: The Glue job that adds what is published to the Iceberg table. Default: there is none.
         features: What makes the features between two runs of the job. Default: the job does, in one run.
+        relabels: Whether people label served rows, and their answers go into datasets. Default: they do not.
     """
 
     check_batch_arn: str
@@ -113,6 +114,7 @@ class DataParts:
     warehouse_machine_arn: str | None = None
     views_job_name: str | None = None
     features: FeatureRun | None = None
+    relabels: bool = False
 
 
 def data_machine(s: Surroundings, p: DataParts) -> State:
@@ -170,6 +172,7 @@ def check_batch(p: DataParts) -> State:
             "version": jsonata("$states.result.Payload.version"),
             "as_of": jsonata("$states.result.Payload.as_of"),
             **({"parent": jsonata("$states.result.Payload.parent")} if p.accumulates else {}),
+            **({"answers_uri": jsonata("$states.result.Payload.answers_uri")} if p.relabels else {}),
             "phases": {},
         },
     )
@@ -248,6 +251,7 @@ def prepare_dataset(s: Surroundings, p: DataParts) -> dict[str, State]:
         "--version": jsonata("$version"),
         "--as_of": jsonata("$as_of"),
         **({"--parent": jsonata("$parent")} if p.accumulates else {}),
+        **({"--answers_uri": jsonata("$answers_uri")} if p.relabels else {}),
     }
     return {
         "PrepareDataset": run_job(
@@ -350,6 +354,7 @@ def replay_states(s: Surroundings, p: DataParts) -> dict[str, State]:
         "--version": jsonata("$replayed_version"),
         "--as_of": jsonata(replay.AS_OF),
         **({"--parent": jsonata("$replayed_parent")} if p.accumulates else {}),
+        **({"--answers_uri": jsonata("$replayed_answers_uri")} if p.relabels else {}),
     }
     return replay.replay_states(
         s,
@@ -358,10 +363,11 @@ def replay_states(s: Surroundings, p: DataParts) -> dict[str, State]:
         contract_digest=p.contract_digest,
         check=invoke_check(
             p,
-            replay.check_input(),
+            replay.check_input(answers=p.relabels),
             {
                 "replayed_version": jsonata("$states.result.Payload.version"),
                 "replayed_parent": jsonata("$states.result.Payload.parent"),
+                **({"replayed_answers_uri": jsonata("$states.result.Payload.answers_uri")} if p.relabels else {}),
             },
         ),
         prepare=run_job(s, p, arguments, assign={"replayed_attempt": jsonata(attempt())}),

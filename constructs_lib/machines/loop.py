@@ -79,7 +79,7 @@ def loop_machine(s: Surroundings, p: LoopParts) -> State:
             "AcquireLease": acquire_lease(s),
             "RunData": run_data(p),
             **asking,
-            "RunModel": run_model(p),
+            "RunModel": run_model(p, decided=bool(asking)),
             "RecordRun": record_run(s, decided=bool(asking)),
             **told,
             "IsApproved": choice([("$outcome.approved", "AwaitDeployment")], default="ReleaseLease"),
@@ -211,12 +211,16 @@ def run_data(p: LoopParts) -> State:
     )
 
 
-def run_model(p: LoopParts) -> State:
-    """Makes the model."""
+def run_model(p: LoopParts, *, decided: bool) -> State:
+    """Makes the model.
+
+    Args:
+        decided: Whether a policy has let the run train, and said whether to search hyperparameters.
+    """
     return nested(
         p.model_machine_arn,
         "m",
-        {"dataset": "$dataset"},
+        {"dataset": "$dataset", **({"search": "$decided.search"} if decided else {})},
         timeout=_MODEL_SECONDS,
         assign={"outcome": jsonata("$states.result.Output")},
     )

@@ -1,6 +1,7 @@
 """The model machine: turns a dataset into a registered model, or into a reasoned rejection.
 
-Input: ``{"run_id", "workload", "as_of", "bundle": {"bundle", "uri", "commit"}, "dataset": <a published manifest>}``.
+Input: ``{"run_id", "workload", "as_of", "bundle": {"bundle", "uri", "commit"}, "dataset": <a published manifest>}``,
+and ``search``: whether hyperparameters are to be searched, where not every run does so.
 Output: ``{"approved", "registered", "model_package_arn" (``none`` when rejected), "rules"}``.
 
 A run can be repeated: see :mod:`constructs_lib.machines.reproduction`.
@@ -50,6 +51,7 @@ from constructs_lib.machines.jobs import (
 )
 from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.pinned_scripts import FINAL_ERRORS as SCRIPT_ERRORS
+from constructs_lib.machines.makers.reuse import BEGUN as NOT_REUSED
 from constructs_lib.machines.makers.tuning import BEGUN
 from constructs_lib.machines.model_card import model_card, read_model_card
 from constructs_lib.machines.packing import BEGUN as NOT_PACKED
@@ -82,6 +84,9 @@ FINAL_ERRORS = (
     *SIGNING_ERRORS,
 )
 """Errors that lie in the dataset, the scripts, the image or the workload file."""
+
+BAD_WINDOW = "BadWindow"
+"""The error of an evaluation whose model does not say which window it was trained on."""
 
 JUDGED = ("problem", "rows", "metrics", "intervals", "champion", "calibration", "slices", "bias", "limits")
 """What the machine keeps of ``evaluation.json``."""
@@ -137,7 +142,7 @@ def model_machine(s: Surroundings, p: ModelParts) -> State:
             **failure_states(
                 s,
                 "model",
-                final=FINAL_ERRORS,
+                final=FINAL_ERRORS if p.window is None else (*FINAL_ERRORS, BAD_WINDOW),
                 resume_at="FindEarlierRun",
                 release=log_failed_states(p, following="ResumeOrFail"),
             ),
@@ -155,6 +160,7 @@ def begun(p: ModelParts) -> dict[str, JSON]:
         "champion_arn": "none",
         "images": {},
         **(BEGUN if p.tuning is not None else {}),
+        **(NOT_REUSED if p.tuning is not None and p.tuning.space is not None else {}),
         **(NOT_PACKED if p.serving_script_uri is not None else {}),
     }
 
@@ -298,7 +304,8 @@ def evaluate(s: Surroundings, p: ModelParts, listed: Callable[[list[JSON], list[
 
 def read_evaluation(s: Surroundings, p: ModelParts) -> State:
     """Keeps the figures of the evaluation and where they were measured; files and importances stay in its file."""
-    kept = ", ".join(f"'{name}': $e.{name}" for name in JUDGED)
+    names = JUDGED if p.window is None else (*JUDGED, "window")
+    kept = ", ".join(f"'{name}': $e.{name}" for name in names)
     return get_json(
         s,
         p.place.artefacts_bucket,
@@ -383,7 +390,7 @@ def record_run(s: Surroundings, p: ModelParts) -> State:
     """Writes the run's record: what the model was made of and how good it is."""
     signed = {"archive_sha256": "$evaluation.archive_sha256", "statement_uri": "$signed.statement_uri"}
     registered = {"status": "'registered'", "model_package_arn": "$model_package_arn", **signed}
-    return run_record(s, "model", {**made_of(), **tuned(p), **registered})
+    return run_record(s, "model", {**made_of(), **tuned(p), **windowed(p), **registered})
 
 
 def record_rejection(s: Surroundings) -> State:
@@ -406,7 +413,7 @@ def record_rejection(s: Surroundings) -> State:
 
 def remember_rejection(s: Surroundings, p: ModelParts) -> State:
     """Writes the run's record of a model that was not good enough."""
-    return run_record(s, "model", {**made_of(), **tuned(p), "status": "'rejected'"})
+    return run_record(s, "model", {**made_of(), **tuned(p), **windowed(p), "status": "'rejected'"})
 
 
 def made_of() -> dict[str, str]:
@@ -438,7 +445,15 @@ def made_of() -> dict[str, str]:
 
 def tuned(p: ModelParts) -> dict[str, str]:
     """The JSONata of what a run's record says of the tuning that found the model; nothing where there is none."""
-    return {} if p.tuning is None else {"tuning": "$string($tuning)"}
+    if p.tuning is None:
+        return {}
+    reused = {"search": "$search", "tuned_by": "$search = 'none' ? $tuned.name : $tuning_name"}
+    return {"tuning": "$string($tuning)", **(reused if p.tuning.space is not None else {})}
+
+
+def windowed(p: ModelParts) -> dict[str, str]:
+    """The JSONata of what a run's record says of the window that was trained on; nothing where none is asked for."""
+    return {} if p.window is None else {"window": "$string($evaluation.window)"}
 
 
 def approval_states(p: ModelParts) -> dict[str, State]:

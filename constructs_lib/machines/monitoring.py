@@ -50,6 +50,11 @@ CAPTURE = "capture"
 OUTCOMES = "outcomes"
 """Folders below the workload's artefacts; in the last one lie what turned out to be true."""
 
+MONITORS = "monitors"
+"""Folder of SageMaker's own monitors, where they look: ``configs/`` of Clarify, ``results/`` of all."""
+
+SETTING_SECONDS = 120
+
 FINAL_ERRORS = ("BadBaseline", "BadCapture", "BadFacet", "BadLabel", "BadLabels", "NoBaseline", "UnsafeArtefact")
 """Errors that another try would meet again."""
 
@@ -90,8 +95,15 @@ class MonitoringParts:
     going_back: tuple[score_rollback.Way, str] | None = None
 
 
-def monitoring_machine(s: Surroundings, p: MonitoringParts) -> State:
-    """Returns the definition."""
+def monitoring_machine(s: Surroundings, p: MonitoringParts, set_monitors_arn: str | None = None) -> State:
+    """Returns the definition.
+
+    Args:
+        s: What is around.
+        p: What the machine works with.
+        set_monitors_arn: The function that removes schedules of SageMaker's monitors, which looked before. Default:
+            none did.
+    """
     bucket = p.place.artefacts_bucket
     finding, rolling = going_back_states(s, p)
     return machine(
@@ -100,6 +112,7 @@ def monitoring_machine(s: Surroundings, p: MonitoringParts) -> State:
             "Begin": remember(
                 {"window": jsonata(window(p.every)), "labelled": False, **(score_rollback.NOTHING if finding else {})}
             ),
+            **({"RemoveMonitors": set_monitors(s, set_monitors_arn, p, [])} if set_monitors_arn is not None else {}),
             "ReadLive": find_live(s, "live_arn", previous="previous_arn" if finding else None),
             "Serves": choice([("$live_arn != 'none'", "FindCapture")], default="NothingServed"),
             "FindCapture": find_object(s, bucket, capture_key(s, p), "captured"),
@@ -176,6 +189,31 @@ def going_back_states(s: Surroundings, p: MonitoringParts) -> tuple[dict[str, St
 def window(every: str) -> str:
     """The JSONata of the window as capture's folders are named: the day or hour that ended last before ``as_of``."""
     return f"$fromMillis($toMillis($states.input.as_of) - {_MILLISECONDS[every]}, {text(_FORMATS[every])})"
+
+
+def set_monitors(s: Surroundings, function_arn: str, p: MonitoringParts, wanted: list[JSON]) -> State:
+    """Has the schedules of SageMaker's own monitors made what they are wanted to be.
+
+    Args:
+        s: What is around.
+        function_arn: The function that does it.
+        p: What the machine works with.
+        wanted: The monitors; none to remove all of them.
+    """
+    return task(
+        "lambda:invoke",
+        {
+            "FunctionName": function_arn,
+            "Payload": {
+                "prefix": s.name_of("monitor-"),
+                "every": p.every,
+                "configs_uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/{MONITORS}/configs/",
+                "monitors": wanted,
+            },
+        },
+        timeout=SETTING_SECONDS + CALL_SECONDS,
+        retry_also=("MonitorBusy",),
+    )
 
 
 def describe_package() -> State:

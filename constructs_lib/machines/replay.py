@@ -38,10 +38,19 @@ def bundle_uri(bundles_uri: str) -> str:
     return f"{text(bundles_uri)} & $original.bundle & '/sourcedir.tar.gz'"
 
 
-def check_input() -> str:
-    """The JSONata of what the check of the batch takes."""
+def check_input(*, answers: bool = False) -> str:
+    """The JSONata of what the check of the batch takes.
+
+    Args:
+        answers: Whether people's answers go into datasets; then the original's are taken. Default: they do not.
+    """
     return expression(
-        {"batch_uri": jsonata(BATCH_URI), "as_of": jsonata(AS_OF), "bundle": {"bundle": jsonata("$original.bundle")}}
+        {
+            "batch_uri": jsonata(BATCH_URI),
+            "as_of": jsonata(AS_OF),
+            "bundle": {"bundle": jsonata("$original.bundle")},
+            **({"answers_uri": jsonata("[$original.answers.uri, 'none'][0]")} if answers else {}),
+        }
     )
 
 

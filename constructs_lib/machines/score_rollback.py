@@ -1,7 +1,8 @@
 """Going back by score: the version that served before is better on the rows whose truth is known by now.
 
 The monitor's job scores it only where the answers of the serving model are worse than they have to be. A version whose
-approval was taken back is no candidate, so two versions cannot take turns.
+approval was taken back is no candidate, so two versions cannot take turns. Where another version has come to serve
+while the job ran, nobody goes back: that one was not judged.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from constructs_lib.machines.common import (
     CALL_SECONDS,
     Surroundings,
     artefact_of_package,
+    find_live,
     find_object,
     text,
 )
@@ -77,7 +79,9 @@ def rollback_states(s: Surroundings, way: Way, deployment_machine_arn: str, foll
         else {"BeginRollback": go_to(following, begin_rollback(s, deployment_machine_arn, following))}
     )
     return {
-        "IsEarlierBetter": choice([("$found.earlier.better = true", "AuditScore")], default=following),
+        "IsEarlierBetter": choice([("$found.earlier.better = true", "ReadLiveAgain")], default=following),
+        "ReadLiveAgain": find_live(s, "still_live_arn"),
+        "StillServes": choice([("$still_live_arn = $live_arn", "AuditScore")], default=following),
         "AuditScore": audit_score(s, way),
         **doing,
     }

@@ -113,6 +113,7 @@ def dataset_version(
     bundle: str,
     engine: str,
     parent: str = NO_PARENT,
+    answers: str = "",
 ) -> str:
     """Returns the 32 hex digits that name a dataset: equal contents, window, time, scripts and engine, equal name.
 
@@ -120,6 +121,7 @@ def dataset_version(
 
     Args:
         parent: The version of the dataset that the batch is added to. Default: there is none.
+        answers: Digest of the labels that people have given to served rows. Default: there are none.
     """
     identity: dict[str, Any] = {
         "inputs": sorted([file.source, file.sha256] for file in files),
@@ -129,6 +131,7 @@ def dataset_version(
         "engine": engine,
         "contract_digest": contract_digest,
         **({} if parent == NO_PARENT else {"parent": parent}),
+        **({"answers": answers} if answers else {}),
     }
     return hashlib.sha256(canonical_json(identity)).hexdigest()[:32]
 

@@ -45,6 +45,10 @@ LEAD_TIME = "DeliveryLeadTime"
 TIME_TO_RESTORE = "TimeToRestore"
 # Labels that came later: above 0 where they say that the model in service is worse than it has to be.
 LABEL_QUALITY_LOST = "LabelQualityLost"
+# Relabelling. Rows of one export, and of one file of answers; an answer that is left empty is not refused.
+ROWS_OUT_FOR_LABELS = "RowsOutForLabels"
+LABELS_ACCEPTED = "LabelsAccepted"
+LABELS_REFUSED = "LabelsRefused"
 # Monitoring. Rows of one window; of each family of checks the broken ones, and the worst value.
 ROWS_MONITORED = "RowsMonitored"
 MONITORED = ("schema", "completeness", "drift", "predictions", "quality", "bias", "attributions")

@@ -114,6 +114,34 @@ def check_machines(model: Model, *, training: str, evaluation: str | None, servi
         )
 
 
+def check_multi_model(model: Model, serving: str) -> None:
+    """Looks whether an endpoint of several models can serve models of this kind.
+
+    Args:
+        model: How the model is made.
+        serving: The machine that serves.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if model.kind != "script":
+        raise ValueError(
+            f"serving.mode: multi_model serves a set that a training script makes, was model.kind: {model.kind} "
+            "(allowed: script)"
+        )
+    if model.image.partition(":")[0] not in IN_PROCESS:
+        allowed = ", ".join(each for each in IMAGES if each.partition(":")[0] in IN_PROCESS)
+        raise ValueError(
+            f"serving.mode: multi_model packs its models for servers that take one script for all of them, was "
+            f"model.image: {model.image} (allowed: {allowed})"
+        )
+    if processor_of(serving) != "cpu":
+        raise ValueError(
+            f"serving.instance_type: several models on machines with GPUs are served by Triton alone, was {serving} "
+            "(allowed with mode multi_model: machines without)"
+        )
+
+
 def check_compute(model: Model, training: TrainingCompute) -> None:
     """Looks whether a model can be trained on the machines as they are asked for: several, spare or kept ones.
 

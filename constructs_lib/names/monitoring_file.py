@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from constructs_lib.names.fairness_file import Explanations, Facet
 from constructs_lib.names.file_parts import Part, Share
 
+Backend = Literal["builtin", "model_monitor", "clarify"]
 Distance = Literal["psi", "kolmogorov_smirnov", "jensen_shannon", "l_infinity", "wasserstein", "cramers_v"]
 Limit = Annotated[float, Field(gt=0)]
+
+MEASURED: Final[Mapping[str, Collection[str]]] = {
+    "binary_classification": ("accuracy", "auc", "f1", "precision", "recall"),
+    "multiclass_classification": ("accuracy",),
+    "regression": ("mae", "r2", "rmse"),
+}
+"""Kind of problem to those metrics of a gate that Model Monitor measures as well."""
+
+SCORES: Final[Mapping[str, str]] = {"binary_classification": "probability", "regression": "value"}
+"""Kind of problem to the part of a prediction that Clarify explains."""
+
+_OWN_ONLY: Final = ("alpha", "matters", "reference", "rollback_by_score", "tolerance", "weeks")
 
 
 class Tolerance(Part):
@@ -32,6 +47,9 @@ class Monitoring(Part):
     """A look at everything that was served in a window of time, against the dataset behind the serving model.
 
     Attributes:
+        backend: Who looks. ``builtin``: the platform's own jobs. ``model_monitor``: SageMaker Model Monitor, at columns
+            and answers. ``clarify``: Model Monitor, and SageMaker Clarify at bias and attributions. AWS has closed both
+            services to new customers, so the stage has to say that its account has them.
         every: The window: the UTC day, or the hour, that has just ended.
         reference: ``season`` compares with rows of the same calendar months, while the dataset has enough of them;
             ``all`` with every row; ``weeks`` with what the same model was asked in the last weeks, if enough.
@@ -46,6 +64,7 @@ class Monitoring(Part):
             the same rows; one that is better is proposed to people, or goes back into service. Default: nobody looks.
     """
 
+    backend: Backend = "builtin"
     every: Literal["day", "hour"] = "day"
     reference: Literal["season", "all", "weeks"] = "season"
     weeks: Annotated[int, Field(ge=1, le=13)] = 4
@@ -57,6 +76,91 @@ class Monitoring(Part):
     bias_margin: Annotated[float, Field(ge=0)] = 0.1
     rollback_by_score: Literal["propose", "perform"] | None = None
 
+    @model_validator(mode="after")
+    def _is_what_the_backend_knows(self) -> Self:
+        given = [name for name in _OWN_ONLY if name in self.model_fields_set]
+        if not self.is_own and given:
+            raise ValueError(
+                f"{given[0]}: only the builtin backend has it, was given with backend: {self.backend} "
+                "(allowed there: every, margin, floor, bias_margin)"
+            )
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the platform's own jobs look."""
+        return self.backend == "builtin"
+
     def options(self) -> dict[str, Any]:
         """What the job must know, as JSON types."""
-        return self.model_dump(mode="json", exclude={"every", "rollback_by_score"})
+        excluded = {"every", "rollback_by_score", *(("backend",) if self.is_own else ())}
+        return self.model_dump(mode="json", exclude=excluded)
+
+
+def check_backend(
+    monitoring: Monitoring,
+    *,
+    problem: str,
+    metric: str,
+    captures: bool,
+    in_process: bool,
+    facets: Collection[Facet],
+    explanations: Explanations | None,
+    features: Collection[str],
+) -> None:
+    """Looks whether the backend can do what the workload has.
+
+    Args:
+        monitoring: What is asked for.
+        problem: Kind of problem.
+        metric: The metric that decides.
+        captures: Whether the endpoint keeps what it was asked.
+        in_process: Whether a job can load the model.
+        facets, explanations: Of the evaluation.
+        features: What the model is asked with.
+
+    Raises:
+        ValueError: It cannot; the message starts with the path of the key.
+    """
+    if monitoring.is_own:
+        return
+    where, backend = "monitoring.backend", monitoring.backend
+    if not captures:
+        raise ValueError(f"{where}: {backend} reads what a real-time endpoint captures; allowed here: builtin")
+    measured = MEASURED.get(problem)
+    if measured is not None and metric not in measured:
+        raise ValueError(
+            f"{where}: {backend} does not measure {metric!r}, the metric of the gate (allowed: {', '.join(measured)})"
+        )
+    if backend == "clarify":
+        _check_clarify(where, problem, in_process, facets, explanations, features)
+
+
+def _check_clarify(
+    where: str,
+    problem: str,
+    in_process: bool,
+    facets: Collection[Facet],
+    explanations: Explanations | None,
+    features: Collection[str],
+) -> None:
+    if problem not in SCORES:
+        raise ValueError(f"{where}: clarify is for {', '.join(SCORES)}, was {problem}; allowed here: model_monitor")
+    if not facets and explanations is None:
+        raise ValueError(
+            f"{where}: clarify has nothing to look at: there are neither evaluation.facets nor evaluation.explanations "
+            "(allowed without them: model_monitor)"
+        )
+    if explanations is not None and not in_process:
+        raise ValueError(f"{where}: clarify explains single containers that a job can load; allowed: model_monitor")
+    for facet in facets:
+        if facet.values is None:
+            raise ValueError(
+                f"{where}: clarify names the group of facet {facet.column!r} by its threshold and the greatest value "
+                "of each window, so no baseline fits it; allowed: facets with values"
+            )
+        if facet.column not in features:
+            raise ValueError(
+                f"{where}: clarify sees only what the endpoint is asked with, and facet {facet.column!r} is none of "
+                f"the features (allowed: {', '.join(features)})"
+            )

@@ -143,6 +143,7 @@ _REFUSED: Final[Mapping[tuple[str, str], str]] = {
     ("serverless", "shadow"): _ONE_VARIANT,
     ("asynchronous", "ab"): "counts outcomes by the variant that answered, which an asynchronous answer does not name",
     ("asynchronous", "shadow"): "copies requests that are answered at once, and asynchronous ones are not",
+    ("multi_model", "shadow"): "is not done by SageMaker for endpoints of several models (its page of exclusions)",
     **{("batch", strategy): _NO_TRAFFIC for strategy in ROLLOUTS if strategy != "all_at_once"},
 }
 """Pairs of mode and strategy that cannot be, with the reason; every other pair can."""
@@ -212,7 +213,12 @@ class Serving(Part):
     @property
     def captured_percent(self) -> int:
         """How many of 100 requests the endpoint itself keeps: none where SageMaker cannot."""
-        return self.capture_percent if self.mode.kind == "real_time" else 0
+        return self.capture_percent if self.captures else 0
+
+    @property
+    def captures(self) -> bool:
+        """Whether the endpoint itself can keep requests: not where SageMaker cannot."""
+        return self.mode.kind in ("real_time", "multi_model")
 
     @property
     def captured_by_api(self) -> bool:
@@ -256,8 +262,8 @@ class Serving(Part):
         if self.prediction_shift is not None and self.captured_percent == 0:
             raise ValueError(
                 f"prediction_shift: what the endpoint captures is compared, was {self.prediction_shift} with mode "
-                f"{self.mode.kind} and capture_percent {self.capture_percent}; allowed with mode real_time and "
-                "capture_percent 1 to 100"
+                f"{self.mode.kind} and capture_percent {self.capture_percent}; allowed with mode real_time or "
+                "multi_model and capture_percent 1 to 100"
             )
         return self
 

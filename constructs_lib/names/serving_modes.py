@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from constructs_lib.names.file_parts import Part, TimeZone
+from constructs_lib.names.file_parts import ColumnName, Part, TimeZone
 from constructs_lib.names.ingestion_file import Schedule
+from constructs_lib.names.segments import FALLBACK, Routing
 
 TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$")]
 ActionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
@@ -61,10 +63,51 @@ class Asynchronous(Part):
     success_topic: TopicArn | None = None
 
 
+SegmentValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+
+
+class MultiModel(Part):
+    """A request is answered at once, by the model of its segment; the models of all segments are one version.
+
+    Attributes:
+        segment: The feature that says which model answers, a text.
+        values: Its values that have a model of their own; each is the name of a file, of letters, digits, ``_``, ``.``
+            and ``-``. Every other value, and none, is answered by the fallback model.
+        min_rows: With fewer rows of training a value is left to the fallback model.
+    """
+
+    kind: Literal["multi_model"] = "multi_model"
+    segment: ColumnName
+    values: Annotated[tuple[SegmentValue, ...], Field(min_length=2, max_length=100)]
+    min_rows: Annotated[int, Field(ge=20, le=1_000_000)] = 200
+
+    @model_validator(mode="after")
+    def _names_a_value_once(self) -> Self:
+        twice = [value for value in self.values if self.values.count(value) > 1]
+        if twice:
+            raise ValueError(f"values: {twice[0]!r} is given twice")
+        return self
+
+    @property
+    def routing(self) -> Routing:
+        """Which model is asked."""
+        return Routing(self.segment, self.values)
+
+    def training_json(self) -> str:
+        """Returns what a training script must know: feature, values, the name of the fallback, and ``min_rows``."""
+        content = {**self.routing.content(), "fallback": FALLBACK, "min_rows": self.min_rows}
+        return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+    def slicing(self) -> dict[str, Any]:
+        """Returns how the evaluation cuts the rows, so that a bad model of one segment is seen."""
+        return {"column": self.segment, "values": list(self.values), "bins": None}
+
+
 MODES: Final[dict[str, type[Part]]] = {
     "real_time": RealTime,
     "serverless": Serverless,
     "asynchronous": Asynchronous,
+    "multi_model": MultiModel,
 }
 
 _NO_MACHINES = "a serverless endpoint has no machines"
@@ -79,15 +122,12 @@ WITHOUT: Final[Mapping[str, Mapping[str, str]]] = {
     "asynchronous": {
         "capture_percent": "SageMaker captures nothing of it; requests and answers are in S3 anyhow",
     },
+    "multi_model": {},
 }
 """Mode to the keys of ``serving`` that it has no use for, each with the reason."""
 
 
 NOT_OFFERED: Final[Mapping[str, str]] = {
-    "multi_model": (
-        "the models of such an endpoint share its fleet, alarms and role, and a new one answers as soon as it is asked "
-        "for: no rollout could hold it back, no alarm could tell whose failure it sees"
-    ),
     "inference_components": "the models of such an endpoint share its fleet, its alarms and its role",
 }
 """Modes of SageMaker that there are none of here, each with the reason."""
@@ -101,7 +141,8 @@ def _kind_only(value: Any) -> Any:
 
 
 ServingMode = Annotated[
-    Annotated[RealTime | Serverless | Asynchronous, Field(discriminator="kind")], BeforeValidator(_kind_only)
+    Annotated[RealTime | Serverless | Asynchronous | MultiModel, Field(discriminator="kind")],
+    BeforeValidator(_kind_only),
 ]
 
 
@@ -137,8 +178,11 @@ class SetSize(Part):
 TARGETS: Final[Mapping[str, tuple[str, ...]]] = {
     "real_time": ("requests_per_minute", "cpu_percent"),
     "asynchronous": ("waiting_requests",),
+    "multi_model": ("requests_per_minute", "cpu_percent"),
 }
 """Mode to what its scaling may follow."""
+
+_FOLLOWED: Final = tuple(dict.fromkeys(name for names in TARGETS.values() for name in names))
 
 
 class Scaling(Part):
@@ -165,7 +209,7 @@ class Scaling(Part):
     @property
     def follows(self) -> tuple[str, float] | None:
         """What the number of machines follows and the value that is aimed at; nothing where it has set times only."""
-        given = {name: getattr(self, name) for names in TARGETS.values() for name in names}
+        given = {name: getattr(self, name) for name in _FOLLOWED}
         return next(((name, float(value)) for name, value in given.items() if value is not None), None)
 
     def check(self, kind: str, instance_count: int) -> None:
@@ -186,7 +230,7 @@ class Scaling(Part):
                 f"scaling.max: the endpoint begins with instance_count machines, {instance_count}, which have to be "
                 f"from min to max, {self.min} to {self.max}"
             )
-        given = [name for names in TARGETS.values() for name in names if getattr(self, name) is not None]
+        given = [name for name in _FOLLOWED if getattr(self, name) is not None]
         allowed = TARGETS[kind]
         for name in (name for name in given if name not in allowed):
             raise ValueError(f"scaling.{name}: has no meaning with mode {kind} (allowed: {', '.join(allowed)})")

@@ -10,6 +10,7 @@ from constructs_lib.names.compute_file import SWITCHES, TrainingCompute, TrialCo
 from constructs_lib.names.guard_file import Guard
 from constructs_lib.names.hyperparameters import Hyperparameter, HyperparameterName, text_of
 from constructs_lib.names.tuning_file import Tuning
+from constructs_lib.names.window_file import TrainingWindow
 
 
 class Training(TrainingCompute):
@@ -19,6 +20,7 @@ class Training(TrainingCompute):
         read_from: Where the splits are read from: ``s3``, or ``lustre``, the file system that the stage must have.
         guard: Watches every training. Default: nothing does.
         tuning: Searches for better hyperparameters by many trainings. Default: there is one training.
+        window: Which rows of the train split the script learns from. Default: all, one as much as the other.
     """
 
     hyperparameters: dict[HyperparameterName, Hyperparameter] = Field(default={})
@@ -26,6 +28,7 @@ class Training(TrainingCompute):
     read_from: Literal["s3", "lustre"] = "s3"
     guard: Guard | None = None
     tuning: Tuning | None = None
+    window: TrainingWindow | None = None
 
     @property
     def compute(self) -> TrainingCompute:

@@ -169,6 +169,9 @@ class Tuning(Part):
             ``identical``: only when data, image and scripts are the same.
         seed: Of the search. Default: that of the training.
         trial: The machines of a trial, where they are not those of the training.
+        when: ``on_search``: only when the policy of trainings or a person asks for it, when nothing was found yet, and
+            when the search space or the scripts have changed; every other training takes over what was found last.
+            Default: every training searches.
         checkpoints: Trials on spare machines keep checkpoints, each below a folder of its own name, in
             ``/opt/ml/checkpoints/<TRAINING_JOB_NAME>``. The script has to look for them there, as
             ``gapless_checkpoints`` does.
@@ -184,6 +187,7 @@ class Tuning(Part):
     seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     trial: TrialCompute = TrialCompute()
     checkpoints: bool = False
+    when: Literal["every_training", "on_search"] = "every_training"
 
     @model_validator(mode="after")
     def _fits_its_strategy(self) -> Self:
@@ -300,3 +304,14 @@ class Tuning(Part):
         """
         names = sorted({*self.ranges, *hyperparameters})
         return hashlib.sha256(json.dumps([metric, names]).encode()).hexdigest()[:16]
+
+    def space(self, hyperparameters: Mapping[str, Any], metric: str) -> str | None:
+        """A digest of where is searched, for what and beside what; None where every training searches.
+
+        Strategy and budget are left out: they say how long is searched, not where.
+        """
+        if self.when == "every_training":
+            return None
+        fixed = {name: text_of(value) for name, value in hyperparameters.items()}
+        searched = [metric, sorted(fixed.items()), [found for _, found in self._listed()]]
+        return hashlib.sha256(json.dumps(searched, sort_keys=True).encode()).hexdigest()[:16]

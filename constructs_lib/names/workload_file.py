@@ -39,14 +39,23 @@ from constructs_lib.names.features_file import FOLDER, SCRIPT, NoCode, script_is
 from constructs_lib.names.file_parts import ColumnName, ColumnType, Part, Share, TimeZone, shown, unknown
 from constructs_lib.names.gate_file import Gate
 from constructs_lib.names.ingestion_file import Ingestion, check_ingestion
-from constructs_lib.names.model_file import MODELS, Model, ScriptModel, check_compute, check_machines
-from constructs_lib.names.monitoring_file import Monitoring
+from constructs_lib.names.model_file import (
+    MODELS,
+    Model,
+    PipelineModel,
+    ScriptModel,
+    check_compute,
+    check_machines,
+    check_multi_model,
+)
+from constructs_lib.names.monitoring_file import Monitoring, check_backend
 from constructs_lib.names.openapi import Described
 from constructs_lib.names.problems import PROBLEMS
+from constructs_lib.names.relabelling_file import Relabelling, check_relabelling, relabelling_options
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining, check_retraining
 from constructs_lib.names.serving_file import ROLLOUTS, Serving
-from constructs_lib.names.serving_modes import MODES
+from constructs_lib.names.serving_modes import MODES, MultiModel
 from constructs_lib.names.stages_file import StageName, StageValues
 from constructs_lib.names.stores_file import Iceberg, WarehouseUse
 from constructs_lib.names.training_file import Training
@@ -205,6 +214,7 @@ class WorkloadFile(Part):
         iceberg: Keeps the features of all datasets in one Iceberg table. Default: it does not.
         monitoring: Compares what is served with the dataset behind the serving model. Default: nobody looks.
         retraining: When a landed batch, an alarm or the clock leads to a training. Default: every batch does.
+        relabelling: Gives people rows to label that the model was unsure of. Default: nobody is asked.
         stages: Stage to the compute that it has instead of what the rest of the file says. Default: all have the same.
     """
 
@@ -242,6 +252,7 @@ class WorkloadFile(Part):
     iceberg: Iceberg | None = None
     monitoring: Monitoring | None = None
     retraining: Retraining | None = None
+    relabelling: Relabelling | None = None
     stages: dict[StageName, StageValues] = Field(default={})
 
     @classmethod
@@ -331,8 +342,21 @@ class WorkloadFile(Part):
             raise ValueError(
                 "monitoring.rollback_by_score: needs a model that a job can load; allowed here: leave it out"
             )
+        if self.monitoring is not None:
+            check_backend(
+                self.monitoring,
+                problem=self.problem,
+                metric=self.gate.deciding(self.problem),
+                captures=self.serving.captured_percent > 0,
+                in_process=self.model.evaluated_in_process,
+                facets=self.evaluation.facets,
+                explanations=self.evaluation.explanations,
+                features=self.feature_types,
+            )
         if self.retraining is not None:
             check_retraining(self.retraining, monitored=self.monitoring is not None)
+        if self.relabelling is not None:
+            self._check_relabelling(self.relabelling)
         if self.serving.judging is not None:
             check_experiment(self.serving.judging, self.problem)
         for stage in self.stages:
@@ -366,6 +390,19 @@ class WorkloadFile(Part):
         except ValueError as error:
             raise ValueError(f"stages.{name}.{error}") from error
         return whole
+
+    def _check_relabelling(self, asked: Relabelling) -> None:
+        check_relabelling(
+            asked,
+            problem=self.problem,
+            sensitive=self.sensitive_among(self.feature_types),
+            captured=self.serving.captured_percent > 0 or self.serving.captured_by_api,
+            shadowed=self.serving.rollout.strategy == "shadow",
+            refused_with={
+                "dataset.accumulate": self.dataset.accumulate,
+                "preparation.features": self.preparation.features is not None,
+            },
+        )
 
     def _check_views(self) -> None:
         for name, view in (self.iceberg.views if self.iceberg else {}).items():
@@ -415,6 +452,11 @@ class WorkloadFile(Part):
             )
             if self.training.read_from != "s3":
                 raise ValueError("training.read_from: a built-in algorithm reads what was encoded, which lies in s3")
+        if self.training.window is not None and not isinstance(self.model, ScriptModel | PipelineModel):
+            raise ValueError(
+                f"training.window: is carried out by train.py, and model.kind: {self.model.kind} has none "
+                "(allowed: script, pipeline)"
+            )
         self._check_tuning()
 
     def _check_tuning(self) -> None:
@@ -459,8 +501,28 @@ class WorkloadFile(Part):
         if kind == "asynchronous" and self.serving.api is not None:
             raise ValueError(
                 "serving.mode: an API answers at once, and an asynchronous endpoint does not (allowed with api: "
-                "real_time, serverless)"
+                "real_time, serverless, multi_model)"
             )
+        if isinstance(self.serving.mode, MultiModel):
+            self._check_multi_model(self.serving.mode)
+
+    def _check_multi_model(self, mode: MultiModel) -> None:
+        check_multi_model(self.model, self.serving.instance_type)
+        if self.feature_groups:
+            raise ValueError(
+                "serving.mode: the function that reads features from the online store names no model of several "
+                "(allowed with feature_groups: real_time, serverless)"
+            )
+        if self.monitoring is not None and not self.monitoring.is_own:
+            raise ValueError(
+                f"serving.mode: AWS monitors endpoints of a single model only, was monitoring.backend: "
+                f"{self.monitoring.backend} (allowed with mode multi_model: builtin)"
+            )
+        kind = self.feature_types.get(mode.segment)
+        if kind is None:
+            raise ValueError(f"serving.mode.segment: {unknown(mode.segment, self.feature_types, 'feature')}")
+        if kind != "string":
+            raise ValueError(f"serving.mode.segment: a segment is a feature of type string, was {kind}")
 
     def _check_derived(self) -> None:
         for column in self.derived:
@@ -490,7 +552,7 @@ class WorkloadFile(Part):
     def _check_evaluation(self) -> None:
         self.gate.check(self.problem)
         self.evaluation.check(self.feature_types, self.sensitive_features)
-        if self.gate.slices is not None and not self.evaluation.slices:
+        if self.gate.slices is not None and not self._slices():
             raise ValueError("gate.slices: has no meaning without evaluation.slices")
         check_fairness(
             facets=self.evaluation.facets,
@@ -643,12 +705,21 @@ class WorkloadFile(Part):
             **content,
             **accumulation,
             **({"feature_groups": groups} if groups else {}),
+            **({"relabelling": True} if self.relabelling is not None else {}),
             **slot,
             "primary": self.primary_name,
             "sources": sources,
             "derived": _listed(self.derived),
             "features": _listed(self.feature_types),
         }
+
+    def _slices(self) -> list[dict[str, Any]]:
+        """How the rows are cut: as asked for, and by segment where there is a model for each."""
+        asked: list[dict[str, Any]] = self.evaluation.options()["slices"]
+        mode = self.serving.mode
+        if not isinstance(mode, MultiModel) or any(each["column"] == mode.segment for each in asked):
+            return asked
+        return [*asked, mode.slicing()]
 
     def evaluation_options(self) -> dict[str, Any]:
         """Returns what the evaluation of a model must know, as JSON types."""
@@ -658,10 +729,12 @@ class WorkloadFile(Part):
             "metric": self.gate.deciding(self.problem),
             "level": self.gate.champion.level,
             **self.evaluation.options(),
+            "slices": self._slices(),
             "favourable": favourable_of(self.evaluation.favourable, self.problem),
             "features": list(self.feature_types),
             "sensitive": [*self.sensitive_features, *self._sensitive_row_id],
             **self.model_dump(mode="json", include={"name", "owner", "description", "model_card"}),
+            **({"window": True} if self.training.window is not None else {}),
         }
 
     def monitoring_options(self) -> dict[str, Any]:
@@ -672,6 +745,16 @@ class WorkloadFile(Part):
             "more_is_better": PROBLEMS[self.problem].metrics[metric],
             "monitoring": (self.monitoring or Monitoring()).options(),
         }
+
+    def relabelling_options(self) -> dict[str, Any]:
+        """Returns what the functions of relabelling must know, as JSON types; what is not said has its defaults."""
+        return relabelling_options(
+            self.relabelling or Relabelling(),
+            problem=self.problem,
+            target=self.target_columns,
+            features=self.feature_types,
+            hidden=self.sensitive_among(self.feature_types),
+        )
 
     def contract_json(self) -> str:
         """Returns the contract as canonical JSON: sorted keys, no spaces, UTF-8 text."""

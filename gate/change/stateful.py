@@ -24,6 +24,7 @@ HOLDS: Mapping[str, str] = {
     "AWS::LakeFormation::DataLakeSettings": "who administers the lake of the whole account",
     "AWS::LakeFormation::Resource": "the location that grants on tables stand on",
     "AWS::LakeFormation::Tag": "the tag that grants on tables stand on",
+    "AWS::OpenSearchService::Domain": "indices, dashboards and who may see them",
     "AWS::RDS::DBCluster": "databases",
     "AWS::RDS::DBInstance": "databases",
     "AWS::RedshiftServerless::Namespace": "databases",

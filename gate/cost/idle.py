@@ -78,6 +78,16 @@ def _namespace(properties: Properties) -> Iterator[Units]:
         yield Units("secret of the warehouse's administrator", "secret month", 1)
 
 
+def _domain(properties: Properties) -> Iterator[Units]:
+    cluster = properties["ClusterConfig"]
+    count = cluster["InstanceCount"]
+    yield Units(f"search nodes ({cluster['InstanceType']})", None, count * HOURS_PER_MONTH)
+    yield Units("disks of search nodes, by gigabyte", None, count * properties["EBSOptions"]["VolumeSize"])
+    if cluster.get("DedicatedMasterEnabled"):
+        masters = cluster["DedicatedMasterCount"] * HOURS_PER_MONTH
+        yield Units(f"masters of the search ({cluster['DedicatedMasterType']})", None, masters)
+
+
 def _nothing(_properties: Properties) -> Iterator[Units]:
     return iter(())
 
@@ -95,6 +105,7 @@ PRICED: Final[Mapping[str, Callable[[Properties], Iterator[Units]]]] = {
     "AWS::EC2::VPCEndpoint": _endpoint,
     "AWS::FSx::FileSystem": _one("Lustre file systems", None),
     "AWS::KMS::Key": _one("customer-managed keys", "key month"),
+    "AWS::OpenSearchService::Domain": _domain,
     "AWS::RedshiftServerless::Namespace": _namespace,
     "AWS::SageMaker::MlflowTrackingServer": _tracking,
     "AWS::SageMaker::Space": _one("volumes of notebooks, once they were opened", None),
@@ -167,6 +178,8 @@ FREE: Final[Mapping[str, str]] = {
     "AWS::Logs::LogGroup": "paid for by what is written and kept",
     "AWS::Logs::LogStream": "part of its group",
     "AWS::Logs::QueryDefinition": "a text; queries are paid for by what they read",
+    "AWS::Logs::ResourcePolicy": _IDENTITY,
+    "AWS::Logs::SubscriptionFilter": "what it sends is paid for by whoever takes it",
     "AWS::RedshiftServerless::Workgroup": "paid for while queries run",
     "AWS::S3::Bucket": _STORED,
     "AWS::S3::BucketPolicy": _IDENTITY,

@@ -121,15 +121,17 @@ def write_features(
     as_of: datetime,
     folder_uri: str,
     more: Callable[[DataFrame], DataFrame] = lambda primary: primary,
+    answered: Callable[[DataFrame], DataFrame] = lambda rows: rows,
 ) -> dict[str | None, int]:
     """Writes the features of all usable rows to a new folder.
 
     Args:
         tables: Source → validated rows.
         more: Adds columns to the primary source's rows before ``features.py`` sees them. Default: none.
+        answered: Puts people's answers into the rows before they are written. Default: there are none.
 
     Returns:
-        Rows of the primary source per reason for dropping them; None stands for the rows that were written.
+        Rows of the primary source per reason for dropping them; None stands for the rows that were kept.
 
     Raises:
         BadBundle: ``features.py`` does not do what the contract says.
@@ -137,7 +139,7 @@ def write_features(
     primary = more(primary_rows(contract, bundle, tables[contract.primary], as_of))
     dropped = count_dropped(primary)
     rows = feature_rows(contract, bundle, known_in_time(contract, tables) | {contract.primary: primary})
-    rows.coalesce(files_for(dropped.get(None, 0))).write.mode("overwrite").parquet(folder_uri)
+    answered(rows).coalesce(files_for(dropped.get(None, 0))).write.mode("overwrite").parquet(folder_uri)
     return dropped
 
 

@@ -9,13 +9,16 @@ The event is ``{"batch_uri", "as_of", "bundle": {"bundle"}}``, the result ``{"ve
 Where datasets accumulate, a batch is added to its *parent*: the newest published dataset whose ``as_of`` lies before
 its own. Batches come in the order of ``as_of``; one that comes too late would be in no later dataset, and is refused.
 With ``"fresh": true`` in its ``_batch.json`` a batch holds everything and has no parent.
+
+Where rows are labelled anew, the result has ``answers_uri`` as well: the newest answers, or the ones that the event
+names, if any of them held at ``as_of``; otherwise ``none``. Answers that hold are part of the version.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
@@ -31,6 +34,7 @@ from constructs_lib.names.batch import (
     index_stamp,
     read_files,
 )
+from constructs_lib.names.relabelled import NO_ANSWERS, answers_digest, holding, read_answers
 from gapless_lambda.batches import ABSENT, check_files, read_batch
 from gapless_lambda.clients import client
 from gapless_lambda.s3 import Address, parse_uri, read_json
@@ -55,6 +59,7 @@ class Checked(TypedDict):
     inputs: list[Input]
     as_of: str
     parent: str
+    answers_uri: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,13 @@ class ChainSettings:
     """The environment where datasets accumulate: the workload's folder of datasets, ``s3://bucket/<workload>/``."""
 
     datasets_uri: str
+
+
+@dataclass(frozen=True)
+class AnswerSettings:
+    """The environment where rows are labelled anew: the folder of the answers, ``s3://bucket/…/``."""
+
+    answers_uri: str
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,22 @@ def read_manifest(s3: Any, address: Address) -> Mapping[str, Any] | None:
     return manifest
 
 
+def find_answers(s3: Any, event: Mapping[str, Any], as_of: str) -> tuple[str, str]:
+    """Gives where the answers are that hold at an instant, and their digest; ``none`` and nothing where none hold."""
+    uri = event.get("answers_uri", NO_ANSWERS)
+    if "answers_uri" not in event:
+        folder = parse_uri(read_settings(AnswerSettings).answers_uri)
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=folder.bucket, Prefix=folder.key)
+        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        uri = str(Address(folder.bucket, max(keys))) if keys else NO_ANSWERS
+    if uri == NO_ANSWERS:
+        return NO_ANSWERS, ""
+    address = parse_uri(uri)
+    content = s3.get_object(Bucket=address.bucket, Key=address.key)["Body"].read()
+    digest = answers_digest(holding(read_answers(content), as_of))
+    return (uri, digest) if digest else (NO_ANSWERS, "")
+
+
 def stamp_of(name: str) -> str:
     """Gives the instant in the name of an entry of the index."""
     return name.partition("_")[0]
@@ -192,6 +220,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
     check_order(chain, files, as_of)
     check_sources(files, sources if parent == NO_PARENT else [contract["primary"]])
     check_files(s3, address.bucket, batch_folder(batch, address.key), files, BATCH_FILE)
+    relabels = contract.get("relabelling", False)
+    answers_uri, answers = find_answers(s3, event, as_of) if relabels else (NO_ANSWERS, "")
     version = dataset_version(
         files,
         window_days=contract["window_days"],
@@ -200,6 +230,8 @@ def handler(event: Mapping[str, Any], context: Any) -> Checked:  # noqa: ARG001
         bundle=bundle,
         engine=settings.engine,
         parent=parent,
+        answers=answers,
     )
     inputs = [Input(source=file.source, key=file.key, sha256=file.sha256, bytes=file.bytes) for file in files]
-    return Checked(version=version, inputs=inputs, as_of=as_of, parent=parent)
+    checked = Checked(version=version, inputs=inputs, as_of=as_of, parent=parent)
+    return {**checked, "answers_uri": answers_uri} if relabels else checked

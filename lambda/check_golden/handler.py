@@ -13,10 +13,12 @@ import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from botocore.exceptions import ClientError
 
+from constructs_lib.names.segments import Routing
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
 from gapless_lambda.s3 import Address, parse_uri, read_json
@@ -35,13 +37,14 @@ class GoldenMismatch(Exception):
 
 
 class Event(TypedDict):
-    """The endpoint, the S3 URI of the golden job's document, which of several variants is asked, and where requests lie
-    that are answered later."""
+    """The endpoint, the S3 URI of the golden job's document, which of several variants is asked, where requests lie
+    that are answered later, and which of several models is asked (``constructs_lib.names.segments``)."""
 
     endpoint_name: str
     golden_uri: str
     variant: NotRequired[str]
     requests_uri: NotRequired[str]
+    routing: NotRequired[Mapping[str, Any]]
 
 
 class Result(TypedDict):
@@ -87,6 +90,20 @@ def to_be_refused(document: Mapping[str, Any]) -> list[Nonsense]:
     return [case for case in document["cases"] if case.get("refusal") is not None]
 
 
+def by_model(cases: Sequence[Case], routing: Routing) -> list[Case]:
+    """Cut cases so that one model answers for all instances of each."""
+    return [
+        {
+            "name": case["name"] if len(parts) == 1 else f"{case['name']} ({model})",
+            "request": {"instances": [case["request"]["instances"][place] for place in places]},
+            "predictions": [case["predictions"][place] for place in places],
+        }
+        for case in cases
+        for parts in [routing.parts(case["request"]["instances"])]
+        for model, places in parts.items()
+    ]
+
+
 def difference(case: Case, answer: Any) -> str | None:
     """Say in what an endpoint's answer differs from the predictions expected; None when they agree.
 
@@ -116,9 +133,29 @@ def _agree(given: Any, expected: Any) -> bool:
             return type(given) is type(expected) and bool(given == expected)
 
 
-def ask(runtime: Any, endpoint_name: str, case: Case | Nonsense, variant: str | None = None) -> Any:
+@dataclass(frozen=True)
+class Target:
+    """Whom a request is meant for, where an endpoint has several variants or models."""
+
+    variant: str | None = None
+    routing: Routing | None = None
+
+    def options(self, request: Mapping[str, Any]) -> dict[str, str]:
+        """Give the parameters of InvokeEndpoint that say so; what is no request goes to the fallback model."""
+        named = {} if self.variant is None else {"TargetVariant": self.variant}
+        if self.routing is None:
+            return named
+        instances = request.get("instances")
+        first = instances[0] if isinstance(instances, list) and instances else None
+        return {**named, "TargetModel": self.routing.target(first)}
+
+
+ANYBODY = Target()
+
+
+def ask(runtime: Any, endpoint_name: str, case: Case | Nonsense, whom: Target = ANYBODY) -> Any:
     """Send a request to the endpoint; give its answer as JSON, or the text that is none."""
-    target = {} if variant is None else {"TargetVariant": variant}
+    target = whom.options(case["request"])
     body = json.dumps(case["request"]).encode("utf-8")
     answer = runtime.invoke_endpoint(EndpointName=endpoint_name, ContentType=JSON, Accept=JSON, Body=body, **target)
     text = answer["Body"].read()
@@ -128,11 +165,11 @@ def ask(runtime: Any, endpoint_name: str, case: Case | Nonsense, variant: str | 
         return text.decode("utf-8", "replace")
 
 
-def not_refused(runtime: Any, endpoint_name: str, case: Nonsense, variant: str | None = None) -> str | None:
+def not_refused(runtime: Any, endpoint_name: str, case: Nonsense, whom: Target = ANYBODY) -> str | None:
     """Say in what an endpoint's answer differs from the refusal (4xx) that is expected; None when it refuses so."""
     expected = f"expected is a refusal that names {case['refusal']!r}"
     try:
-        answer = ask(runtime, endpoint_name, case, variant)
+        answer = ask(runtime, endpoint_name, case, whom)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ModelError":
             raise
@@ -185,13 +222,16 @@ def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
     """Compare the endpoint with the golden document; raise when they differ."""
     document = read_json(client("s3"), parse_uri(event["golden_uri"]))
     cases, nonsense = to_ask(document), to_be_refused(document)
+    whom = Target(event.get("variant"), Routing.of(event["routing"]) if "routing" in event else None)
+    if whom.routing is not None:
+        cases = by_model(cases, whom.routing)
     runtime = client("sagemaker-runtime")
     if "requests_uri" in event:
         answers = ask_later(client("s3"), runtime, event["endpoint_name"], parse_uri(event["requests_uri"]), cases)
     else:
-        answers = [ask(runtime, event["endpoint_name"], case, event.get("variant")) for case in cases]
+        answers = [ask(runtime, event["endpoint_name"], case, whom) for case in cases]
     differences = [difference(case, answer) for case, answer in zip(cases, answers, strict=True)]
-    differences += [not_refused(runtime, event["endpoint_name"], case, event.get("variant")) for case in nonsense]
+    differences += [not_refused(runtime, event["endpoint_name"], case, whom) for case in nonsense]
     found = [text for text in differences if text is not None]
     if found:
         raise GoldenMismatch(f"{len(found)} of {len(differences)} golden requests: {'; '.join(found)}")

@@ -18,6 +18,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
+from constructs_lib.names.segments import Routing
 from gapless_lambda.clients import client
 from gapless_lambda.landing import ABSENT, is_code
 from gapless_lambda.log import get_logger
@@ -91,6 +92,15 @@ def as_caller(request: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
         for instance in request["instances"]
     ]
     return {"instances": instances}
+
+
+def by_model(requests: Sequence[Mapping[str, Any]], routing: Routing) -> list[dict[str, Any]]:
+    """Cuts requests so that one model of several answers for all instances of each."""
+    return [
+        {"instances": [request["instances"][place] for place in places]}
+        for request in requests
+        for places in routing.parts(request["instances"]).values()
+    ]
 
 
 def event_of(request: Any) -> dict[str, Any]:
@@ -174,7 +184,11 @@ def handler(event: Event, context: Any) -> dict[str, Any]:  # noqa: ARG001
     problem, asked = None, 0
     try:
         serving = is_serving(client("sagemaker"), settings.endpoint_name)
-        golden = golden_requests(client("s3"), parse_uri(settings.bundle_uri)) if serving else []
+        golden: Sequence[Mapping[str, Any]] = (
+            golden_requests(client("s3"), parse_uri(settings.bundle_uri)) if serving else []
+        )
+        if "ROUTING" in os.environ:
+            golden = by_model(golden, Routing.of(json.loads(os.environ["ROUTING"])))
         requests = [as_caller(request, keys) for request in golden]
         asked = check(client("lambda"), settings.function_arn, requests)
     except ServingMismatch as error:

@@ -4,9 +4,15 @@ Invoked by the loop machine of a workload with a policy, while the run holds the
 
 - ``{"action": "decide", "run_id", "decision_id", "as_of", "asked", "event", "dataset": {"version", "splits"}}``
   answers ``{"retrain", "search", "trigger", "text", "rules"}``. ``asked`` is empty for a landed batch, otherwise
-  ``{"trigger", "as_of", "reason", "by"}`` of whoever asked. The decision is written into the audit trail.
+  ``{"trigger", "as_of", "reason", "by"}`` of whoever asked, with ``"search": "true"`` when they want hyperparameters
+  to be searched. The decision is written into the audit trail.
 - ``{"action": "ended", "run_id", "as_of", "outcome": "promoted" | "refused" | "failed"}`` answers the same id. A run
   that the policy let not train, or does not know, changes nothing.
+
+Invoked by the starter, whenever a model package was rejected, by whoever it was:
+
+- ``{"action": "taken_back", "run_id"}``, the run that had made the model, answers the same id. A training whose model
+  is taken back after the gate has let it through did not help. Telling it twice, or early, is harmless.
 
 A training that another run has begun and never told the end of has failed, once that run's lease is this one's.
 """
@@ -19,7 +25,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from decide_retrain.policy import Ask, Decision, Policy, State, begun, decide, ended
+from decide_retrain.policy import Ask, Decision, Policy, State, begun, decide, ended, taken_back
 from decide_retrain.rows import count
 from decide_retrain.store import Memory, Store
 from gapless_lambda.clients import client
@@ -32,7 +38,7 @@ NEW_DATA = "new_data"
 
 
 class BadRequest(Exception):
-    """The machine asked for what this function does not do."""
+    """Somebody asked for what this function does not do."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +71,35 @@ def ask_of(event: Mapping[str, Any], memory: Memory, *, serves: bool, expected_u
         as_of=instant_of(event),
         labelled_rows=memory.counted.rows,
         estimated_usd=memory.usd if memory.usd is not None else expected_usd,
+        estimated_search_usd=memory.search_usd,
+        search=event["asked"].get("search") == "true",
         run_id=event["run_id"],
         event_id=event["event"],
         serves=serves,
     )
 
 
-def without_lost(state: State, run_id: str, at: datetime, *, holds_lease: bool) -> State:
-    """Give what is remembered without a training of another run, when that run cannot go on any more."""
-    if state.running in (None, run_id) or not holds_lease:
+def without_lost(state: State, run_id: str, *, holds_lease: bool) -> State:
+    """Give what is remembered without a training of another run, when that run cannot go on any more.
+
+    It has cost what was expected, in its own month.
+    """
+    if state.running in (None, run_id) or state.since is None or not holds_lease:
         return state
-    return ended(state, str(state.running), "failed", at)
+    return ended(state, str(state.running), "failed", state.since)
+
+
+def cost_of(record: Mapping[str, Any]) -> float | None:
+    """Give what the model machine's record says of costs; None when it has no estimate."""
+    try:
+        return float(record["cost_usd_estimate"]["S"])
+    except (KeyError, ValueError):
+        return None
+
+
+def searched_by(record: Mapping[str, Any]) -> bool | None:
+    """Give whether hyperparameters were searched; None where the workload does not choose, or nothing is recorded."""
+    return record["search"]["S"] != "none" if "search" in record else None
 
 
 class Clerk:
@@ -96,7 +120,7 @@ class Clerk:
 
         def change(memory: Memory) -> Memory:
             counted = replace(memory, counted=count(memory.counted, event["dataset"]["splits"]))
-            state = without_lost(memory.state, event["run_id"], instant_of(event), holds_lease=holds_lease)
+            state = without_lost(memory.state, event["run_id"], holds_lease=holds_lease)
             ask = ask_of(event, counted, serves=serves, expected_usd=self._expected_usd)
             decision = decide(self._policy, state, ask)
             made.append((ask, decision))
@@ -117,24 +141,30 @@ class Clerk:
 
     def end(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Remember how a training came out, and what it has cost."""
-        run_id, usd = event["run_id"], self._cost_of(event["run_id"])
+        run_id, at = event["run_id"], instant_of(event)
+        record = self._item(self._settings.runs_table, "run", f"model#{run_id}") or {}
+        usd, searched = cost_of(record), searched_by(record)
 
         def change(memory: Memory) -> Memory:
-            state = ended(memory.state, run_id, event["outcome"], instant_of(event), usd)
-            if state == memory.state:
+            state = ended(memory.state, run_id, event["outcome"], at, usd, searched=searched)
+            training = state.training(run_id)
+            if state == memory.state or training is None:
                 return memory
-            return replace(memory, state=state, usd=usd if usd is not None else memory.usd)
+            if usd is None:
+                return replace(memory, state=state)
+            if training.search:
+                return replace(memory, state=state, search_usd=usd)
+            return replace(memory, state=state, usd=usd)
 
         self._store.change(change)
         return {"run_id": run_id}
 
-    def _cost_of(self, run_id: str) -> float | None:
-        """What the model machine's record says; None when it has no estimate."""
-        item = self._item(self._settings.runs_table, "run", f"model#{run_id}")
-        try:
-            return float(item["cost_usd_estimate"]["S"]) if item is not None else None
-        except (KeyError, ValueError):
-            return None
+    def take_back(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Remember that the model of a run, which was let through, was taken back."""
+        run_id = event["run_id"]
+        self._store.change(lambda memory: replace(memory, state=taken_back(memory.state, run_id)))
+        log.info("the model was taken back", extra={"run_id": run_id})
+        return {"run_id": run_id}
 
     def _audit(self, event: Mapping[str, Any], ask: Ask, answer: Mapping[str, Any]) -> None:
         kind = "retrain-decided" if answer["retrain"] else "retrain-declined"
@@ -161,7 +191,7 @@ class Clerk:
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001
-    """Answer the loop machine.
+    """Answer the loop machine, and the starter.
 
     Raises:
         BadRequest: The action is none that is known here.
@@ -172,5 +202,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
             return clerk.decide(event)
         case "ended":
             return clerk.end(event)
+        case "taken_back":
+            return clerk.take_back(event)
         case action:
-            raise BadRequest(f"action {action!r} is unknown, allowed are: decide, ended")
+            raise BadRequest(f"action {action!r} is unknown, allowed are: decide, ended, taken_back")

@@ -3,7 +3,8 @@
 Nothing here reads a clock: "now" is the ``as_of`` of the ask. Asking twice, in another order, or again after a failure
 changes nothing that the first time has not: a training is known by its run's id and by the event that caused it.
 
-:func:`decide` answers and changes nothing, :func:`begun` remembers a training, :func:`ended` how it came out.
+:func:`decide` answers and changes nothing, :func:`begun` remembers a training, :func:`ended` how it came out, and
+:func:`taken_back` that its model, though let through, was taken back later.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Policy:
         max_per_week: Trainings in any seven days, at most.
         monthly_budget_usd: What the trainings of a calendar month may cost. Default: there is no limit.
         min_new_labelled_rows: Labelled rows that the last training did not have, at least.
-        backoff: By how much the cooldown grows with every refused challenger in a row, eight times at most.
+        backoff: By how much the cooldown grows with every training in a row that did not help, eight times at most.
         search_after: After how many trainings in a row that did not help hyperparameters are searched again.
         triggers: Who may ask.
     """
@@ -56,7 +57,7 @@ class Policy:
     triggers: tuple[Trigger, ...] = TRIGGERS
 
     def cooldown(self, refused_in_a_row: int) -> timedelta:
-        """Give the time between two trainings after so many refused challengers."""
+        """Give the time between two trainings after so many that did not help."""
         factor = min(LONGEST_BACKOFF, self.backoff ** min(refused_in_a_row, 64))
         return timedelta(days=self.cooldown_days * factor)
 
@@ -73,6 +74,9 @@ class Training:
         search: Whether hyperparameters were searched.
         reserved_usd: What it is expected to cost, until its end.
         outcome: None until its end.
+        taken_back: Whether its model has lost its approval later.
+        judged: The how manieth judgement it was; 0 while there is none.
+        refused_before, unhelpful_before: How many in a row there were just before it was judged.
     """
 
     run_id: str
@@ -83,6 +87,15 @@ class Training:
     search: bool = False
     reserved_usd: float = 0.0
     outcome: Outcome | None = None
+    taken_back: bool = False
+    judged: int = 0
+    refused_before: int = 0
+    unhelpful_before: int = 0
+
+    @property
+    def helped(self) -> bool:
+        """Whether its model was let through and stayed."""
+        return self.outcome == "promoted" and not self.taken_back
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class State:
         since: The ``as_of`` of that run.
         begun: The trainings of the last ten weeks, oldest first.
         spent: Month (``2013-05``) → US dollars, what running trainings are expected to cost included.
-        refused_in_a_row: Challengers that were refused since one was promoted.
+        refused_in_a_row: Challengers that were refused, or taken back, since one was promoted and stayed.
         unhelpful_in_a_row: The same since hyperparameters were searched.
         rows_at_last: Labelled rows of the last training that was judged.
     """
@@ -121,6 +134,8 @@ class Ask:
         as_of: What stands for "now", in UTC.
         labelled_rows: Labelled rows that there are now.
         estimated_usd: What a training will cost.
+        estimated_search_usd: What one will cost that searches hyperparameters. Default: the same.
+        search: Whether hyperparameters are to be searched whatever came before.
         run_id: The run that would train.
         event_id: The event that caused it; empty when there is none.
         serves: Whether a model serves. Where none does, there is nothing to wait for.
@@ -136,6 +151,12 @@ class Ask:
     run_id: str
     event_id: str
     serves: bool = True
+    estimated_search_usd: float | None = None
+    search: bool = False
+
+    def usd(self, *, search: bool) -> float:
+        """Give what a training will cost, with a search or without."""
+        return self.estimated_search_usd if search and self.estimated_search_usd is not None else self.estimated_usd
 
     def __post_init__(self) -> None:
         if self.trigger not in TRIGGERS:
@@ -165,7 +186,8 @@ class Decision:
     def text(self) -> str:
         """The answer in one sentence; a refusal names every rule that does not hold."""
         if self.retrain:
-            return "retrains: " + "; ".join(reason.text for reason in self.reasons)
+            searches = ["hyperparameters are searched"] if self.search else []
+            return "retrains: " + "; ".join([*(reason.text for reason in self.reasons), *searches])
         return "did not retrain because " + "; ".join(reason.text for reason in self.reasons if not reason.holds)
 
 
@@ -176,6 +198,7 @@ def decide(policy: Policy, state: State, ask: Ask) -> Decision:
     """Decide whether to train; the run's own, earlier ask does not count against it."""
     own = state.training(ask.run_id)
     others = tuple(each for each in state.begun if each.run_id != ask.run_id)
+    search = ask.search or state.unhelpful_in_a_row >= policy.search_after
     reasons = (
         _once(own, others, ask),
         _one_at_a_time(state, ask),
@@ -185,17 +208,13 @@ def decide(policy: Policy, state: State, ask: Ask) -> Decision:
                 _trigger(policy, ask),
                 _cooldown(policy, state, others, ask),
                 _week(policy, others, ask),
-                _budget(policy, state, own, ask),
+                _budget(policy, state, own, ask, ask.usd(search=search)),
                 _rows(policy, state, ask),
             )
         ),
     )
     retrain = all(reason.holds for reason in reasons)
-    return Decision(
-        retrain=retrain,
-        search=retrain and state.unhelpful_in_a_row >= policy.search_after,
-        reasons=reasons,
-    )
+    return Decision(retrain=retrain, search=retrain and search, reasons=reasons)
 
 
 def _first(rule: str) -> Reason:
@@ -231,7 +250,7 @@ def _cooldown(policy: Policy, state: State, others: tuple[Training, ...], ask: A
         return Reason("cooldown", True, "no training is remembered")
     last = max(each.at for each in others)
     cooldown = policy.cooldown(state.refused_in_a_row)
-    lengthened = f" ({state.refused_in_a_row} refused in a row)" if state.refused_in_a_row else ""
+    lengthened = f" ({state.refused_in_a_row} in a row did not help)" if state.refused_in_a_row else ""
     over = last + cooldown
     days = f"{cooldown / timedelta(days=1):g} days{lengthened}"
     if ask.as_of < over:
@@ -247,15 +266,13 @@ def _week(policy: Policy, others: tuple[Training, ...], ask: Ask) -> Reason:
     return Reason("week", near < policy.max_per_week, text)
 
 
-def _budget(policy: Policy, state: State, own: Training | None, ask: Ask) -> Reason:
+def _budget(policy: Policy, state: State, own: Training | None, ask: Ask, usd: float) -> Reason:
     if policy.monthly_budget_usd is None:
         return Reason("budget", True, "there is no budget")
     month = _month(ask.as_of)
     spent = state.spent.get(month, 0.0) - (own.reserved_usd if own is not None else 0.0)
-    text = (
-        f"{spent:.2f} USD spent in {month} and {ask.estimated_usd:.2f} expected, of {policy.monthly_budget_usd:.2f} USD"
-    )
-    return Reason("budget", spent + ask.estimated_usd <= policy.monthly_budget_usd, text)
+    text = f"{spent:.2f} USD spent in {month} and {usd:.2f} expected, of {policy.monthly_budget_usd:.2f} USD"
+    return Reason("budget", spent + usd <= policy.monthly_budget_usd, text)
 
 
 def _rows(policy: Policy, state: State, ask: Ask) -> Reason:
@@ -292,18 +309,27 @@ def begun(state: State, ask: Ask, decision: Decision) -> State:
         at=ask.as_of,
         rows=ask.labelled_rows,
         search=decision.search,
-        reserved_usd=ask.estimated_usd,
+        reserved_usd=ask.usd(search=decision.search),
+        taken_back=own is not None and own.taken_back,
     )
     return replace(
         state,
         running=ask.run_id,
         since=ask.as_of,
         begun=_remembered((*(each for each in state.begun if each.run_id != ask.run_id), training)),
-        spent=_spent(state.spent, ask.as_of, ask.estimated_usd),
+        spent=_spent(state.spent, ask.as_of, training.reserved_usd),
     )
 
 
-def ended(state: State, run_id: str, outcome: Outcome, as_of: datetime, usd: float | None = None) -> State:
+def ended(
+    state: State,
+    run_id: str,
+    outcome: Outcome,
+    as_of: datetime,
+    usd: float | None = None,
+    *,
+    searched: bool | None = None,
+) -> State:
     """Remember how a training came out; nothing changes when that was remembered before, or it is unknown.
 
     Args:
@@ -312,28 +338,61 @@ def ended(state: State, run_id: str, outcome: Outcome, as_of: datetime, usd: flo
         outcome: ``promoted`` when the challenger was let through, ``refused`` when the champion stays.
         as_of: When it ended; what it has cost counts in that month.
         usd: What it has cost. Default: what was expected.
+        searched: Whether hyperparameters were searched. Default: as it was decided.
     """
     training = state.training(run_id)
     if training is None or training.outcome is not None:
         return state
     judged = outcome != "failed"
-    refused = outcome == "refused"
     done = replace(training, outcome=outcome, reserved_usd=0.0)
+    if searched is not None:
+        done = replace(done, search=searched)
+    if judged:
+        done = replace(
+            done,
+            judged=1 + max(each.judged for each in state.begun),
+            refused_before=state.refused_in_a_row,
+            unhelpful_before=state.unhelpful_in_a_row,
+        )
     freed = _spent(state.spent, training.at, -training.reserved_usd)
-    return replace(
+    after = replace(
         state,
         running=None if state.running == run_id else state.running,
         since=None if state.running == run_id else state.since,
-        begun=tuple(done if each is training else each for each in state.begun),
+        begun=_with(state.begun, done),
         spent=_spent(freed, as_of, usd if usd is not None else training.reserved_usd),
-        refused_in_a_row=(state.refused_in_a_row + 1 if refused else 0) if judged else state.refused_in_a_row,
-        unhelpful_in_a_row=(
-            (state.unhelpful_in_a_row + 1 if refused and not training.search else 0)
-            if judged
-            else state.unhelpful_in_a_row
-        ),
         rows_at_last=training.rows if judged else state.rows_at_last,
     )
+    return _counted_from(after, done) if judged else after
+
+
+def taken_back(state: State, run_id: str) -> State:
+    """Remember that the model of a training was taken back after it had been let through: the training did not help.
+
+    Nothing changes when that was remembered before, or the training is unknown or forgotten: who has served for ten
+    weeks has helped. It may be told before the end of the training is; it counts from its end on then.
+    """
+    training = state.training(run_id)
+    if training is None or training.taken_back:
+        return state
+    marked = replace(training, taken_back=True)
+    after = replace(state, begun=_with(state.begun, marked))
+    return _counted_from(after, marked) if marked.outcome == "promoted" else after
+
+
+def _with(trainings: tuple[Training, ...], changed: Training) -> tuple[Training, ...]:
+    return tuple(changed if each.run_id == changed.run_id else each for each in trainings)
+
+
+def _counted_from(state: State, first: Training) -> State:
+    """Count again what did not help, from a training on; those that were judged before it stay as they were counted."""
+    ordered = sorted((each for each in state.begun if each.outcome in ("promoted", "refused")), key=lambda t: t.judged)
+    refused, unhelpful, begun = first.refused_before, first.unhelpful_before, state.begun
+    for each in ordered[ordered.index(first) :]:
+        begun = _with(begun, replace(each, refused_before=refused, unhelpful_before=unhelpful))
+        refused = 0 if each.helped else refused + 1
+        unhelpful = 0 if each.helped or each.search else unhelpful + 1
+    return replace(state, begun=begun, refused_in_a_row=refused, unhelpful_in_a_row=unhelpful)
 
 
 def _remembered(trainings: tuple[Training, ...]) -> tuple[Training, ...]:

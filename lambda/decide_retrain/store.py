@@ -28,12 +28,14 @@ class Memory:
     Attributes:
         state: What the policy goes by.
         counted: Labelled rows until now.
-        usd: What the last training has cost, as far as that is known.
+        usd: What the last training has cost that did not search hyperparameters, as far as that is known.
+        search_usd: What the last one has cost that did.
     """
 
     state: State = field(default_factory=State)
     counted: Counted = field(default_factory=Counted)
     usd: float | None = None
+    search_usd: float | None = None
 
 
 def as_text(memory: Memory) -> str:
@@ -43,6 +45,7 @@ def as_text(memory: Memory) -> str:
         "state": {**state, "spent": dict(memory.state.spent)},
         "counted": asdict(memory.counted),
         "usd": memory.usd,
+        "search_usd": memory.search_usd,
     }
     return json.dumps(whole, sort_keys=True, default=lambda instant: instant.isoformat())
 
@@ -58,6 +61,7 @@ def from_text(text: str) -> Memory:
         State(**{**state, "begun": trainings, "since": since, "spent": spent}),
         Counted(**whole["counted"]),
         whole["usd"],
+        whole.get("search_usd"),
     )
 
 

@@ -163,9 +163,12 @@ def _tell(evidence: Evidence, asked: Asked, settings: Settings) -> int:
     refused = 0
     for line in told(client("s3"), parse_uri(settings.outcomes_uri), asked.since, asked.until):
         try:
-            evidence.tell(parse_outcome(line))
+            outcome = parse_outcome(line)
         except BadRecord:
             refused += 1
+            continue
+        if outcome is not None:
+            evidence.tell(outcome)
     return refused
 
 

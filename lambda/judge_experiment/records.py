@@ -2,7 +2,8 @@
 
 An outcome is ``{"groundTruthData": {"data": "true", "encoding": "CSV"}, "eventMetadata": {"eventId": "<inference id>"},
 "eventVersion": "0"}``. ``data`` is the value that came true, or for a request of several instances a JSON list of them
-(``encoding`` JSON), in the order of the instances.
+(``encoding`` JSON), in the order of the instances. What people have answered of rows that were chosen because a model
+was unsure of them (``eventMetadata.source`` ``relabelling``) is no outcome: such rows are no sample of the requests.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from constructs_lib.names.relabelled import SOURCE
 from gapless_lambda.captures import predictions_of
 
 
@@ -72,21 +74,23 @@ def parse_exposure(line: str) -> Exposure:
         raise BadRecord(f"{type(error).__name__}: {error}") from error
 
 
-def parse_outcome(line: str) -> Outcome:
-    """Reads an outcome.
+def parse_outcome(line: str) -> Outcome | None:
+    """Reads an outcome; None for an answer to a row that was chosen for people.
 
     Raises:
         BadRecord: It is none.
     """
     try:
         content = json.loads(line)
+        if content["eventMetadata"].get("source") == SOURCE:
+            return None
         truth = content["groundTruthData"]
         data, encoding = truth["data"], truth.get("encoding", "CSV")
         if encoding not in ("CSV", "JSON"):
             raise ValueError(f"encoding {encoding}; allowed are CSV and JSON")
         found = json.loads(data) if encoding == "JSON" and isinstance(data, str) else data
         return Outcome(str(content["eventMetadata"]["eventId"]), found if isinstance(found, list) else [found])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadRecord(f"{type(error).__name__}: {error}") from error
 
 

@@ -77,14 +77,17 @@ def leftovers(objects: Iterable[Stored], named: Collection[str], folder: str, no
     A run that is about to register a model has sealed its archive just before, and so made the object young again.
 
     Args:
-        named: URIs of the archives of all packages that stay, and of models that serve.
+        named: URIs of the archives of all packages that stay, and of models that serve; what ends in ``/`` is a set of
+            models, all of which stays.
         folder: Where sealed models and statements are, ``s3://…/``.
     """
+    sets = tuple(each for each in named if each.endswith("/"))
     statements = re.compile(f"{re.escape(folder)}statements/")
     return [
         each.uri
         for each in objects
         if each.uri not in named
+        and not each.uri.startswith(sets)
         and statements.match(each.uri) is None
         and now - each.written >= timedelta(days=LEFTOVER_DAYS)
     ]

@@ -7,14 +7,15 @@ Invoked once a day with the scheduler's event, whose ``time`` stands for now. A 
 - it waits for approval, or somebody has pinned it by the property ``pinned``;
 - it is among the newest that are approved, or was changed in the last days.
 
-Every other package is looked up once more and deleted. After that, objects below ``models/``, ``training/`` and
-``scoring/`` go that no package and no serving model names and that are older than 30 days; signed statements stay for
-good. Where it cannot be found out what serves, nothing is deleted. Each call only brings the store nearer to what is
-wanted: it may break off anywhere, and be made twice or at once.
+Every other package is looked up once more and deleted. After that, objects below ``models/``, ``training/``,
+``scoring/`` and, where there are sets of models, ``segments/`` go that no package and no serving model names and that
+are older than 30 days; signed statements stay for good. Where it cannot be found out what serves, nothing is deleted.
+Each call only brings the store nearer to what is wanted: it may break off anywhere, and be made twice or at once.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from typing import Any, TypedDict
 
 from botocore.exceptions import ClientError
 
+from constructs_lib.names.segments import SETS
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
 from gapless_lambda.s3 import Address, parse_uri
@@ -30,6 +32,7 @@ from retire_models.decide import PINNED, Package, Policy, Stored, leftovers, ret
 
 _FOLDERS = ("models", "training", "scoring")
 _AT_ONCE = 1000
+_SEVERAL = "MultiModel"
 
 log = get_logger(__name__)
 
@@ -106,7 +109,16 @@ def describe(sagemaker: Any, arn: str) -> Package:
 
 
 def _artefacts(containers: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    return frozenset(each["ModelDataUrl"] for each in containers if "ModelDataUrl" in each)
+    return frozenset(
+        _set_of(each["ModelDataUrl"]) if each.get("Mode") == _SEVERAL else each["ModelDataUrl"]
+        for each in containers
+        if "ModelDataUrl" in each
+    )
+
+
+def _set_of(prefix: str) -> str:
+    """The folder of a set of models, their script included: what lies in it stays as a whole."""
+    return prefix.removesuffix("models/")
 
 
 # --- what serves -----------------------------------------------------------------------------------------------------
@@ -123,6 +135,8 @@ def serving(sagemaker: Any, record: Mapping[str, str], endpoint_name: str) -> Se
     containers = [each for config in sorted(configs) for each in containers_of(sagemaker, config)]
     packages = {each["ModelPackageName"] for each in containers if "ModelPackageName" in each}
     recorded = {record["model_package_arn"]} if "model_package_arn" in record else set()
+    if any(each.get("Mode") == _SEVERAL for each in containers):  # such a container does not name its package
+        recorded |= {record.get("previous_package_arn", "none")} - {"none"}
     return Serving(frozenset(packages | recorded), _artefacts(containers))
 
 
@@ -176,7 +190,7 @@ def live_record(dynamodb: Any, settings: Settings) -> dict[str, str]:
 def objects(s3: Any, settings: Settings) -> Iterator[Stored]:
     """Yield what lies in the folders that are cleaned up."""
     pages = s3.get_paginator("list_objects_v2")
-    for folder in _FOLDERS:
+    for folder in (*_FOLDERS, *([SETS] if os.environ.get("HAS_SETS") else [])):
         prefix = f"{settings.workload}/{folder}/"
         for page in pages.paginate(Bucket=settings.artefacts_bucket, Prefix=prefix):
             for item in page.get("Contents", ()):

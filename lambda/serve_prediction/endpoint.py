@@ -36,6 +36,10 @@ class NoAnswer(Exception):
         self.status, self.error, self.retry_after = status, error, retry_after
 
 
+class NoModel(NoAnswer):
+    """Of several models the one that was asked for is not there."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the endpoint said: the body, and the variant that made it."""
@@ -67,12 +71,21 @@ def ask(client: Any, endpoint_name: str, body: str, options: Mapping[str, str]) 
         )
         text = answer["Body"].read().decode("utf-8")
     except ClientError as error:
-        raise explained(error) from error
+        raise _without_model(error) if "TargetModel" in options else explained(error) from error
     except ReadTimeoutError as error:
         raise NoAnswer(504, "the model did not answer in time") from error
     except HTTPClientError as error:
         raise NoAnswer(503, "the endpoint cannot be reached", retry_after=5) from error
     return Answer(text, str(answer.get("InvokedProductionVariant", "")))
+
+
+def _without_model(error: ClientError) -> BadRequest | NoAnswer | ClientError:
+    """As ``explained``, where one model of several was asked for, which may not be there."""
+    code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
+    found = explained(error)
+    if code in _NO_ENDPOINT and ("model data" in message.lower() or found is error):
+        return NoModel(503, "there is no model for this segment yet", retry_after=60)
+    return found
 
 
 def explained(error: ClientError) -> BadRequest | NoAnswer | ClientError:

@@ -3,8 +3,8 @@
 The event is API Gateway's of a proxy integration; the answer has a status, headers and a JSON body. A request that is
 none gets 400 with the field, what was given and what is allowed, before the endpoint is asked. Every answer carries an
 inference id, the caller's (``x-inference-id``) or a new one, under which the exchange is captured and outcomes are told
-later. Where the endpoint has several variants and the workload says by what they are assigned, equal values meet the
-same variant.
+later. Where the endpoint has several models, the segment of a request names the one that is asked. Where it has several
+variants and the workload says by what they are assigned, equal values meet the same variant.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache, lru_cache
@@ -23,6 +23,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from constructs_lib.names.segments import Routing, fallback_archive
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
 from gapless_lambda.s3 import Address, parse_uri, read_json
@@ -33,7 +34,7 @@ from predict_online.store import join
 from serve_prediction.assigning import assign, sticky_value, unit_of, weights
 from serve_prediction.capturing import Exchange, attributes, keep
 from serve_prediction.checking import BadRequest, parse
-from serve_prediction.endpoint import Answer, NoAnswer, ask, explained, runtime
+from serve_prediction.endpoint import Answer, NoAnswer, NoModel, ask, explained, runtime
 from serve_prediction.measures import measured
 
 INFERENCE_ID = "x-inference-id"
@@ -64,12 +65,14 @@ class Options:
         sticky_by: By what requests are assigned to variants; an empty text if each is drawn by itself.
         capture: Where exchanges are kept, if this function has to keep them.
         capture_percent: How many of 100 it keeps.
+        routing: Which model of several is asked, if there are several.
     """
 
     group_names: Mapping[str, str]
     sticky_by: str
     capture: Address | None
     capture_percent: float
+    routing: Routing | None
 
     @classmethod
     def read(cls) -> Options:
@@ -80,17 +83,19 @@ class Options:
             sticky_by=os.environ.get("STICKY_BY", ""),
             capture=parse_uri(uri) if uri else None,
             capture_percent=float(os.environ.get("CAPTURE_PERCENT", "100")),
+            routing=Routing.of(json.loads(os.environ["ROUTING"])) if "ROUTING" in os.environ else None,
         )
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that is one: the body for the endpoint, and who is to answer it for whom."""
+    """A request that is one: the body for the endpoint, who is to answer it for whom, and by which model of several."""
 
     body: str
     fallbacks: list[dict[str, Any]] | None
     variant: str | None
     assigned: str | None
+    model: str | None = None
 
 
 @cache
@@ -144,6 +149,7 @@ def prepare(event: Mapping[str, Any], headers: Mapping[str, str], settings: Sett
     request = parse(event.get("body"), read(settings.document_uri))
     instances, fallbacks = request["instances"], None
     variant = assigned = None
+    model = model_of(instances, options.routing) if options.routing is not None else None
     if options.sticky_by:
         value = sticky_value(options.sticky_by, instances, headers)
         config, shares = shares_of(settings.endpoint_name, int(time.monotonic() // WEIGHTS_SECONDS))
@@ -153,7 +159,25 @@ def prepare(event: Mapping[str, Any], headers: Mapping[str, str], settings: Sett
     if options.group_names:
         instances, found = join(request, read(settings.contract_uri), options.group_names)
         fallbacks = [asdict(each) for each in found]
-    return Asked(json.dumps({"instances": instances}), fallbacks, variant, assigned)
+    return Asked(json.dumps({"instances": instances}), fallbacks, variant, assigned, model)
+
+
+def model_of(instances: Sequence[Mapping[str, Any]], routing: Routing) -> str:
+    """Gives the one model of several that answers for a request.
+
+    Raises:
+        BadRequest: Several would have to.
+    """
+    models = routing.parts(instances)
+    if len(models) > 1:
+        values = list(dict.fromkeys(json.dumps(instance.get(routing.feature)) for instance in instances))
+        raise BadRequest(
+            "is answered by several models in one request",
+            field=routing.feature,
+            given=values,
+            allowed="instances that one model answers for; ask for others in a request of their own",
+        )
+    return next(iter(models))
 
 
 def predict(asked: Asked, inference_id: str, settings: Settings) -> Answer:
@@ -163,7 +187,18 @@ def predict(asked: Asked, inference_id: str, settings: Settings) -> Answer:
         options["TargetVariant"] = asked.variant
     if asked.assigned is not None:
         options["CustomAttributes"] = asked.assigned
+    if asked.model is not None:
+        return ask_model(asked, asked.model, settings, options)
     return ask(runtime(), settings.endpoint_name, asked.body, options)
+
+
+def ask_model(asked: Asked, model: str, settings: Settings, options: Mapping[str, str]) -> Answer:
+    """Asks one model of several; the fallback where the set that serves is older than the segment and has none."""
+    try:
+        return ask(runtime(), settings.endpoint_name, asked.body, {**options, "TargetModel": model})
+    except NoModel:
+        log.warning("no model of its own", extra={"model": model})
+    return ask(runtime(), settings.endpoint_name, asked.body, {**options, "TargetModel": fallback_archive()})
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001

@@ -33,14 +33,20 @@ def asked_by_clock(event: Mapping[str, Any]) -> dict[str, str]:
 def asked_by_person(event: Mapping[str, Any]) -> dict[str, str]:
     """Give who asks by an event of their own; ``as_of`` of its detail stands for "now".
 
+    With ``search`` hyperparameters are to be searched as well.
+
     Raises:
-        BadEvent: It does not say who asks and why.
+        BadEvent: It does not say who asks and why, or ``search`` is neither true nor false.
     """
     detail = event["detail"]
     for name in ("by", "reason"):
         if not isinstance(detail.get(name), str) or not detail[name].strip():
             raise BadEvent(f"{name} is {detail.get(name)!r}; allowed is a text that says {_SAYS[name]}")
-    return _asked(event, "manual", detail["by"], detail["reason"], detail)
+    search = detail.get("search", False)
+    if not isinstance(search, bool):
+        raise BadEvent(f"search is {search!r}; allowed are true and false")
+    asked = _asked(event, "manual", detail["by"], detail["reason"], detail)
+    return {**asked, "search": "true"} if search else asked
 
 
 def asked_again(event: Mapping[str, Any]) -> dict[str, str]:

@@ -26,11 +26,16 @@ def decided_by(package: Mapping[str, Any]) -> str:
     return str(context.get("UserProfileArn") or identity.get("Arn") or "unknown")
 
 
-def record_decision(dynamodb: Any, sagemaker: Any, table: str, workload: str, event: Mapping[str, Any]) -> None:
-    """Write a decision into the audit trail; deliveries of one event write the same item."""
+def record_decision(
+    dynamodb: Any, package: Mapping[str, Any], table: str, workload: str, event: Mapping[str, Any]
+) -> None:
+    """Write a decision into the audit trail; deliveries of one event write the same item.
+
+    Args:
+        package: What ``DescribeModelPackage`` says.
+    """
     detail = event["detail"]
     arn, status = detail["ModelPackageArn"], detail["ModelApprovalStatus"]
-    package = sagemaker.describe_model_package(ModelPackageName=arn)
     named = arn.partition(":model-package/")[2]
     dynamodb.put_item(
         TableName=table,

@@ -6,12 +6,13 @@ Invoked by the intake queue (SQS, partial batch responses) with the events of Ev
 - ``Object Created`` for a key that ends in ``/_score.json`` starts the scoring machine, and ``Scoring Due`` of
   ``gapless`` does so at set times (see :mod:`start_execution.scoring`);
 - ``SageMaker Model Package State Change`` to ``Approved`` starts the deployment machine; it and that to ``Rejected``
-  are written into the audit trail, with who decided;
+  are written into the audit trail, with who decided, and the policy of trainings is told of a rejection where there is
+  one (``DECIDE_RETRAIN_ARN``);
 - ``Re-run Requested`` of ``gapless`` (``{"workload", "run_key"}``) starts an earlier execution once more; where its
   detail has a ``bundle`` as well, new scripts were published, and it starts once more with each current bundle;
-- ``Retrain Requested`` of ``gapless`` (``{"workload", "by", "reason"}``, ``as_of`` if it is not the event's time), an
-  alarm of the monitor and a set time start the loop of the newest batch once more, with who asks and why in ``asked``.
-  Whether it trains is up to the policy that the loop asks.
+- ``Retrain Requested`` of ``gapless`` (``{"workload", "by", "reason"}``, ``as_of`` if it is not the event's time,
+  ``search`` if hyperparameters are to be searched), an alarm of the monitor and a set time start the loop of the newest
+  batch once more, with who asks and why in ``asked``. Whether it trains is up to the policy that the loop asks.
 
 The idempotency key of a batch is the SHA-256 of what ``_batch.json`` says, wherever it lies and however it is laid
 out; that of an approval is the SHA-256 of the package's ARN and the event's id, which all deliveries of one event
@@ -33,6 +34,7 @@ person.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +50,7 @@ from start_execution.asked import asked_again, asked_by_alarm, asked_by_clock, a
 from start_execution.batches import as_of, batch_key, parse_batch, trigger
 from start_execution.decision import is_decision, record_decision
 from start_execution.record import BadEvent, Machine, Start, StartRecord
+from start_execution.retraining import tell_of_rejection
 from start_execution.scoring import MARKER, ScoringSettings, newest_inputs, read_waiting, scoring_start
 
 BATCH_FILE = "_batch.json"
@@ -170,8 +173,7 @@ def wanted(event: Mapping[str, Any], settings: Settings, record: StartRecord) ->
             yield wanted_by_file(event, settings, record)
         case "aws.sagemaker", "SageMaker Model Package State Change":
             if is_decision(event):
-                audit = client("dynamodb"), client("sagemaker"), settings.audit_table
-                record_decision(*audit, settings.workload, event)
+                note_decision(event, settings)
             approval = approval_start(event, settings.workload)
             yield record.wish(approval) if approval is not None else None
         case "gapless", "Scoring Due":
@@ -194,6 +196,20 @@ def wanted(event: Mapping[str, Any], settings: Settings, record: StartRecord) ->
                 f"event of an unknown kind: {kind!r}; allowed are landed batches, approvals, re-runs, and what asks "
                 "for a training"
             )
+
+
+def note_decision(event: Mapping[str, Any], settings: Settings) -> None:
+    """Write a decision on a model into the audit trail, and tell the policy of trainings of a rejection.
+
+    Raises:
+        NotTold: See :func:`tell_of_rejection`.
+    """
+    detail = event["detail"]
+    package = client("sagemaker").describe_model_package(ModelPackageName=detail["ModelPackageArn"])
+    record_decision(client("dynamodb"), package, settings.audit_table, settings.workload, event)
+    policy = os.environ.get("DECIDE_RETRAIN_ARN")
+    if policy is not None and detail["ModelApprovalStatus"] == "Rejected":
+        tell_of_rejection(client("lambda"), policy, package)
 
 
 def wanted_by_file(event: Mapping[str, Any], settings: Settings, record: StartRecord) -> Start | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from local.outputs import Outputs
 from local.report.content import Content, Document
 from local.runs.read import RunReader
 from local.settings import Settings
+from local.sizing.read import things_of
+from local.sizing.things import Place
 
 
 def collect(settings: Settings, aws: Aws, outputs: Outputs, chain: Chain) -> Content:
@@ -43,6 +46,7 @@ def collect(settings: Settings, aws: Aws, outputs: Outputs, chain: Chain) -> Con
         golden=_golden(settings, aws, outputs, chain),
         runs=runs,
         trials=reader.trials(tuned) if tuned is not None else (),
+        sizes=things_of(Place(settings, aws, outputs, dt.datetime.now(dt.UTC))),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from local.chain import Chain
 from local.runs.read import Run
+from local.sizing.things import Thing
 
 Document = Mapping[str, Any]
 
@@ -33,6 +34,7 @@ class Content:
         golden: ``golden.json`` of the deployment: golden requests and answers.
         runs: Every run of the model pipeline until now, oldest first.
         trials: Those of the newest run that was tuned.
+        sizes: What the workload runs on, how much of it was used, and what to try.
     """
 
     workload: str
@@ -51,6 +53,7 @@ class Content:
     golden: Document | None = None
     runs: Sequence[Run] = field(default_factory=tuple)
     trials: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    sizes: Sequence[Thing] = field(default_factory=tuple)
 
     @property
     def dataset_version(self) -> str | None:

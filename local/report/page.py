@@ -14,6 +14,7 @@ from local.report.lineage import build_graph, draw
 from local.report.model import deployment, gate
 from local.report.pipelines import pipelines
 from local.report.runs import runs
+from local.report.sizing import sizes
 
 _PARTS = {
     "pipelines": "Pipelines",
@@ -24,6 +25,7 @@ _PARTS = {
     "runs": "Training runs",
     "lineage": "Lineage",
     "deployment": "Deployment",
+    "sizes": "Sizes and costs",
 }
 
 
@@ -38,6 +40,7 @@ def render_page(content: Content, failure: Explanation | None = None) -> str:
         runs(content),
         lineage(content),
         deployment(content),
+        sizes(content),
     ]
     run = f"Run {content.chain.run_id} in stage {content.stage}: {content.chain.outcome()}."
     return page(

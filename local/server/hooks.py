@@ -149,6 +149,7 @@ HOOKS: Mapping[str, Hook] = {
         "metrics in log lines of functions are published",
         ("func", "request_id", "log_text", "error", "duration_ms", "log_source"),
     ),
+    "services.lambda_svc:_probe_peak_memory_mb": Hook("functions report the memory that they use", ("func",)),
     "services.lambda_svc:_functions": Hook("aliases that are being moved are found"),
     # Step Functions
     "services.stepfunctions:_run_execution": Hook("executions run in our interpreter", ("exec_arn",)),

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local.server.usage import UsageMeter
+
 if TYPE_CHECKING:
     from local.server.bridge import Ministack
     from local.server.children import Children
@@ -171,6 +173,7 @@ class Host:
         self._streams: set[tuple[str, str]] = set()
         self._ready: list[Callable[[], None]] = []
         self._shutdown: list[Callable[[], None]] = []
+        self.usage = UsageMeter(self._put_usage)
 
     # -- services and resource types
 
@@ -368,6 +371,9 @@ class Host:
         }
         self.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=[datum])
 
+    def _put_usage(self, namespace: str, data: list[dict[str, Any]]) -> None:
+        self.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+
     def alarm_states(self, names: Sequence[str]) -> dict[str, str]:
         """The state of each alarm that exists: ``OK``, ``ALARM`` or ``INSUFFICIENT_DATA``."""
         if not names:
@@ -400,10 +406,12 @@ class Host:
 
     def ready(self) -> None:
         """Run the callbacks of ``on_ready``; called by the launcher."""
+        self.usage.start()
         _run_all(self._ready)
 
     def shut_down(self) -> None:
         """Run the callbacks of ``on_shutdown``; called by the launcher."""
+        self.usage.stop()
         _run_all(self._shutdown)
 
 

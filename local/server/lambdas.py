@@ -5,8 +5,11 @@ ministack runs Python functions in warm processes of the interpreter that runs t
 
 from __future__ import annotations
 
+import math
 import subprocess
+from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from local.server import hooks
@@ -17,6 +20,7 @@ _POLLING = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _REPORTED = '"error": str(e), "trace": traceback.format_exc()'
 _REPORTED_WITH_TYPE = '"error": type(e).__name__ + "\\x00" + str(e), "trace": traceback.format_exc()'
 
+_NAME = "AWS_LAMBDA_FUNCTION_NAME"
 _PARTS_OF_ALIAS = 5
 """``/<version of the API>/functions/<function>/aliases/<alias>``"""
 
@@ -27,7 +31,9 @@ def register(host: Host) -> None:
     """Change how ministack runs functions."""
     _act_under_role(host)
     _keep_error_types()
-    hooks.replace("core.lambda_runtime:subprocess", _TiedSubprocess(host))
+    tied = _TiedSubprocess(host)
+    hooks.replace("core.lambda_runtime:subprocess", tied)
+    hooks.replace("services.lambda_svc:_probe_peak_memory_mb", tied.most_megabytes)
     _know_operations_on_one_alias()
     host.extend_resource_type("AWS::Lambda::EventSourceMapping", lambda _id, props: _check_poller(host, props))
 
@@ -100,6 +106,7 @@ class _TiedSubprocess:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._workers: defaultdict[str, list[subprocess.Popen[Any]]] = defaultdict(list)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(subprocess, name)
@@ -107,4 +114,21 @@ class _TiedSubprocess:
     def Popen(self, *arguments: Any, **options: Any) -> subprocess.Popen[Any]:
         process = subprocess.Popen(*arguments, **{**options, "start_new_session": True})
         self._host.adopt(process)
+        running = self._workers[(options.get("env") or {}).get(_NAME, "")]
+        running[:] = [*(each for each in running if each.poll() is None), process]
         return process
+
+    def most_megabytes(self, func: Document) -> int:
+        """What a function's process has used at the most; ministack's own figure is the largest of all its children."""
+        name = (func.get("config") or func)["FunctionName"]
+        return max((_most_megabytes(each.pid) for each in self._workers.get(name, ())), default=0)
+
+
+def _most_megabytes(pid: int) -> int:
+    """The kernel's own mark of the most memory; 0 of a process that has gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    kilobytes = next((line.split()[1] for line in text.splitlines() if line.startswith("VmHWM:")), "0")
+    return math.ceil(int(kilobytes) / 1024)

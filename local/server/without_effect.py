@@ -42,5 +42,11 @@ WITHOUT_EFFECT_IN_PART: Mapping[str, str] = {
     "AWS::CloudWatch::Alarm with ThresholdMetricId": (
         "what is usual is learnt from weeks of data, which no local server has: the alarm stays in INSUFFICIENT_DATA"
     ),
+    "AWS::OpenSearchService::Domain": (
+        "no search engine runs here, so the domain is only described: `python -m local logs` reads logs"
+    ),
+    "AWS::Scheduler::Schedule with a target of aws-sdk": (
+        "the audit table is not exported here, as nobody else decides anything: its query finds no rows"
+    ),
 }
 """What is made, but does less than on AWS, each with the reason."""

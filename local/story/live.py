@@ -28,7 +28,7 @@ from local.executions import RUNNING, SUCCEEDED, Execution, execution_arns, read
 from local.flights import Months
 from local.memory import PeakMemory
 from local.outputs import stack_name
-from local.predict import golden_request, predict
+from local.predict import golden_request, model_of, predict
 from local.settings import Settings
 from local.steps import LandRequest, Platform, step_land, step_run
 
@@ -72,9 +72,10 @@ class Traffic:
     def ask(self) -> None:
         """Ask until told to stop; what goes wrong is counted, as a client would."""
         request = golden_request(self.target.settings)
+        model = model_of(self.target.settings, request)
         while not self._stopped.wait(0.05):
             try:
-                predict(self.target.aws, self.target.outputs, request)
+                predict(self.target.aws, self.target.outputs, request, model)
                 self.answered += 1
             except (Failure, ClientError, BotoCoreError):
                 self.failed += 1
@@ -146,17 +147,27 @@ def _event(request: LandRequest, kind: str, text: str) -> Document:
 
 
 def _sabotage(target: Platform, serving: Chain) -> Execution:
-    """Sign, register and approve the serving model with a broken feature, as if it had passed the gate."""
+    """Push the serving model with a broken feature."""
     if serving.package is None:
         raise Failure(f"no model serves that could be sabotaged: {serving.outcome()}")
+    return deployment_of(target, push(target, serving.package.arn, SABOTAGE))
+
+
+def push(target: Platform, package_arn: str, code: str) -> str:
+    """Sign, register and approve a model with more code, as if it had passed the gate; returns its package's ARN.
+
+    Args:
+        package_arn: The model.
+        code: What is added to its ``code/inference.py``.
+    """
     client, s3 = target.aws.client("sagemaker"), target.aws.client("s3")
-    package = client.describe_model_package(ModelPackageName=serving.package.arn)
+    package = client.describe_model_package(ModelPackageName=package_arn)
     container = package["InferenceSpecification"]["Containers"][0]
     bucket, _, key = container["ModelDataUrl"].removeprefix("s3://").partition("/")
     run_id = f"{uuid.uuid4().hex[:16]}-1"
     with TemporaryDirectory() as folder:
         archive = Path(folder) / "model.tar.gz"
-        archive.write_bytes(sabotaged(s3.get_object(Bucket=bucket, Key=key)["Body"].read()))
+        archive.write_bytes(with_code(s3.get_object(Bucket=bucket, Key=key)["Body"].read(), code))
         opened = open_artefact(archive, Path(folder) / "opened")
         place = f"{target.settings.workload}/training/{run_id}/output/model.tar.gz"
         s3.put_object(Bucket=target.outputs.artefacts_bucket, Key=place, Body=archive.read_bytes())
@@ -183,13 +194,14 @@ def _sabotage(target: Platform, serving: Chain) -> Execution:
         ModelPackageGroupName=target.outputs.model_package_group,
         ModelApprovalStatus="Approved",
         InferenceSpecification={**package["InferenceSpecification"], "Containers": signed["containers"]},
+        ModelMetrics=package["ModelMetrics"],
         CustomerMetadataProperties={**properties, **{name: signed[name] for name in OF_SIGNATURE}},
     )
-    return _deployment_of(target, str(made["ModelPackageArn"]))
+    return str(made["ModelPackageArn"])
 
 
-def sabotaged(original: bytes) -> bytes:
-    """Give a model's archive whose ``code/inference.py`` asks for a feature that no request has."""
+def with_code(original: bytes, code: str) -> bytes:
+    """Give a model's archive with code added to its ``code/inference.py``."""
     target = io.BytesIO()
     with (
         tarfile.open(fileobj=io.BytesIO(original), mode="r:gz") as source,
@@ -199,7 +211,7 @@ def sabotaged(original: bytes) -> bytes:
             file = source.extractfile(member)
             content = file.read() if file is not None else b""
             if member.name.endswith("code/inference.py"):
-                content += SABOTAGE.encode()
+                content += code.encode()
             entry = tarfile.TarInfo(member.name)
             entry.size = len(content)
             changed.addfile(entry, io.BytesIO(content))
@@ -218,11 +230,11 @@ def _sign(target: Platform, event: Mapping[str, Any]) -> Document:
     answer = target.aws.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
     signed: Document = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:
-        raise Failure(f"the sabotaged model could not be signed: {signed}")
+        raise Failure(f"the model could not be signed: {signed}")
     return signed
 
 
-def _deployment_of(target: Platform, package_arn: str) -> Execution:
+def deployment_of(target: Platform, package_arn: str) -> Execution:
     """Wait for the end of the deployment that the approval sets off."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:

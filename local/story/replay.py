@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from decide_retrain.policy import Ask, Decision, Outcome, Policy, State, begun, 
 from gapless_glue.errors import TooFewRows
 from gapless_sagemaker.monitoring.families import FAMILIES
 from gapless_sagemaker.monitoring.quality import FEWEST_LABELS
+from gapless_windows import best, worth
 from local.errors import Failure
 from local.story.history import History, between, write_splits
 from local.story.judging import Judges, Served
@@ -320,21 +321,12 @@ class Story:
         A window is worth what models of it that were trained one step earlier have reached in the step after, in the
         last few steps: just what is asked of it now.
         """
-        sign = 1.0 if self.judges.higher_is_better else -1.0
-        tried: list[Document] = []
-        for window in self.workshop.windows(step):
+        windows, found = self.workshop.windows(step), []
+        for window in windows:
             pairs = [self._back_test(back, window, step) for back in range(max(step - BACK_TEST_STEPS, 0), step)]
-            known = [(own, whole) for own, whole in pairs if own is not None and whole is not None]
-            tried.append(
-                {
-                    "window_days": window,
-                    "quality": sum(own for own, _ in known) / len(known) if known else None,
-                    "gain": sign * sum(own - whole for own, whole in known) / len(known) if known else 0.0,
-                    "steps": len(known),
-                }
-            )
-        best = max(tried, key=lambda each: float(each["gain"]))
-        return self.workshop.model(step, best["window_days"]), tried
+            found.append(worth(pairs, higher_is_better=self.judges.higher_is_better))
+        tried = [{"window_days": window, **asdict(each)} for window, each in zip(windows, found, strict=True)]
+        return self.workshop.model(step, windows[best(found)]), tried
 
     def _back_test(self, back: int, window: int | None, step: int) -> tuple[float | None, float | None]:
         """What models of a window and of all events, trained at the end of an earlier step, reached in the next one.

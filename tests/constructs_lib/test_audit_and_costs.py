@@ -1,11 +1,18 @@
+import json
 from typing import Any
 
 from aws_cdk import Stack
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Match, Template
+from botocore.session import Session
+from botocore.validate import ParamValidator
 
+from constructs_lib.alarms import FailureAlarms
+from constructs_lib.audit_export import AuditExport
+from constructs_lib.audit_queries import AuditQueries
 from constructs_lib.audit_trail import AuditTrail
 from constructs_lib.cost_watch import PUBLISHERS, CostWatch
 from constructs_lib.keys import EncryptionKey
@@ -155,3 +162,49 @@ def test_whoever_tells_of_costs_may_publish_for_the_own_account(stack: Stack) ->
     assert all(
         each["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}} for each in allowed
     )
+
+
+def test_the_trail_has_a_partition_for_each_day_and_the_auditor_alone_reads_it(stack: Stack) -> None:
+    buckets = {"landing": s3.Bucket.from_bucket_name(stack, "Landing", "landing-bucket")}
+    logs = s3.Bucket.from_bucket_name(stack, "Logs", "logs-bucket")
+    trail = AuditTrail(stack, "Audit", name="gapless-dev", watched=buckets, access_logs=logs, retention_days=400)
+    queries = AuditQueries(stack, "Queries", stage="dev", trail=trail, retention_days=400)
+    queries.grant_ask("auditor", "arn:aws:iam::111122223333:role/auditor", own=True)
+    template = Template.from_stack(stack)
+    template.has_resource_properties(
+        "AWS::Glue::Table",
+        {
+            "DatabaseName": "dev_audit",
+            "TableInput": {
+                "Name": "object_events",
+                "PartitionKeys": [{"Name": "day", "Type": "string"}],
+                "Parameters": Match.object_like(
+                    {"projection.day.format": "yyyy/MM/dd", "projection.day.range": "NOW-400DAYS,NOW"}
+                ),
+            },
+        },
+    )
+    template.has_resource("AWS::Glue::Database", {"DeletionPolicy": "RetainExceptOnCreate"})
+    granted = template.find_resources("AWS::LakeFormation::PrincipalPermissions").values()
+    assert [each["Properties"]["Permissions"] for each in granted] == [["DESCRIBE"], *[["SELECT", "DESCRIBE"]] * 2]
+    names = {each["Properties"]["Name"] for each in template.find_resources("AWS::Athena::NamedQuery").values()}
+    assert {f"dev-audit-{name}" for name in ("reads-by-role", "deleted", "decisions")} <= names
+
+
+def test_the_audit_table_is_exported_every_night_and_somebody_is_told_when_not(stack: Stack) -> None:
+    logs = s3.Bucket.from_bucket_name(stack, "Logs", "logs-bucket")
+    trail = AuditTrail(stack, "Audit", name="gapless-dev", watched={"logs": logs}, access_logs=logs, retention_days=400)
+    key = kms.Key(stack, "Key")
+    topic = OnCallTopic(stack, "OnCall", key=EncryptionKey(stack, "Own", description="x", publishers=[ALARMS]))
+    decisions = dynamodb.Table.from_table_name(stack, "Decisions", "decisions")
+    AuditExport(stack, "Export", trail=trail, decisions=decisions, key=key, alarms=FailureAlarms(topic))
+    template = Template.from_stack(stack)
+    (schedule,) = template.find_resources("AWS::Scheduler::Schedule").values()
+    target = schedule["Properties"]["Target"]
+    assert json.dumps(target["Arn"]).endswith(':scheduler:::aws-sdk:dynamodb:exportTableToPointInTime"]]}')
+    assert "audit-table" in json.dumps(target["Input"])
+    assert target["DeadLetterConfig"]
+    request = "".join(each if isinstance(each, str) else "x" for each in target["Input"]["Fn::Join"][1])
+    shape = Session().get_service_model("dynamodb").operation_model("ExportTableToPointInTime").input_shape
+    assert ParamValidator().validate(json.loads(request), shape).generate_report() == ""
+    template.has_resource_properties("AWS::CloudWatch::Alarm", {"AlarmActions": Match.any_value()})

@@ -119,6 +119,16 @@ def kept(everything: Live) -> Live:
 
 
 @pytest.fixture(scope="session")
+def kept_twice(kept: Live) -> tuple[Chain, Chain]:
+    """What ten days of March and the ten after them set off there: two datasets, and two models that were deployed."""
+    batches = ((1, "march"), (11, "later"))
+    first, second = (
+        kept.chain_of(land(kept, order_batch(dt.date(2024, 3, day), 10), folder)) for day, folder in batches
+    )
+    return first, second
+
+
+@pytest.fixture(scope="session")
 def loans(everything: Live) -> Live:
     """The workload whose folder was added to the project, and nothing else for it."""
     return of_workload(everything, "loan_approval")

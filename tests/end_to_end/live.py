@@ -237,6 +237,21 @@ class Live:
         assert found is not None, f"there is no record of {run}"
         return found
 
+    def trail(self) -> list[dict[str, str]]:
+        """What the audit trail says of the workload's models."""
+        stack = self.client("cloudformation").describe_stack_resources(StackName=f"{self.settings.stage}-DataLake")
+        (table,) = [
+            each["PhysicalResourceId"]
+            for each in stack["StackResources"]
+            if each["LogicalResourceId"].startswith("LakeAudit")
+        ]
+        found = self.client("dynamodb").query(
+            TableName=table,
+            KeyConditionExpression="workload = :workload",
+            ExpressionAttributeValues={":workload": {"S": self.workload}},
+        )["Items"]
+        return [{name: value["S"] for name, value in item.items()} for item in found]
+
     def lease(self) -> dict[str, Any] | None:
         """Who holds the workload's lease."""
         return self.item(self.outputs.leases_table, "lease", self.workload)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from local.chain import Chain
 from local.executions import SUCCEEDED
 from tests.end_to_end.grants import Grant, Roles
 from tests.end_to_end.lake import query
 from tests.end_to_end.live import Live, type_command
-from tests.end_to_end.second_project import land
 from tests.everything.orders import order_batch
 
 SPLITS = ("train", "validation", "test")
@@ -39,11 +39,10 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(kept: Live) -> Made:
+def made(kept: Live, kept_twice: tuple[Chain, Chain]) -> Made:
     """The unused one comes last and is the oldest by as_of."""
     manifests = []
-    for day, folder in ((1, "march"), (11, "later")):
-        chain = kept.chain_of(land(kept, order_batch(dt.date(2024, 3, day), 10), folder))
+    for chain in kept_twice:
         data = chain.of("data")
         assert data is not None and data.output is not None, chain
         manifests.append(data.output["dataset"])

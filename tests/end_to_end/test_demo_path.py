@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
 import json
 from itertools import pairwise
@@ -17,6 +18,8 @@ from local.chain import Chain
 from local.deliveries import Deliveries, read_deliveries
 from local.executions import SUCCEEDED, Execution
 from local.predict import golden_request, predict
+from local.sizing.read import things_of
+from local.sizing.things import Place, Thing
 from tests.end_to_end.batches import lines_of
 from tests.end_to_end.conftest import SAMPLE, SECOND_MONTH, Demo
 from tests.end_to_end.lake import (
@@ -330,3 +333,17 @@ def test_the_report_renders(live: Live, demo: Demo) -> None:
     for expected in (demo.second.run_id, manifest["version"], of(demo.second, "deployment").output["config"]):
         assert expected in page
     assert "<script src" not in page
+
+
+def test_the_report_shows_what_was_measured_of_machines_and_says_where_nothing_was(live: Live, demo: Demo) -> None:
+    assert demo.second.finished
+    place = Place(live.settings, live.platform.aws, live.outputs, dt.datetime.now(dt.UTC))
+    things: dict[tuple[str, str], Thing] = {(each.kind, each.name): each for each in things_of(place)}
+    for kind, name in (("job", "train"), ("job", "eval"), ("Glue job", "prepare"), ("endpoint", "primary")):
+        found = things[kind, name]
+        assert found.processors is not None and 0 < found.processors < 1.5, found
+        assert found.memory is not None and 0.001 < found.memory < 1, found
+    assert things["job", "train"].times == 2
+    assert things["Glue job", "prepare"].hint.verdict == "no figure"
+    functions = [each for each in things.values() if each.kind == "function" and each.times]
+    assert functions and all(each.memory is not None and 0.05 < each.memory < 1.5 for each in functions), functions

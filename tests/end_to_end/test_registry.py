@@ -48,25 +48,9 @@ def registered(signed: Live) -> Registered:
     return Registered(live, client.describe_model_package(ModelPackageName=made["ModelPackageArn"]))
 
 
-def trail(live: Live) -> list[dict[str, str]]:
-    """What the audit trail says of the workload's models."""
-    stack = live.client("cloudformation").describe_stack_resources(StackName=f"{live.settings.stage}-DataLake")
-    (table,) = [
-        each["PhysicalResourceId"]
-        for each in stack["StackResources"]
-        if each["LogicalResourceId"].startswith("LakeAudit")
-    ]
-    found = live.client("dynamodb").query(
-        TableName=table,
-        KeyConditionExpression="workload = :workload",
-        ExpressionAttributeValues={":workload": {"S": live.workload}},
-    )["Items"]
-    return [{name: value["S"] for name, value in item.items()} for item in found]
-
-
 def test_who_approved_and_who_rejected_a_model_is_on_record(signed: Live, registered: Registered) -> None:
     def of(package: dict[str, Any]) -> list[dict[str, str]]:
-        return [each for each in trail(signed) if each.get("model_package_arn") == package["ModelPackageArn"]]
+        return [each for each in signed.trail() if each.get("model_package_arn") == package["ModelPackageArn"]]
 
     (rejected,) = eventually(lambda: of(registered.rejected), "the record of the rejection", seconds=30)
     assert rejected["event"].startswith("model-rejected#every-signed-orders-models/")

@@ -27,6 +27,8 @@ STAGE: dict[str, Any] = {
     "warehouse": {"base_rpu": 8, "max_rpu": 16},
     "lustre": {"capacity_gb": 1200, "throughput": 125},
     "debugger": True,
+    "model_monitor": True,
+    "log_search": {"instances": 3, "volume_gb": 50, "masters": "m7g.large.search", "retention_days": 14},
     "network": {"interface_endpoints": True},
     "studio": {"idle_minutes": 90, "repository": {"url": "https://git.example.com/models.git", "branch": "main"}},
 }
@@ -70,6 +72,7 @@ ONLY_ON_AWS: dict[str, Any] = {
 
 OWN_ADAPTERS: dict[str, Any] = {
     "name": "foreseen_orders",
+    "monitoring": None,  # nobody can score its models in a job
     "model": {
         "kind": "built_in",
         "algorithm": "forecasting-deepar",
@@ -81,8 +84,15 @@ OWN_ADAPTERS: dict[str, Any] = {
 }
 """A workload whose algorithm the platform has no encoder for, and the local AWS no counterpart of."""
 
+WATCHED_BY_AWS: dict[str, Any] = {
+    "monitoring": {"backend": "clarify"},
+    "evaluation": {"facets": [{"column": "channel", "values": ["web"]}]},
+}
+"""What SageMaker's own monitors look at; the local AWS has no counterpart of them."""
+
 GROUPED: dict[str, Any] = {
     "name": "grouped_orders",
+    "monitoring": None,
     "model": {"kind": "built_in", "algorithm": "factorization-machines"},
     "serving": {
         "api": {
@@ -94,6 +104,14 @@ GROUPED: dict[str, Any] = {
         }
     },
     "training": {"hyperparameters": {"num_factors": 8}},
+    "relabelling": {
+        "destination": "ground_truth",
+        "ground_truth": {
+            "work_team": "arn:aws:sagemaker:us-east-1:111122223333:workteam/private-crowd/orders",
+            "prepares": "arn:aws:lambda:us-east-1:432418664414:function:PRE-TextMultiClass",
+            "consolidates": "arn:aws:lambda:us-east-1:432418664414:function:ACS-TextMultiClass",
+        },
+    },
 }
 """A workload whose algorithm the platform encodes for, and the local AWS has no counterpart of."""
 
@@ -107,8 +125,9 @@ def everything_workloads() -> tuple[WorkloadFile, ...]:
     """The workloads of the folder, and others with what there is only on AWS."""
     local = read_workloads(FOLDER)
     named = {workload.name: workload for workload in local}
-    algorithms = (with_settings(named["kept_orders"], more) for more in (OWN_ADAPTERS, GROUPED))
-    return (*local, with_settings(named["orders"], ONLY_ON_AWS), *algorithms)
+    adapted, grouped = (with_settings(named["kept_orders"], more) for more in (OWN_ADAPTERS, GROUPED))
+    watched = with_settings(adapted, WATCHED_BY_AWS)
+    return (*local, with_settings(named["orders"], ONLY_ON_AWS), watched, grouped)
 
 
 def with_settings(workload: WorkloadFile, more: dict[str, Any]) -> WorkloadFile:

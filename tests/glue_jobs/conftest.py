@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 
 from constructs_lib.names.batch import NO_PARENT, dataset_version, index_key
 from constructs_lib.names.bundle import pack
+from constructs_lib.names.relabelled import NO_ANSWERS, Answer, answers_digest, holding, written
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue.batch import parse_batch
 from gapless_glue.contract import parse_contract
@@ -91,6 +92,7 @@ class Shop:
     as_of: str = AS_OF
     version: str | None = None
     parent: str = NO_PARENT
+    answers: Sequence[Answer] = ()
     runs: int = 0
 
     @property
@@ -150,6 +152,8 @@ class Shop:
         needed = list(contract.sources) if self.parent == NO_PARENT else [contract.primary]
         files = parse_batch(text, batch_uri, contract, needed=needed).files
         self.runs += 1
+        answers = self.root / "answers.jsonl"
+        answers.write_bytes(written(self.answers))
         options = Options(
             batch_uri=batch_uri,
             contract_uri=f"file://{self.root}/contract.json",
@@ -163,11 +167,13 @@ class Shop:
                 bundle=bundle.sha256,
                 engine="e",
                 parent=self.parent,
+                answers=answers_digest(holding(self.answers, self.as_of)),
             ),
             attempt=f"run-{self.runs}-0-0",
             as_of=self.as_of,
             engine="e",
             parent=self.parent,
+            answers_uri=f"file://{answers}" if self.answers else NO_ANSWERS,
             **{
                 f"{zone}_uri": f"file://{self.root}/{zone}/shop/"
                 for zone in ("validated", "quarantine", "curated", "datasets")

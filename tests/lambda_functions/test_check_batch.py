@@ -15,6 +15,7 @@ from moto import mock_aws
 
 from check_batch.handler import decide_as_of, handler
 from constructs_lib.names.batch import BadBatch, batch_folder
+from constructs_lib.names.relabelled import Answer, written
 from constructs_lib.names.workload_file import WorkloadFile
 from gapless_glue import batch as job
 from gapless_glue.contract import parse_contract
@@ -225,3 +226,66 @@ def test_the_job_refuses_what_the_check_refuses(landing: Landing, above: Any) ->
     uri, batch = f"s3://landing/{FOLDER}/_batch.json", {**landing.batch, "above": above}
     with pytest.raises(BadBatch, match="above must be a number of folders"):
         job.parse_batch(json.dumps(batch).encode(), uri, parse_contract(CONTRACT), needed=SOURCES)
+
+
+# --- answers of people ------------------------------------------------------------------------------------------------
+
+
+def answered(landing: Landing, number: int, *answers: Answer) -> str:
+    key = f"flight_delays/relabelling/answered/{number:08}.jsonl"
+    landing.s3.put_object(Bucket="assets", Key=key, Body=written(answers))
+    return f"s3://assets/{key}"
+
+
+def any_answer(**changed: Any) -> Answer:
+    given = {"inference_id": "any", "position": 0, "at": "2013-04-01T00:00:00Z", "asked": {}, "label": True, "run": "r"}
+    return Answer(**{**given, "labelled_at": "2013-04-20T00:00:00Z", **changed})
+
+
+@pytest.fixture
+def relabelled(landing: Landing, monkeypatch: pytest.MonkeyPatch) -> Landing:
+    monkeypatch.setenv("ANSWERS_URI", "s3://assets/flight_delays/relabelling/answered/")
+    landing.s3.put_object(
+        Bucket="assets", Key="contract.json", Body=json.dumps({**CONTRACT, "relabelling": True}).encode()
+    )
+    return landing
+
+
+def test_answers_that_hold_are_part_of_the_version(relabelled: Landing) -> None:
+    before = relabelled.check()
+    assert before["answers_uri"] == "none"
+    first = answered(relabelled, 1, any_answer())
+    after = relabelled.check()
+    assert (after["answers_uri"], after["version"] != before["version"]) == (first, True)
+    second = answered(relabelled, 2, any_answer(), any_answer(label=False, labelled_at="2013-04-21T00:00:00Z"))
+    newest = relabelled.check()
+    assert (newest["answers_uri"], newest["version"] != after["version"]) == (second, True)
+    answered(
+        relabelled,
+        3,
+        any_answer(),
+        any_answer(label=False, labelled_at="2013-04-21T00:00:00Z"),
+        any_answer(labelled_at="2013-05-02T00:00:00Z"),
+    )
+    assert relabelled.check()["version"] == newest["version"]  # what came after as_of says nothing
+
+
+def test_answers_that_came_later_make_no_other_version(relabelled: Landing) -> None:
+    before = relabelled.check()
+    answered(relabelled, 1, any_answer(labelled_at="2013-05-01T00:00:01Z"))
+    assert relabelled.check() == before
+
+
+def test_a_replay_is_checked_with_the_answers_of_then(relabelled: Landing) -> None:
+    before = relabelled.check()
+    answered(relabelled, 1, any_answer())
+    event = {
+        "batch_uri": f"s3://landing/{FOLDER}/_batch.json",
+        "as_of": "2013-05-01T00:00:00Z",
+        "bundle": {"bundle": BUNDLE},
+    }
+    assert handler({**event, "answers_uri": "none"}, None)["version"] == before["version"]
+
+
+def test_without_relabelling_nothing_is_said_of_answers(landing: Landing) -> None:
+    assert "answers_uri" not in landing.check()

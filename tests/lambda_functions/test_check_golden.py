@@ -204,3 +204,24 @@ def test_refuses_other_predictions_of_every_problem(given: dict[str, Any]) -> No
     expected = next(each for each in OTHERS if each.keys() == given.keys())
     case: Any = {"name": "a", "request": {}, "predictions": [expected]}
     assert "a: prediction 0 is" in str(difference(case, {"predictions": [given]}))
+
+
+def routed(value: str) -> Any:
+    """The event of an endpoint that has a model for one destination."""
+    return {**EVENT, "routing": {"feature": "dest", "values": [value]}}
+
+
+def test_each_model_of_several_is_asked_the_instances_that_it_answers_for(endpoint: Endpoint) -> None:
+    with pytest.raises(GoldenMismatch, match=r"a quiet flight \(Ōsaka.tar.gz\).*a quiet flight \(_fallback.tar.gz\)"):
+        handler(routed("Ōsaka"), None)
+    asked = {each["TargetModel"]: json.loads(each["Body"])["instances"] for each in endpoint.requests}
+    assert asked == {"Ōsaka.tar.gz": [{"dest": "Ōsaka"}], "_fallback.tar.gz": [{"dest": None}]}
+
+
+def test_what_is_no_request_goes_to_the_fallback_model(endpoint: Endpoint) -> None:
+    endpoint.refusal = (400, "instances: is missing")
+    whole = {**ANSWERED, "request": {"instances": [{"dest": None}, {"dest": None}]}}
+    store({"passed": True, "cases": [whole, LEFT]})
+    found = handler(routed("x"), None)
+    assert found == {"passed": True, "checked": 1, "refused": 1}
+    assert [each["TargetModel"] for each in endpoint.requests] == ["_fallback.tar.gz"] * 2

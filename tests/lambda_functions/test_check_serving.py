@@ -170,6 +170,16 @@ def test_callers_give_keys_in_place_of_the_features_that_are_read() -> None:
     assert as_caller(ASKED, keys)["instances"][0] == {"amount": 1.0, "customer": None}
 
 
+def test_requests_that_several_models_answer_are_put_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, s3: Any, published: None
+) -> None:
+    monkeypatch.setenv("ROUTING", json.dumps({"feature": "visits", "values": [3]}))
+    status, functions = asked(monkeypatch, s3, {"statusCode": 200, "body": '{"predictions": [{}]}'})
+    assert status == "Succeeded"
+    bodies = [json.loads(event["body"]) for _, event in functions.events[1:]]
+    assert bodies == [{"instances": [instance]} for instance in ASKED["instances"]]
+
+
 def test_requests_that_are_assigned_by_a_header_have_it(
     monkeypatch: pytest.MonkeyPatch, s3: Any, published: None
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -16,12 +17,13 @@ from moto import mock_aws
 from constructs_lib.names.retraining_file import TRIGGERS as NAMED
 from constructs_lib.names.retraining_file import Retraining
 from decide_retrain import handler as decider
-from decide_retrain.policy import TRIGGERS, Policy, State, Training
+from decide_retrain.policy import TRIGGERS, Policy, State, Training, taken_back
 from decide_retrain.rows import Counted, count
 from decide_retrain.store import Busy, Memory, Store, as_text, from_text
 from gapless_lambda import clients
 
 WORKLOAD = "flight_delays"
+LATER = "2014-04-30T00:00:00Z"
 RULES = Retraining(min_new_labelled_rows=500, expected_usd=2)
 
 
@@ -156,12 +158,43 @@ def test_an_outcome_of_a_run_that_never_trained_changes_nothing(world: World) ->
     assert "Item" not in world.dynamodb.get_item(TableName="runs", Key={"run": {"S": f"retraining#{WORKLOAD}"}})
 
 
+def test_a_model_that_is_taken_back_is_remembered_once_and_its_training_did_not_help(world: World) -> None:
+    decider.handler(asking(), None)
+    decider.handler(ending("promoted"), None)
+    for _ in range(2):
+        assert decider.handler({"action": "taken_back", "run_id": "run-1"}, None) == {"run_id": "run-1"}
+    state = world.memory().state
+    assert (state.refused_in_a_row, state.unhelpful_in_a_row, state.begun[0].taken_back) == (1, 1, True)
+    later = asking("run-2", as_of="2013-05-14T00:00:00Z", dataset={"version": "v2", "splits": splits(end=LATER)})
+    assert refusing(decider.handler(later, None)) == ["cooldown"]
+
+
+def test_a_model_of_a_run_that_nobody_remembers_is_taken_back_without_a_trace(world: World) -> None:
+    decider.handler({"action": "taken_back", "run_id": "run-9"}, None)
+    assert "Item" not in world.dynamodb.get_item(TableName="runs", Key={"run": {"S": f"retraining#{WORKLOAD}"}})
+
+
 def test_the_cost_of_a_training_is_what_the_next_one_is_taken_to_cost(world: World) -> None:
     decider.handler(asking(), None)
     assert world.memory().state.spent == {"2013-05": 2.0}
     world.put("runs", run="model#run-1", cost_usd_estimate="0.5")
     decider.handler(ending("promoted"), None)
     assert (world.memory().usd, world.memory().state.spent) == (0.5, {"2013-05": 0.5})
+
+
+def test_what_searches_cost_is_remembered_beside_what_other_trainings_do(world: World) -> None:
+    for run_id, search, usd in (("run-1", "nothing was found yet", "8"), ("run-2", "none", "0.5")):
+        decider.handler(asking(run_id, asked={"trigger": "manual", "by": "ada", "reason": "why not"}), None)
+        world.put("runs", run=f"model#{run_id}", cost_usd_estimate=usd, search=search)
+        decider.handler(ending("promoted", run_id), None)
+    memory = world.memory()
+    assert (memory.search_usd, memory.usd) == (8.0, 0.5)
+    assert [each.search for each in memory.state.begun] == [True, False]
+
+
+def test_a_person_gets_the_search_that_they_ask_for(world: World) -> None:
+    asked = {"trigger": "manual", "by": "ada", "reason": "why not", "search": "true"}
+    assert decider.handler(asking(asked=asked), None)["search"]
 
 
 @pytest.mark.parametrize("cost", [{}, {"cost_usd_estimate": "none"}])
@@ -180,6 +213,7 @@ def test_a_training_whose_run_has_lost_the_lease_has_failed(world: World) -> Non
     world.hold_lease("run-2")
     assert decider.handler(later, None)["retrain"]
     assert [each.outcome for each in world.memory().state.begun] == ["failed", None]
+    assert world.memory().state.spent == {"2013-05": 2.0, "2013-06": 2.0}
 
 
 def test_two_runs_that_ask_at_once_do_not_both_train(world: World) -> None:
@@ -210,17 +244,31 @@ def test_gives_up_when_others_are_always_faster(world: World) -> None:
 
 
 def test_refuses_another_action(world: World) -> None:
-    with pytest.raises(decider.BadRequest, match="action 'dance' is unknown, allowed are: decide, ended"):
+    with pytest.raises(decider.BadRequest, match="action 'dance' is unknown, allowed are: decide, ended, taken_back"):
         decider.handler({"action": "dance"}, None)
 
 
 def test_a_memory_is_written_and_read_without_loss() -> None:
     at = datetime(2013, 5, 1, tzinfo=UTC)
     training = Training("run-1", "e", "drift", at, 10, search=True, reserved_usd=1.5, outcome="refused")
-    state = State("run-1", at, (training,), MappingProxyType({"2013-05": 1.5}), 2, 1, 10)
-    memory = Memory(state, Counted(10, "2013-04-30T00:00:00Z"), 0.25)
+    counted = replace(training, run_id="run-2", taken_back=True, judged=2, refused_before=1, unhelpful_before=1)
+    state = State("run-1", at, (training, counted), MappingProxyType({"2013-05": 1.5}), 2, 1, 10)
+    memory = Memory(state, Counted(10, "2013-04-30T00:00:00Z"), 0.25, 3.5)
     assert from_text(as_text(memory)) == memory
     assert from_text(as_text(Memory())) == Memory()
+
+
+def test_a_memory_that_was_written_before_models_were_taken_back_is_read_and_counted_on() -> None:
+    at = datetime(2013, 5, 1, tzinfo=UTC)
+    trainings = tuple(Training(f"run-{number}", "e", "drift", at, 10, outcome="promoted") for number in (1, 2))
+    whole = json.loads(as_text(Memory(State(begun=trainings))))
+    for each in whole["state"]["begun"]:
+        for name in ("taken_back", "judged", "refused_before", "unhelpful_before"):
+            del each[name]
+    del whole["search_usd"]
+    state = from_text(json.dumps(whole)).state
+    assert taken_back(state, "run-1").refused_in_a_row == 0
+    assert taken_back(state, "run-2").refused_in_a_row == 1
 
 
 def test_the_policy_of_the_file_is_that_of_the_function() -> None:

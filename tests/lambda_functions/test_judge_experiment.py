@@ -161,6 +161,11 @@ def test_outcomes_of_several_instances_are_a_list() -> None:
     assert parse_outcome(outcome_line(3, True)) == Outcome("i-3", ["true"])
 
 
+def test_answers_to_rows_that_were_chosen_for_people_are_no_outcomes() -> None:
+    about = {"eventId": "i", "source": "relabelling", "position": 0, "labelledAt": "2026-03-01T00:00:00Z"}
+    assert parse_outcome(json.dumps({"groundTruthData": {"data": "true"}, "eventMetadata": about})) is None
+
+
 # --- what counts ------------------------------------------------------------------------------------------------------
 
 

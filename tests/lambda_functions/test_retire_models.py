@@ -268,3 +268,19 @@ def test_a_second_call_has_nothing_to_do(place: Place) -> None:
     place.put(uri(1))
     assert place.run(days=40)["leftovers"] == 1
     assert place.run(days=40) == {"retired": [], "leftovers": 0}
+
+
+def test_the_set_that_serves_stays_and_so_does_the_version_before_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HAS_SETS", "true")
+    before, serves = place.sagemaker.register(1, REJECTED, 400), place.sagemaker.register(2, REJECTED, 400)
+    place.sagemaker.register(3, APPROVED, 400)
+    place.sagemaker.configs["conf-2"] = ["several"]
+    several = {"Image": "image", "Mode": "MultiModel", "ModelDataUrl": f"{FOLDER}segments/abc/models/"}
+    monkeypatch.setattr(place.sagemaker, "describe_model", lambda **_: {"Containers": [several]})
+    place.record_live(config="conf-2", model_package_arn=serves, previous_package_arn=before)
+    kept = {f"{FOLDER}segments/abc/models/a.tar.gz", f"{FOLDER}segments/abc/code/sourcedir.tar.gz"}
+    place.put(*kept, f"{FOLDER}segments/abcd/models/a.tar.gz")
+    assert place.run(days=31) == {"retired": [], "leftovers": 1}
+    assert place.objects == kept

@@ -21,6 +21,7 @@ from decide_retrain.policy import (
     begun,
     decide,
     ended,
+    taken_back,
 )
 
 START = datetime(2013, 5, 1, tzinfo=UTC)
@@ -152,6 +153,29 @@ def test_a_failed_search_is_searched_again() -> None:
     assert decide(Policy(max_per_week=9), state, ask(run_id="d", trigger="manual")).search
 
 
+def test_whoever_asks_for_a_search_gets_one_when_the_training_may_be() -> None:
+    decision = decide(Policy(), State(), ask(search=True))
+    assert decision.search and decision.text.endswith("; hyperparameters are searched")
+    assert not decide(Policy(triggers=()), State(), ask(search=True)).search
+
+
+def test_a_search_counts_by_what_a_search_costs() -> None:
+    policy = Policy(monthly_budget_usd=10)
+    assert decide(policy, State(), ask(estimated_search_usd=11)).retrain
+    searching = ask(estimated_search_usd=11, search=True)
+    assert refusing(decide(policy, State(), searching)) == ["budget"]
+    assert begun(State(), searching, decide(Policy(), State(), searching)).spent == {"2013-05": 11}
+    assert decide(policy, State(), ask(search=True)).retrain
+
+
+def test_a_search_that_nobody_had_decided_counts_as_one() -> None:
+    state = trained("refused", state=trained("refused", run_id="a"), run_id="b")
+    searching = ask(run_id="c", trigger="manual")
+    found = begun(state, searching, replace(decide(Policy(max_per_week=9), state, searching), search=False))
+    assert ended(found, "c", "refused", START, searched=True).unhelpful_in_a_row == 0
+    assert ended(found, "c", "refused", START, searched=False).unhelpful_in_a_row == 3
+
+
 def test_rows_of_a_failed_training_are_still_new() -> None:
     state = trained("failed")
     assert decide(Policy(), state, ask(8, "run-2")).retrain
@@ -179,6 +203,44 @@ def test_one_event_begins_one_training() -> None:
     assert refusing(decide(Policy(), state, ask(40, "run-2", event_id="alarm", labelled_rows=2000))) == ["once"]
 
 
+def test_a_model_that_is_taken_back_later_lengthens_the_cooldown_and_brings_the_search_nearer() -> None:
+    state = taken_back(trained(), "run-1")
+    assert (state.refused_in_a_row, state.unhelpful_in_a_row) == (1, 1)
+    decision = decide(Policy(), state, ask(13, "run-2", labelled_rows=2000))
+    assert refusing(decision) == ["cooldown"]
+    assert "the cooldown of 14 days (1 in a row did not help) ends 2013-05-15" in decision.text
+    state = trained("refused", state=state, run_id="run-2")
+    assert decide(Policy(max_per_week=9), state, ask(run_id="run-3", trigger="manual")).search
+
+
+def test_a_model_that_was_replaced_by_one_that_helps_may_go_without_a_trace() -> None:
+    state = trained(state=trained(run_id="a"), run_id="b")
+    assert taken_back(state, "a").refused_in_a_row == 0
+    assert taken_back(taken_back(state, "a"), "b").refused_in_a_row == 2
+
+
+def test_what_was_counted_before_the_oldest_training_that_is_remembered_still_counts() -> None:
+    state = State()
+    for number in range(3):
+        state = trained("refused", state=state, run_id=f"old-{number}", day=number)
+    state = trained(state=state, run_id="new", day=100)
+    assert [each.run_id for each in state.begun] == ["new"]
+    assert taken_back(state, "new").refused_in_a_row == 4
+
+
+@pytest.mark.parametrize("outcome", ["refused", "failed"])
+def test_taking_back_what_was_not_let_through_counts_nothing(outcome: Any) -> None:
+    state = trained(outcome)
+    after = taken_back(state, "run-1")
+    assert (after.refused_in_a_row, after.unhelpful_in_a_row) == (state.refused_in_a_row, state.unhelpful_in_a_row)
+    assert taken_back(state, "run-9") == state
+
+
+def test_a_model_that_was_taken_back_while_its_run_had_failed_has_not_helped_when_the_run_goes_on() -> None:
+    state = taken_back(trained("failed"), "run-1")
+    assert trained("promoted", state=state).refused_in_a_row == 1
+
+
 # --- whatever happens ----------------------------------------------------------------------------------------------
 
 POLICIES = st.builds(
@@ -193,13 +255,16 @@ ASKS = st.tuples(
     st.just("ask"), st.integers(0, 5), st.sampled_from(TRIGGERS), st.integers(-20, 40), st.integers(0, 3000)
 )
 ENDS = st.tuples(st.just("end"), st.integers(0, 5), st.sampled_from(["promoted", "refused", "failed"]), st.just(1.0))
-HISTORIES = st.lists(st.one_of(ASKS, ENDS), max_size=25)
+BACK = st.tuples(st.just("back"), st.integers(0, 5))
+HISTORIES = st.lists(st.one_of(ASKS, ENDS, BACK), max_size=25)
 
 
 def apply(policy: Policy, state: State, step: Any) -> State:
     """One event of a history; the asks of one run always say the same."""
     if step[0] == "end":
         return ended(state, f"run-{step[1]}", step[2], START, step[3])
+    if step[0] == "back":
+        return taken_back(state, f"run-{step[1]}")
     asked = ask(step[3], f"run-{step[1]}", trigger=step[2], labelled_rows=step[4])
     return begun(state, asked, decide(policy, state, asked))
 
@@ -240,3 +305,28 @@ def test_automatic_trainings_keep_their_distance(policy: Policy, history: list[A
             assert own is not None
             distances = [own.at - each.at for each in before.begun]
             assert all(distance >= policy.cooldown(before.refused_in_a_row) for distance in distances)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["promoted", "refused", "failed"]), st.booleans(), st.integers(0, 9))),
+)
+def test_whenever_it_is_told_a_model_that_was_taken_back_counts_as_one_that_was_refused(
+    trainings: list[tuple[Outcome, bool, int]],
+) -> None:
+    """Each training: how it came out, whether its model was taken back, and after how many others that was told."""
+    policy, told, plain = Policy(max_per_week=1000), State(), State()
+    for number, (outcome, back, _) in enumerate(trainings):
+        seen: Outcome = "refused" if back and outcome == "promoted" else outcome
+        plain = trained(seen, state=plain, policy=policy, run_id=f"run-{number}")
+    for number, (outcome, _, _) in enumerate(trainings):
+        asked = ask(run_id=f"run-{number}", trigger="manual")
+        decision = replace(decide(policy, told, asked), search=plain.training(asked.run_id).search)  # type: ignore[union-attr]
+        told = begun(told, asked, decision)
+        late = [earlier for earlier, (_, back, after) in enumerate(trainings) if back and earlier + after == number]
+        for earlier in late:
+            told = taken_back(told, f"run-{earlier}")
+        told = ended(told, asked.run_id, outcome, asked.as_of)
+    for number, (_, back, _) in enumerate(trainings):
+        told = taken_back(told, f"run-{number}") if back else told
+    assert (told.refused_in_a_row, told.unhelpful_in_a_row) == (plain.refused_in_a_row, plain.unhelpful_in_a_row)

@@ -286,6 +286,45 @@ def test_several_variants_are_assigned_by_the_attribute_that_the_workload_names(
     assert "TargetVariant" not in endpoint.asked[-1]
 
 
+ROUTING = json.dumps({"feature": "channel", "values": ["web"]})
+
+
+def test_the_segment_of_a_request_names_the_model_that_answers(settings: pytest.MonkeyPatch) -> None:
+    endpoint = Endpoint(b'{"predictions": []}')
+    called(endpoint, settings)
+    settings.setenv("ROUTING", ROUTING)
+    for channel in ("web", "shop", None):
+        assert called(endpoint, settings, body=body(channel=channel))[0] == 200
+    targets = [asked.get("TargetModel") for asked in endpoint.asked]
+    assert targets == [None, "web.tar.gz", "_fallback.tar.gz", "_fallback.tar.gz"]
+
+
+def test_one_model_answers_for_a_whole_request(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("ROUTING", ROUTING)
+    mixed = json.dumps({"instances": [INSTANCE, {**INSTANCE, "channel": "shop"}]})
+    status, said, _ = called(Endpoint(b"{}"), settings, body=mixed)
+    assert (status, said["field"], said["given"]) == (400, "channel", ['"web"', '"shop"'])
+
+
+class OlderSet(Endpoint):
+    """An endpoint whose set has the fallback alone."""
+
+    def invoke_endpoint(self, **asked: Any) -> dict[str, Any]:
+        if asked["TargetModel"] != "_fallback.tar.gz":
+            self.asked.append(asked)
+            raise failure("ValidationError", "Failed to download model data(bucket: b, key: web.tar.gz).")
+        return super().invoke_endpoint(**asked)
+
+
+def test_a_set_that_has_no_model_of_a_segment_yet_answers_by_its_fallback(settings: pytest.MonkeyPatch) -> None:
+    settings.setenv("ROUTING", ROUTING)
+    endpoint = OlderSet(b'{"predictions": []}')
+    assert called(endpoint, settings)[0] == 200
+    assert [asked["TargetModel"] for asked in endpoint.asked] == ["web.tar.gz", "_fallback.tar.gz"]
+    none = Endpoint(failure("ValidationError", "Failed to download model data(bucket: b, key: k)."))
+    assert called(none, settings)[0] == 503
+
+
 EXCHANGE = Exchange(
     request=body(),
     response='{"predictions": [{"probability": 0.5, "label": true}]}',

@@ -90,6 +90,13 @@ def test_a_person_says_who_asks_and_why(missing: str) -> None:
         asked_by_person(asking("person", **{missing: " "}))
 
 
+def test_a_person_may_ask_for_a_search_and_for_nothing_else_by_that_name() -> None:
+    assert asked_by_person(asking("person", search=True))["search"] == "true"
+    assert "search" not in asked_by_person(asking("person", search=False))
+    with pytest.raises(BadEvent, match="search is 'yes'; allowed are true and false"):
+        asked_by_person(asking("person", search="yes"))
+
+
 def test_another_alarm_asks_for_nothing() -> None:
     with pytest.raises(BadEvent, match="alarm 'dev-x-live-latency' asks for no training"):
         asked_by_alarm(asking("alarm", alarmName="dev-x-live-latency"))

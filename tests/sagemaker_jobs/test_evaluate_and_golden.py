@@ -29,6 +29,7 @@ from gapless_sagemaker import expectations
 from gapless_sagemaker.artefact import UnsafeArtefact
 from gapless_sagemaker.evaluation.curves import ROC_POINTS
 from gapless_sagemaker.evaluation.split import BadTestSplit, split_digest
+from gapless_sagemaker.evaluation.window import BadWindow
 from gapless_sagemaker.job import BadArguments, keeping_the_reason
 from tests.sagemaker_jobs.options_folder import options_folder
 
@@ -170,6 +171,35 @@ def test_the_environment_of_the_evaluation_is_told_with_a_digest(place: Place, t
     assert told["packages"]["numpy"] == np.__version__
     lines = "".join(f"{name}=={version}\n" for name, version in sorted(told["packages"].items()))
     assert told["packages_sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_the_window_that_a_model_was_trained_on_is_in_the_document_and_on_the_page(
+    place: Place, tmp_path: Path
+) -> None:
+    with pytest.raises(BadWindow, match=r"the model has no window\.json"):
+        evaluated(place, tmp_path / "without", {"window": True})
+    window = {
+        "window": {"kind": "sliding", "days": 20.0},
+        "rows": 600,
+        "of_rows": 3000,
+        "candidates": [
+            {"kind": "expanding", "quality": None, "gain": 0.0, "steps": 0},
+            {"kind": "sliding", "days": 20.0, "quality": 0.75, "gain": 0.125, "steps": 2},
+        ],
+        "steps": [{"from": "2013-03-01T00:00:00Z", "to": "2013-03-31T00:00:00Z"}],
+    }
+    (tmp_path / "model").mkdir()
+    (tmp_path / "unpacked").mkdir()
+    with tarfile.open(place.model / "model.tar.gz") as tar:
+        tar.extractall(tmp_path / "unpacked", filter="data")
+    (tmp_path / "unpacked" / "window.json").write_text(json.dumps(window))
+    with tarfile.open(tmp_path / "model/model.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "unpacked", arcname=".")
+    assert evaluated(place, tmp_path / "out", {"window": True}, model=tmp_path / "model")["window"] == window
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Trained on 600 of 3000 rows of the train split; window: sliding, 20 days." in page
+    assert "Better than all rows by" in page and "2013-03-01T00:00:00Z to 2013-03-31T00:00:00Z" in page
+    assert "window" not in evaluated(place, tmp_path / "plain", model=tmp_path / "model")
 
 
 def test_a_model_does_not_differ_from_itself(place: Place, tmp_path: Path) -> None:

@@ -213,6 +213,30 @@ def test_of_two_labels_of_a_row_the_first_counts(tmp_path: Path) -> None:
     assert read_labels(None) == {}
 
 
+def test_what_people_answered_corrects_labels_and_is_no_sample_of_its_own(tmp_path: Path) -> None:
+    def told(name: str, label: str, **about: Any) -> str:
+        return json.dumps({"groundTruthData": {"data": label}, "eventMetadata": {"eventId": name, **about}})
+
+    def answer(name: str, label: str, at: str) -> str:
+        return told(name, label, source="relabelling", position=0, labelledAt=at)
+
+    lines = [
+        *(
+            told("corrected", "late"),
+            told("untouched", "late"),
+            told("newer", "late", labelledAt="2026-03-03T00:00:00Z"),
+        ),
+        *(answer("corrected", "second", "2026-03-02T00:00:00Z"), answer("corrected", "first", "2026-03-01T00:00:00Z")),
+        *(answer("chosen", "only", "2026-03-01T00:00:00Z"), answer("newer", "older", "2026-03-01T00:00:00Z")),
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(lines))
+    found = read_labels(tmp_path)
+    assert found == {("corrected", 0): "second", ("untouched", 0): "late", ("newer", 0): "late"}
+    (tmp_path / "labels.jsonl").write_text(told("any", "any", source="relabelling"))
+    with pytest.raises(BadLabels, match="needs a position and labelledAt"):
+        read_labels(tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -373,15 +397,16 @@ INFERENCE = """
 def model_fn(folder):
     return None
 def predict_fn(rows, model):
+    %s
     return [{"probability": p, "label": p > 0.5} for p in (float(row["%s"] == "%s") * 0.8 + 0.1 for row in rows)]
 """
 
 
-def earlier_model(folder: Path, feature: str, value: str) -> Path:
-    """A model that answers by one feature alone."""
+def earlier_model(folder: Path, feature: str, value: str, first: str = "pass") -> Path:
+    """A model that answers by one feature alone, once it has done something first."""
     folder.mkdir()
     contents = {
-        "code/inference.py": INFERENCE % (feature, value),
+        "code/inference.py": INFERENCE % (first, feature, value),
         "features.json": json.dumps({"features": [{"name": feature, "type": "string"}]}),
     }
     with tarfile.open(folder / "model.tar.gz", "w:gz") as tar:
@@ -409,6 +434,18 @@ def test_an_earlier_model_is_scored_on_the_rows_on_which_the_serving_one_is_wors
     assert found["serving"] == pytest.approx(0.5, abs=0.05)
     assert found["value"] == {"BOS": 1.0, "none": 0.5, "A": None}[value]
     assert ("needs gate, which requests do not have" in found["text"]) == (feature == "gate")
+
+
+def test_an_earlier_model_that_refuses_a_row_is_left_out(baseline: Path, tmp_path: Path) -> None:
+    """The rows were answered by the serving model; that another one cannot is no failure of the monitor."""
+    table = drawn(2_000, 80)
+    late = pa.array([dest == "BOS" for dest in table["dest"].to_pylist()])
+    changed = table.set_column(table.column_names.index("late"), "late", late)
+    capture, labels = captured(tmp_path / "capture", served(table)), labels_of(tmp_path / "labels", changed)
+    model = earlier_model(tmp_path / "earlier", "dest", "BOS", "raise ValueError('dest: given BOS')")
+    found = run(baseline, capture, tmp_path, labels, model, reference="all")["earlier"]
+    assert (found["better"], found["value"], found["interval"]) == (False, None, None)
+    assert found["text"] == "the earlier model refuses what the serving one has answered: dest: given BOS"
 
 
 def test_no_earlier_model_is_scored_while_the_serving_one_is_good_enough(baseline: Path, tmp_path: Path) -> None:

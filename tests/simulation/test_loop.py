@@ -6,8 +6,10 @@ A history that breaks a promise is made as short as it can be and printed: the s
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -43,6 +45,12 @@ POLICY = {
 }
 Step = tuple[Any, ...]
 
+DONE: tuple[Step, ...] = (("deliver", 0, False, None), *[("advance", 0, "good")] * 3)
+"""What waits longest is started, and goes all the way if nothing speaks against it."""
+
+SERVE: tuple[Step, ...] = (("drift", 1.0), ("wait", 100.0), ("land", 0, 1000), *DONE)
+"""The world has moved on, and a model that has learnt that takes over."""
+
 LUCK = st.sampled_from(["good", "good", "poor", "fails", "lost"])
 BROKEN = st.sampled_from([None, 0, 0, 1, 3])
 STEPS = st.one_of(
@@ -51,7 +59,8 @@ STEPS = st.one_of(
     st.tuples(st.just("land"), st.sampled_from([0, 0, 0, 3, 40]), st.sampled_from([10, 1000, 5000])),
     st.tuples(st.just("look"), BROKEN, BROKEN, BROKEN),
     st.tuples(st.just("flap"), st.sampled_from(FAMILIES), st.integers(1, 4)),
-    st.tuples(st.sampled_from(["tick", "ask", "publish"])),
+    st.tuples(st.sampled_from(["tick", "ask", "publish", "roll_back"])),
+    st.tuples(st.just("serve")),
     st.tuples(st.just("deliver"), st.integers(0, 5), st.booleans(), st.sampled_from([None, None, 0, 1, 2, 3])),
     st.tuples(st.just("advance"), st.integers(0, 5), LUCK),
     st.tuples(st.just("advance"), st.integers(0, 5), LUCK),
@@ -71,8 +80,13 @@ def _quiet() -> Iterator[None]:
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The stack of a workload that is monitored and has a policy, as it would be deployed."""
     workload = WorkloadFile.load(ROOT / "workloads" / "flight_delays" / "workload.yaml")
-    more = {"monitoring": {"every": "hour"}, "retraining": POLICY}
-    content = {**workload.model_dump(mode="json", exclude_unset=True), **more}
+    content = workload.model_dump(mode="json", exclude_unset=True)
+    tuning = {"ranges": {"min_child_weight": {"integer": [1, 64]}}, "when": "on_search"}
+    content |= {
+        "monitoring": {"every": "hour"},
+        "retraining": POLICY,
+        "training": {**content["training"], "tuning": tuning, "window": {"kind": "sliding", "days": 120}},
+    }
     return synthesised(tmp_path_factory.mktemp("simulated"), WorkloadFile.parse(content))
 
 
@@ -86,6 +100,8 @@ def play(deployed: Deployed, history: Sequence[Step], monkeypatch: pytest.Monkey
     """Play a history to its end, and hold every promise on the way."""
     world = World(deployed)
     monkeypatch.setattr(starter, "client", world.client)
+    if deployed.policy_arn is not None:
+        monkeypatch.setenv("DECIDE_RETRAIN_ARN", deployed.policy_arn)
     for step in history:
         take(world, step)
     world.come_to_rest()
@@ -103,6 +119,9 @@ def take(world: World, step: Step) -> None:
     elif kind == "flap":
         for state in ["ALARM", "OK"] * given[1]:
             world.turn(f"dev-flight-delays-monitor-{given[0]}", state)
+    elif kind == "serve":
+        for each in SERVE:
+            take(world, each)
     elif kind == "deliver":
         world.deliver(given[0], twice=given[1], dies_after=given[2])
     else:
@@ -113,6 +132,7 @@ def take(world: World, step: Step) -> None:
             "tick": world.tick,
             "ask": world.ask,
             "publish": world.publish,
+            "roll_back": world.roll_back,
         }
         doing[kind](*given)
 
@@ -127,14 +147,25 @@ def test_whatever_happens_the_promises_hold(deployed: Deployed, history: list[St
 def test_a_usual_history_trains_deploys_retrains_and_declines(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = [("deliver", 0, False, None), *[("advance", 0, "good")] * 3]
-    history: list[Step] = [("land", 0, 1000), *done, ("drift", 1.0), ("look", 2, 1, None), *done, *done]
-    history += [("wait", 100.0), ("land", 0, 1000), *done]
+    history: list[Step] = [("land", 0, 1000), *DONE, ("drift", 1.0), ("look", 2, 1, None), *DONE, *DONE]
+    history += [("wait", 100.0), ("land", 0, 1000), *DONE]
     world = play(deployed, history, monkeypatch)
     trail = [key[2].partition("#")[0] for key in world.tables.items if key[0] == "audit"]
     assert trail == ["retrain-decided", "retrain-declined", "retrain-declined", "retrain-decided", "retrain-decided"]
     assert set(world.told) == {"dev-flight-delays-monitor-drift", "dev-flight-delays-monitor-quality"}
     assert world.live is not None
+
+
+def test_a_model_that_is_taken_back_later_makes_the_next_training_wait(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second model serves and is taken back; three days later the cooldown is four days long."""
+    taken_back: list[Step] = [("serve",), ("serve",), ("roll_back",), ("deliver", 0, True, None), *DONE[:1]]
+    history: list[Step] = [*taken_back, ("drift", 1.0), ("wait", 72.0), ("land", 0, 1000), *DONE]
+    world = play(deployed, history, monkeypatch)
+    declined = [item for key, item in world.tables.items.items() if key[-1].startswith("retrain-declined#")]
+    assert ["the cooldown of 4 days (1 in a row did not help)" in each["decision"]["S"] for each in declined] == [True]
+    assert [run.helped for run in world.judged] == [True, False, True]
 
 
 def test_every_alarm_of_the_monitor_tells_somebody_and_those_of_the_policy_ask(deployed: Deployed) -> None:
@@ -151,7 +182,9 @@ def test_every_alarm_of_the_monitor_tells_somebody_and_those_of_the_policy_ask(d
     assert deployed.scheduled == 1
 
 
-def test_the_deciding_function_may_touch_three_tables_and_only_the_loop_calls_it(template: dict[str, Any]) -> None:
+def test_the_deciding_function_may_touch_three_tables_and_only_loop_and_starter_call_it(
+    template: dict[str, Any],
+) -> None:
     def tables(action: str) -> list[str]:
         found = allowed(template, "RetrainingFunction", f"dynamodb:{action}")
         return sorted(name for each in found for name in ("Runs", "Leases", "Audit") if name in each)
@@ -163,7 +196,23 @@ def test_the_deciding_function_may_touch_three_tables_and_only_the_loop_calls_it
     calling = [
         role for role in roles if any("Retraining" in each for each in allowed(template, role, "lambda:InvokeFunction"))
     ]
-    assert calling == ["LoopMachine"]
+    assert sorted(calling) == ["LoopMachine", "Starter"]
+
+
+def test_the_deployed_machines_search_when_the_policy_says_so_and_tell_the_script_its_window(
+    template: dict[str, Any],
+) -> None:
+    def deployed_as(name: str) -> str:
+        (found,) = [
+            json.dumps(each["Properties"]["DefinitionString"])
+            for logical_id, each in template["Resources"].items()
+            if each["Type"] == "AWS::StepFunctions::StateMachine" and logical_id.startswith(name)
+        ]
+        return found
+
+    assert "'search': $decided.search" in deployed_as("LoopMachine")
+    model = set(re.findall(r"\w+", deployed_as("ModelMachine")))
+    assert {"FindTuned", "TrainTuned", "StartTuning", "GAPLESS_WINDOW"} <= model
 
 
 def _holds(rule: str) -> Callable[..., Reason]:
@@ -178,6 +227,8 @@ SABOTAGE: dict[str, tuple[Any, str, Any]] = {
         "without_lost",
         lambda state, *_args, **_named: state,
     ),
+    "a policy that is not told of rollbacks": (starter, "tell_of_rejection", lambda *_args: None),
+    "a rollback that counts for nothing": (decider, "taken_back", lambda state, _run_id: state),
     "a lease that holds nobody": (World, "_lease_is_taken", lambda *_args: False),
 }
 

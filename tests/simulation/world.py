@@ -20,12 +20,15 @@ from botocore.exceptions import ClientError
 
 from decide_retrain.handler import Clerk
 from decide_retrain.handler import Settings as ClerkSettings
+from decide_retrain.policy import State
+from decide_retrain.store import from_text
 from start_execution import handler as starter
 
 WORKLOAD = "flight_delays"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LEASE = timedelta(hours=48)
 FAMILIES = ("schema", "completeness", "drift", "predictions", "quality", "bias", "attributions")
+GROUP = "dev-flight-delays-models"
 POINTER = "flight_delays/bundles/current.json"
 
 
@@ -131,12 +134,14 @@ class Deployed:
         alarms: Name to properties, of the monitor's alarms; one that tells nobody itself has the actions of the
             composite alarm that looks at it.
         policy: The policy that the deciding function is given.
+        policy_arn: The function that the starter tells of rejected models; None where it tells nobody.
     """
 
     patterns: tuple[Mapping[str, Any], ...]
     scheduled: int
     alarms: Mapping[str, Mapping[str, Any]]
     policy: str
+    policy_arn: str | None
 
     @staticmethod
     def of(template: Mapping[str, Any]) -> Deployed:
@@ -153,19 +158,23 @@ class Deployed:
             for name, each in found.items()
             if resources[name]["Type"] == "AWS::CloudWatch::Alarm"
         ]
-        (policy,) = [
-            each["Environment"]["Variables"]["POLICY"]
-            for name, each in found.items()
-            if resources[name]["Type"] == "AWS::Lambda::Function"
-            and "POLICY" in each["Environment"].get("Variables", {})
-        ]
+        functions = {name: each for name, each in found.items() if resources[name]["Type"] == "AWS::Lambda::Function"}
+        ((deciding, policy),) = _set_to("POLICY", functions).items()
+        told = _set_to("DECIDE_RETRAIN_ARN", functions).values()
         monitor = {f"dev-flight-delays-monitor-{family}" for family in FAMILIES}
         return Deployed(
             patterns=tuple(_resolved(each["EventPattern"]) for each in fed if "EventPattern" in each),
             scheduled=sum("ScheduleExpression" in each for each in fed),
             alarms={each["AlarmName"]: each for each in alarms if each.get("AlarmName") in monitor},
             policy=policy,
+            policy_arn=deciding if [{"Fn::GetAtt": [deciding, "Arn"]}] == list(told) else None,
         )
+
+
+def _set_to(variable: str, functions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a variable of the environment is, by the logical ids of the functions that have it."""
+    environments = {name: each["Environment"].get("Variables", {}) for name, each in functions.items()}
+    return {name: each[variable] for name, each in environments.items() if variable in each}
 
 
 def _told_by(alarm: str, incidents: list[dict[str, Any]]) -> dict[str, list[Any]]:
@@ -186,6 +195,7 @@ class Execution:
         champion: The model that it was judged against.
         learnt: Where the world was when it was trained.
         since: When it got the lease.
+        helped: Whether its model was let through and stayed; None until it was judged.
     """
 
     input: dict[str, Any]
@@ -193,6 +203,7 @@ class Execution:
     champion: str | None = None
     learnt: float = 0.0
     since: datetime = START
+    helped: bool | None = None
 
     @property
     def run_id(self) -> str:
@@ -220,6 +231,9 @@ class World:
     begun: list[tuple[datetime, bool]] = field(default_factory=list)
     models: dict[str, float] = field(default_factory=dict)
     live: str | None = None
+    previous: str | None = None
+    rejected: set[str | None] = field(default_factory=set)
+    judged: list[Execution] = field(default_factory=list)
     lease_until: datetime = START
     events: int = 0
 
@@ -280,6 +294,19 @@ class World:
             detail = {"workload": WORKLOAD, "run_key": each.input["run_key"], "bundle": str(self.bundle)}
             self.put("gapless", "Re-run Requested", detail)
 
+    def roll_back(self) -> None:
+        """The version before serves again: by a person, by score, or because late labels say so on probation."""
+        if self.live is not None and self.previous is not None:
+            left, self.live, self.previous = self.live, self.previous, None
+            self._reject(left)
+
+    def _reject(self, model: str) -> None:
+        """A model loses its approval. Its training has not helped, as long as the policy remembers it."""
+        self.rejected.add(model)
+        self.loops[model].helped = False
+        detail = {"ModelPackageGroupName": GROUP, "ModelPackageArn": model, "ModelApprovalStatus": "Rejected"}
+        self.put("aws.sagemaker", "SageMaker Model Package State Change", detail)
+
     def put(self, source: str, kind: str, detail: dict[str, Any]) -> None:
         """An event comes to the bus; the queue gets it once for every rule that it fits."""
         event = self._event(source, kind, detail)
@@ -313,6 +340,10 @@ class World:
             return self.tables
         if service == "s3":
             return SimpleNamespace(get_object=self._get_object)
+        if service == "sagemaker":
+            return SimpleNamespace(describe_model_package=self._describe_package)
+        if service == "lambda":
+            return SimpleNamespace(invoke=self._invoke)
         assert service == "stepfunctions"
         return SimpleNamespace(start_execution=self._start, exceptions=SimpleNamespace(ExecutionAlreadyExists=KeyError))
 
@@ -320,6 +351,18 @@ class World:
         current = {"bundle": str(self.bundle), "uri": "s3://artefacts/b", "commit": "c"}
         content = current if (Bucket, Key) == ("artefacts", POINTER) else self.batches[Key]
         return {"Body": io.BytesIO(json.dumps(content).encode())}
+
+    def _describe_package(self, *, ModelPackageName: str) -> dict[str, Any]:
+        return {"CustomerMetadataProperties": {"run_id": ModelPackageName}}
+
+    def _invoke(self, *, FunctionName: str, Payload: bytes) -> dict[str, Any]:
+        assert FunctionName == self.deployed.policy_arn
+        told = json.loads(Payload)
+        assert told.pop("action") == "taken_back"
+        if self._remembered().training(told["run_id"]) is None:
+            self.loops[told["run_id"]].helped = True
+        self._clerk().take_back(told)
+        return {}
 
     def _start(self, *, stateMachineArn: str, name: str, input: str) -> None:
         assert stateMachineArn == "loop"
@@ -386,6 +429,8 @@ class World:
         self.models[run.run_id] = run.learnt + (5.0 if luck == "poor" else 0.0)
         better = run.champion is None or self._loss(run.run_id) < self._loss(run.champion)
         self._clerk().end({**self._of(run), "outcome": "promoted" if better else "refused"})
+        run.helped = better
+        self.judged.append(run)
         if better:
             run.at = "deploying"
         else:
@@ -393,10 +438,12 @@ class World:
 
     def _deploy(self, run: Execution, luck: str) -> None:
         if luck == "good":
-            if self.live != run.champion:
+            if self.live != run.champion and run.champion not in self.rejected:
                 raise Broken(f"{run.run_id} was better than {run.champion}, and takes the place of {self.live}")
-            self.live = run.run_id
+            self.live, self.previous = run.run_id, self.live
             self.tables.items["runs", f"live#{WORKLOAD}"] = {"model_package_arn": {"S": run.run_id}}
+        if luck == "poor":
+            self._reject(run.run_id)
         if luck == "lost":
             run.at = "done"
         else:
@@ -445,9 +492,22 @@ class World:
             self.wait(3)
         if self.queue:
             raise Broken("a loop has asked for another one")
-        decided = {item["run"]["S"] for key, item in self.tables.items.items() if key[0] == "audit"}
+        self._check_row()
+        decided = {item["run"]["S"] for key, item in self.tables.items.items() if key[0] == "audit" and "run" in item}
         if not decided <= set(self.loops):
             raise Broken(f"decisions on runs that there are not: {decided - set(self.loops)}")
+
+    def _check_row(self) -> None:
+        """The policy counts as many trainings in a row that did not help as there were, later rollbacks included."""
+        helped = [index for index, run in enumerate(self.judged) if run.helped]
+        row = len(self.judged) - 1 - helped[-1] if helped else len(self.judged)
+        counted = self._remembered().refused_in_a_row
+        if counted != row:
+            raise Broken(f"{row} trainings in a row did not help, and the policy counts {counted}")
+
+    def _remembered(self) -> State:
+        item = self.tables.items.get(("runs", f"retraining#{WORKLOAD}"))
+        return from_text(item["memory"]["S"]).state if item is not None else State()
 
     def train_once_more(self) -> None:
         """Whatever has happened, a batch that lands much later leads to a training."""

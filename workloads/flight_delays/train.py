@@ -6,7 +6,8 @@ variables. Reads the channels ``train`` and ``validation`` (Parquet files at any
 
 - ``model.ubj``: the trees, in XGBoost's own binary JSON; never a pickle;
 - ``features.json``: ``{"target", "threshold", "features": [{"name", "type", "categories"?}]}``, in the matrix's order;
-- ``code/inference.py``: how to answer requests.
+- ``code/inference.py``: how to answer requests;
+- ``window.json``: which rows it was trained on, where the workload asks for a window (``training.window``).
 
 The same rows, hyperparameters and seed give the same bytes, also when the training was interrupted in between and went
 on from a checkpoint. Metric lines are ``train-auc:0.8123`` and
@@ -36,8 +37,10 @@ import xgboost as xgb
 
 import gapless_checkpoints as checkpoints
 from gapless_guard import Guard, xgboost_callback
+from gapless_windows import Choice, TrainingWindow
 
 METRICS = ("logloss", "auc")
+EVENT_TIME = "_event_time"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,15 @@ def read_channel(directory: Path) -> pa.Table:
     Raises:
         ValueError: There is no file or no row, or the files differ in their columns.
     """
+    return read_rows(directory)[0]
+
+
+def read_rows(directory: Path) -> tuple[pa.Table, npt.NDArray[np.datetime64] | None]:
+    """Read every Parquet file below a directory; give the rows as :func:`read_channel` does, and their event times.
+
+    Raises:
+        ValueError: There is no file or no row, or the files differ in their columns.
+    """
     files = sorted(directory.rglob("*.parquet"))
     if not files:
         raise ValueError(f"channel without Parquet files: {directory}")
@@ -112,7 +124,8 @@ def read_channel(directory: Path) -> pa.Table:
         raise ValueError(f"channel without rows: {directory}")
     metadata = sorted(name for name in joined.column_names if name.startswith("_"))
     ordered = joined.sort_by([(name, "ascending") for name in metadata]) if metadata else joined
-    return ordered.drop_columns(metadata)
+    times = ordered[EVENT_TIME].to_numpy() if EVENT_TIME in metadata else None
+    return ordered.drop_columns(metadata), times
 
 
 def learn_features(table: pa.Table, target: str) -> tuple[Feature, ...]:
@@ -187,7 +200,22 @@ def fit(options: argparse.Namespace, train: xgb.DMatrix, validation: xgb.DMatrix
     """
     guard, late = Guard.of_job(), int(train.get_label().sum())
     guard.check_classes({"true": late, "false": train.num_row() - late})
-    parameters = {
+    patience = xgb.callback.EarlyStopping(
+        rounds=options.early_stopping_rounds, metric_name="auc", data_name="validation", maximize=True, save_best=True
+    )
+    booster: xgb.Booster = checkpoints.train(
+        parameters(options),
+        train,
+        num_boost_round=options.num_round,
+        evals=[(train, "train"), (validation, "validation")],
+        callbacks=[xgboost_callback(guard, "logloss"), patience],
+    )
+    return booster
+
+
+def parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the hyperparameters as XGBoost takes them."""
+    return {
         "objective": "binary:logistic",
         "eval_metric": list(METRICS),
         "tree_method": "hist",
@@ -199,17 +227,32 @@ def fit(options: argparse.Namespace, train: xgb.DMatrix, validation: xgb.DMatrix
         "colsample_bytree": options.colsample_bytree,
         "min_child_weight": options.min_child_weight,
     }
-    patience = xgb.callback.EarlyStopping(
-        rounds=options.early_stopping_rounds, metric_name="auc", data_name="validation", maximize=True, save_best=True
-    )
-    booster: xgb.Booster = checkpoints.train(
-        parameters,
-        train,
-        num_boost_round=options.num_round,
-        evals=[(train, "train"), (validation, "validation")],
-        callbacks=[xgboost_callback(guard, "logloss"), patience],
-    )
-    return booster
+
+
+def choose_window(
+    table: pa.Table, times: npt.NDArray[np.datetime64] | None, features: Sequence[Feature], options: argparse.Namespace
+) -> Choice | None:
+    """Choose which rows to train on, where the workload asks for a window; models of a back-test make all rounds.
+
+    Raises:
+        ValueError: It asks for one, and the rows have no event time.
+    """
+    window = TrainingWindow.of_job()
+    if window is None:
+        return None
+    if times is None:
+        raise ValueError(f"a window is asked for, and the rows have no {EVENT_TIME}")
+
+    def score(weights: npt.NDArray[np.float64], measured: npt.NDArray[np.bool_]) -> float | None:
+        rows, labels = weights > 0, table[options.target].to_numpy()
+        if len(np.unique(labels[rows])) < 2 or len(np.unique(labels[measured])) < 2:
+            return None
+        known = _dmatrix(table.filter(rows), features, options, weights[rows])
+        booster = xgb.train(parameters(options), known, num_boost_round=options.num_round)
+        told = booster.eval_set([(_dmatrix(table.filter(measured), features, options), "measured")])
+        return float(str(told).rpartition("measured-auc:")[2])
+
+    return window.choose(times, score)
 
 
 def save(model_dir: Path, booster: xgb.Booster, features: Sequence[Feature], options: argparse.Namespace) -> None:
@@ -229,19 +272,32 @@ def save(model_dir: Path, booster: xgb.Booster, features: Sequence[Feature], opt
 
 def run(options: argparse.Namespace) -> None:
     """Read the channels, train, print the metrics and write the model."""
-    tables = {"train": read_channel(options.train), "validation": read_channel(options.validation)}
-    features = learn_features(tables["train"], options.target)
-    train, validation = (_dmatrix(table, features, options) for table in tables.values())
+    (rows, times), held_back = read_rows(options.train), read_channel(options.validation)
+    features = learn_features(rows, options.target)
+    chosen = choose_window(rows, times, features, options)
+    if chosen is None:
+        train = _dmatrix(rows, features, options)
+    else:
+        train = _dmatrix(rows.filter(chosen.rows), features, options, chosen.sample_weight)
+    validation = _dmatrix(held_back, features, options)
     booster = fit(options, train, validation)
     scores = booster.eval_set([(train, "train"), (validation, "validation")], iteration=booster.num_boosted_rounds())
     sys.stdout.write(f"{scores}\n")
     save(options.model_dir, booster, features, options)
+    if chosen is not None:
+        chosen.save(options.model_dir)
 
 
-def _dmatrix(table: pa.Table, features: Sequence[Feature], options: argparse.Namespace) -> xgb.DMatrix:
+def _dmatrix(
+    table: pa.Table,
+    features: Sequence[Feature],
+    options: argparse.Namespace,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> xgb.DMatrix:
     return xgb.DMatrix(
         to_matrix(table, features),
         label=to_labels(table, options.target),
+        weight=weights,
         feature_names=[feature.name for feature in features],
         feature_types=["q" if feature.categories is None else "c" for feature in features],
         enable_categorical=True,

@@ -13,6 +13,7 @@ from constructs_lib.machines.deployment.parts import (
     VARIANT,
     DeploymentParts,
     Fleet,
+    ModelSet,
 )
 from constructs_lib.machines.deployment.strategy import Experiment, Rollout, deployment_config
 
@@ -24,6 +25,7 @@ __all__ = [
     "DeploymentParts",
     "Experiment",
     "Fleet",
+    "ModelSet",
     "Rollout",
     "deployment_config",
     "deployment_machine",

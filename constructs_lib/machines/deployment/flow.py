@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from constructs_lib.asl import State, choice, go_to, jsonata, machine, succeed, wait
 from constructs_lib.machines.common import HOUR, Surroundings, failure_states, own_failure, put_metrics, release_lease
-from constructs_lib.machines.deployment import endpoint, package, records, rollback, scaling, turn
+from constructs_lib.machines.deployment import endpoint, modes, package, records, rollback, scaling, turn
 from constructs_lib.machines.deployment.experiment import experiment_states
 from constructs_lib.machines.deployment.golden import golden_after, golden_states
 from constructs_lib.machines.deployment.parts import FINAL_ERRORS, DeploymentParts
@@ -61,6 +61,7 @@ def rolled_out(s: Surroundings, p: DeploymentParts) -> dict[str, State]:
     """Names what is new by its content, makes it, waits for the turn, and has SageMaker move the traffic to it."""
     return {
         "NameConfig": package.name_config(s, p),
+        **modes.unpacking_states(p),
         "CreateModel": package.create_model(p),
         "CreateEndpointConfig": package.create_endpoint_config(s, p),
         **turn.turn_states(s, "DescribeEndpoint"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from constructs_lib.asl import JSON, jsonata
-from constructs_lib.machines.common import Surroundings
+from constructs_lib.asl import JSON, State, jsonata, task
+from constructs_lib.machines.common import MINUTE, Surroundings, text
 from constructs_lib.machines.deployment.parts import VARIANT, DeploymentParts
+from constructs_lib.machines.signing import READING_SECONDS
 
 REQUESTS, ANSWERS = "requests", "answers"
 """Folders of the workload's artefacts where asynchronous requests wait and their answers lie."""
@@ -16,13 +17,56 @@ def surroundings_of_model(p: DeploymentParts) -> dict[str, JSON]:
     """Where the model's containers run: cut off from every network but their own, where SageMaker can do that."""
     if p.fleet.on_demand is not None:
         return {}
-    return {"EnableNetworkIsolation": True, "VpcConfig": p.place.vpc_config}
+    return {"EnableNetworkIsolation": p.model_set is None, "VpcConfig": p.place.vpc_config}
+
+
+def containers_of_model(p: DeploymentParts) -> list[JSON]:
+    """What serves: the package as it is, or the models that were unpacked of it, below one prefix.
+
+    In this mode AWS's images take the script that all models share from S3 when they start, and so need the network.
+    """
+    if p.model_set is None:
+        return [{"ModelPackageName": jsonata("$states.input.model_package_arn")}]
+    shared = f"{{'SAGEMAKER_SUBMIT_DIRECTORY': $models.code_uri, 'SAGEMAKER_REGION': {text(p.model_set.region)}}}"
+    return [
+        {
+            "Image": jsonata("$package.image"),
+            "Mode": "MultiModel",
+            "ModelDataUrl": jsonata("$models.uri"),
+            "Environment": jsonata(f"$merge([$package.containers[0].Environment, {shared}])"),
+        }
+    ]
+
+
+def unpacking_states(p: DeploymentParts) -> dict[str, State]:
+    """Returns the state that makes an archive of each model of the version; none where a version is one model."""
+    if p.model_set is None:
+        return {}
+    unpacked = task(
+        "lambda:invoke",
+        {
+            "FunctionName": p.model_set.unpack_models_arn,
+            "Payload": {
+                "model_uri": jsonata("$package.model_uri"),
+                "model_sha256": jsonata("$package.model_sha256"),
+            },
+        },
+        timeout=READING_SECONDS + MINUTE,
+        assign={
+            "models": {
+                "uri": jsonata("$states.result.Payload.models_uri"),
+                "code_uri": jsonata("$states.result.Payload.code_uri"),
+            }
+        },
+    )
+    return {"UnpackModels": unpacked}
 
 
 def named_by(s: Surroundings, p: DeploymentParts) -> Sequence[str]:
     """What is in a configuration beside the model and the fleet, and so part of its name."""
     around = [*p.place.subnets, p.place.security_group] if p.fleet.on_demand is None else []
-    return [*around, *([s.topic_arn] if p.fleet.later is not None else [])]
+    later = [s.topic_arn] if p.fleet.later is not None else []
+    return [*around, *later, *(["multi_model"] if p.model_set is not None else [])]
 
 
 def on_demand_variant(p: DeploymentParts) -> dict[str, JSON]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from constructs_lib.asl import JSON, UNNAMED_SAGEMAKER, State, choice, jsonata, remember, task
 from constructs_lib.machines.common import CALL_SECONDS, MINUTE, Surroundings, artefact_of_package, text
-from constructs_lib.machines.deployment.modes import answered_later, named_by, on_demand_variant, surroundings_of_model
+from constructs_lib.machines.deployment.modes import (
+    answered_later,
+    containers_of_model,
+    named_by,
+    on_demand_variant,
+    surroundings_of_model,
+)
 from constructs_lib.machines.deployment.parts import MODEL_TO_BLAME, VARIANT, DeploymentParts
 from constructs_lib.machines.image_scan import scan_states
 
@@ -58,12 +64,12 @@ def name_config(s: Surroundings, p: DeploymentParts) -> State:
 
 
 def create_model(p: DeploymentParts) -> State:
-    """Makes the package a model that can serve, cut off from every network but its own."""
+    """Makes the package a model that can serve, cut off from every network that it can do without."""
     return task(
         "aws-sdk:sagemaker:createModel",
         {
             "ModelName": jsonata("$model_name"),
-            "Containers": [{"ModelPackageName": jsonata("$states.input.model_package_arn")}],
+            "Containers": containers_of_model(p),
             "ExecutionRoleArn": p.endpoint_role_arn,
             **surroundings_of_model(p),
         },

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from constructs_lib.asl import JSON
 from constructs_lib.machines.deployment.strategy import Experiment, Rollout
 from constructs_lib.machines.image_scan import FINAL_ERRORS as SCAN_ERRORS
 from constructs_lib.machines.image_scan import ScannedImages
@@ -19,6 +20,7 @@ FINAL_ERRORS = (
     "AlarmAlreadyOn",
     "BadGolden",
     "BadRequest",
+    "BadSet",
     "ChallengerStopped",
     "EndpointBusy",
     "EndpointFailed",
@@ -36,6 +38,7 @@ FINAL_ERRORS = (
 """Errors that lie in the model, in the request or in what the endpoint did with it; the old model serves on."""
 
 MODEL_TO_BLAME = (
+    "BadSet",
     "ChallengerStopped",
     "EndpointFailed",
     "GoldenFailed",
@@ -78,6 +81,21 @@ class Later:
 
     concurrent_requests: int
     success_topic: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelSet:
+    """Says how a set of models gets behind one endpoint.
+
+    Args:
+        unpack_models_arn: The function that makes an archive of each model of a version; may be a token.
+        region: Where the containers find their script; may be a token.
+        routing: Which model of the set is asked, as ``Routing.content`` of ``constructs_lib.names.segments`` gives it.
+    """
+
+    unpack_models_arn: str
+    region: str
+    routing: Mapping[str, JSON]
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,7 @@ class DeploymentParts:
         refusals: How many golden requests that such a model refuses the endpoint is asked. Default: none.
         allow_pickle: Whether the model's archive may hold pickles. Default: it may not.
         watch_predictions_arn: The function that says how far predictions move during a rollout. Default: nobody does.
+        model_set: How a set of models is unpacked and asked. Default: a version is one model.
         scanned: Whose scans of images are read before they serve. Default: images are AWS's own.
     """
 
@@ -152,3 +171,4 @@ class DeploymentParts:
     allow_pickle: bool = False
     scanned: ScannedImages | None = None
     watch_predictions_arn: str | None = None
+    model_set: ModelSet | None = None

@@ -9,9 +9,10 @@ from typing import Final
 from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.makers.adapters import adapted, encode, encoded_channels, read_encoded
+from constructs_lib.machines.makers.made import Made
 from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.pinned_scripts import PinnedScripts, copy_scripts
-from constructs_lib.machines.makers.tuning import Made, training_states
+from constructs_lib.machines.makers.tuning import training_states
 from constructs_lib.names.algorithms import COMPUTED, CSV, PARQUET, RECORDS, SCRIPTS_CHANNEL, TEXT, UNLABELLED
 from constructs_lib.names.built_in_file import BuiltInModel
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from constructs_lib.asl import State, choice, jsonata, task
 from constructs_lib.machines.common import CALL_SECONDS, MINUTE, Surroundings, own_failure
 from constructs_lib.machines.image_scan import scan_states
+from constructs_lib.machines.makers.made import Made
 from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.script import split_channel
-from constructs_lib.machines.makers.tuning import Made, training_states
+from constructs_lib.machines.makers.tuning import training_states
 from constructs_lib.names.scan_file import Scan
 
 _START_MINUTES = 30
@@ -90,4 +91,5 @@ class ContainerMaker:
                 "training_image": image,
                 "containers": [{"Image": image, "ModelDataUrl": artefact}],
             },
+            own_image=True,
         )

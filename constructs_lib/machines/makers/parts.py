@@ -60,6 +60,8 @@ class TuningParts:
         warm_start: How it begins with the last one. Default: it does not.
         checkpoints: Whether trials on spare machines keep checkpoints, each apart from the others. Default: they keep
             none.
+        space: Where is searched, as a digest: while it stays the same, a run takes over what the last tuning has
+            found, unless it is asked to search. Default: every run searches.
     """
 
     config: Mapping[str, JSON]
@@ -70,6 +72,7 @@ class TuningParts:
     kinship: str
     warm_start: str | None = None
     checkpoints: bool = False
+    space: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,9 @@ class ModelParts:
         watched: How the training itself is watched. Default: it is not, or only from outside.
         allow_pickle: Whether the model's archive may hold pickles. Default: it may not.
         tuning: How hyperparameters are searched. Default: there is one training.
+        window: Which rows the script learns from, JSON. Default: it is not told, and learns from all.
         images: What a run looks up by tag, for place and maker to name by digest. Default: nothing.
+        segments_json: Which segments have a model of their own, for the training script. Default: there is one model.
         serving_script_uri: The archive of the script that is packed into the model's archive, ``s3://…``. Default: the
             training has put it there.
     """
@@ -136,4 +141,6 @@ class ModelParts:
     allow_pickle: bool = False
     tuning: TuningParts | None = None
     images: Sequence[TaggedImage] = ()
+    segments_json: str | None = None
+    window: str | None = None
     serving_script_uri: str | None = None

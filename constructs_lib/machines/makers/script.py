@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import channel, file_name, lustre_channel
+from constructs_lib.machines.makers.made import Made, train_once
 from constructs_lib.machines.makers.parts import ModelParts
-from constructs_lib.machines.makers.tuning import Made, train_once, training_states
+from constructs_lib.machines.makers.tuning import training_states
 
 SERVING = {
     "SAGEMAKER_PROGRAM": "inference.py",
@@ -17,6 +18,8 @@ SERVING = {
 }
 """Environment of the container that serves."""
 
+SEGMENTS = "GAPLESS_SEGMENTS"
+_LONGEST_VARIABLE = 512
 _SUBMITTED = "/opt/ml/input/data/code/sourcedir.tar.gz"
 _PLATFORM = "platform"
 _IN_SCRIPTS = "in_scripts"
@@ -64,7 +67,7 @@ def asked(s: Surroundings, p: ModelParts, image_uri: str, serving_image_uri: str
         },
         kept=p.hyperparameters,
         assign=trained(image_uri, serving_image_uri),
-        more=guard_members(p),
+        more=told_members(p),
     )
 
 
@@ -85,13 +88,26 @@ def split_uri(name: str) -> str:
     return f"$states.input.dataset.splits.{name}.manifest_uri"
 
 
-def guard_members(p: ModelParts) -> dict[str, JSON]:
-    """What a request says of the guard: where the script finds its code, its rules, and what Debugger is to do."""
+def told_members(p: ModelParts) -> dict[str, JSON]:
+    """What a request tells a script beside hyperparameters: where the platform's packages are, the rules of the guard,
+    which rows to learn from, of which segments there are models, and what Debugger is to do."""
     code = f"/opt/ml/input/data/{_PLATFORM}/{file_name(p.place.job_code_uri)}/{_IN_SCRIPTS}"
     rules = p.watched.rules_json if p.watched is not None else None
     debugger = p.watched.debugger if p.watched is not None else None
-    environment = {"PYTHONPATH": code, **({"GAPLESS_GUARD": rules} if rules is not None else {})}
+    environment = {
+        "PYTHONPATH": code,
+        **({"GAPLESS_GUARD": rules} if rules is not None else {}),
+        **({"GAPLESS_WINDOW": p.window} if p.window is not None else {}),
+        **segment_variables(p.segments_json),
+    }
     return {"Environment": environment, **(debugger or {})}
+
+
+def segment_variables(segments_json: str | None) -> dict[str, JSON]:
+    """The variables that say of which segments there are models, in parts: SageMaker allows so many characters each."""
+    text = segments_json or ""
+    starts = range(0, len(text), _LONGEST_VARIABLE)
+    return {f"{SEGMENTS}_{place}": text[start : start + _LONGEST_VARIABLE] for place, start in enumerate(starts)}
 
 
 def split_channel(p: ModelParts, name: str, manifest_uri: str) -> dict[str, JSON]:

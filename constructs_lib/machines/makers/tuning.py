@@ -1,5 +1,7 @@
 """One training, or a tuning: many trainings with other hyperparameters, of which the best is taken.
 
+Where the workload searches only when it is asked to, a run that is not takes over what the last tuning has found.
+
 SageMaker runs the trials, and the machine follows them by a loop of its own: a tuning whose start or whose answer got
 lost is found again by its name, one that is too late is stopped and seen to end, and a redriven execution goes on with
 the tuning that it had. Every trial is written down, whether the tuning has succeeded or not.
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from constructs_lib.asl import (
@@ -28,8 +29,10 @@ from constructs_lib.asl import (
     wait,
 )
 from constructs_lib.machines.common import CALL_SECONDS, MINUTE, Surroundings, own_failure, record, text
-from constructs_lib.machines.jobs import JobPlace, training_job, training_members
+from constructs_lib.machines.jobs import JobPlace, training_members
+from constructs_lib.machines.makers.made import Made, last_tuning, made_with, train_once
 from constructs_lib.machines.makers.parts import ModelParts, TuningParts
+from constructs_lib.machines.makers.reuse import reuse_states
 from constructs_lib.machines.makers.search import search_name
 from constructs_lib.machines.spending import seconds_between, trials_spent
 
@@ -53,34 +56,16 @@ _TAKEN = "SageMaker.ResourceInUseException"
 _GONE = "SageMaker.ResourceNotFoundException"
 
 
-@dataclass(frozen=True)
-class Made:
-    """What a training is asked for, and what is remembered of it.
-
-    Args:
-        place: Where it runs, with its image.
-        channels: ``InputDataConfig`` of the request.
-        hyperparameters: As texts, all that the training is told.
-        kept: Those that the run's record keeps.
-        assign: Variables to set from the finished job, all but ``hyperparameters``.
-        more: Other members of the request. Default: none.
-    """
-
-    place: JobPlace
-    channels: Sequence[JSON]
-    hyperparameters: Mapping[str, str]
-    kept: Mapping[str, str]
-    assign: Mapping[str, JSON]
-    more: Mapping[str, JSON] | None = None
-
-
 def training_states(s: Surroundings, p: ModelParts, made: Made) -> dict[str, State]:
     """Returns the states that train, one job or a tuning; an execution enters at the first."""
     if p.tuning is None:
         return {"Train": train_once(s, p, made)}
     parent = _parent_states(s, p.tuning, made)
+    reused, done = reuse_states(s, p, made, searching="NameTuning")
+    begin = next(iter(reused), "NameTuning")
     return {
-        "HasTuning": choice([("$tuning_name != 'none'", next(iter(parent), "StartTuning"))], default="NameTuning"),
+        "HasTuning": choice([("$tuning_name != 'none'", next(iter(parent), "StartTuning"))], default=begin),
+        **reused,
         "NameTuning": remember({"tuning_name": jsonata(search_name(s))}),
         **parent,
         "StartTuning": go_to("WaitForTuning", start_tuning(s, p, p.tuning, made)),
@@ -106,21 +91,8 @@ def training_states(s: Surroundings, p: ModelParts, made: Made) -> dict[str, Sta
         "TuningFailed": tuning_failed(),
         "DescribeBest": describe_best(made),
         **_remembering_states(s, p.tuning, made),
+        **done,
     }
-
-
-def train_once(s: Surroundings, p: ModelParts, made: Made) -> State:
-    """Trains by one job."""
-    return training_job(
-        s,
-        made.place,
-        p.training,
-        role_arn=p.training_role_arn,
-        channels=made.channels,
-        hyperparameters=made.hyperparameters,
-        assign={**made.assign, "hyperparameters": dict(made.kept)},
-        more=made.more,
-    )
 
 
 # --- starting --------------------------------------------------------------------------------------------------------
@@ -184,9 +156,9 @@ def _parent_states(s: Surroundings, tuning: TuningParts, made: Made) -> dict[str
         return {}
     fits = [f"$parent.kinship = {text(tuning.kinship)}"]
     if tuning.warm_start == "IdenticalDataAndAlgorithm":
-        fits += [f"$parent.{name} = {value}" for name, value in _made_with(made).items()]
+        fits += [f"$parent.{name} = {value}" for name, value in made_with(made).items()]
     return {
-        "FindParent": find_parent(s, [*_made_with(made)]),
+        "FindParent": find_parent(s, [*made_with(made)]),
         "ParentFits": choice([(" and ".join(fits), "DescribeParent")], default="StartTuning"),
         "DescribeParent": task(
             "aws-sdk:sagemaker:describeHyperParameterTuningJob",
@@ -202,34 +174,20 @@ def _parent_states(s: Surroundings, tuning: TuningParts, made: Made) -> dict[str
     }
 
 
-def find_parent(s: Surroundings, made_with: Sequence[str]) -> State:
+def find_parent(s: Surroundings, known: Sequence[str]) -> State:
     """Reads which tuning of this workload was the last that succeeded.
 
     Args:
-        made_with: What is known of its data and algorithm.
+        known: What is known of its data and algorithm.
     """
     item = "$states.result.Item"
-    kept = ", ".join(f"'{name}': [{item}.{name}.S, 'none'][0]" for name in ("name", "kinship", *made_with))
+    kept = ", ".join(f"'{name}': [{item}.{name}.S, 'none'][0]" for name in ("name", "kinship", *known))
     return task(
         "dynamodb:getItem",
         {"TableName": s.runs_table, "Key": {"run": {"S": last_tuning(s)}}, "ConsistentRead": True},
         timeout=CALL_SECONDS,
         assign={"parent": jsonata(f"{{{kept}}}")},
     )
-
-
-def last_tuning(s: Surroundings) -> str:
-    """The key of the item that says which tuning of a workload was the last."""
-    return f"last-tuning#{s.workload}"
-
-
-def _made_with(made: Made) -> dict[str, str]:
-    """What two tunings must share to have the same data and algorithm: attribute to the JSONata of this run's value."""
-    return {
-        "dataset_version": "$states.input.dataset.version",
-        "bundle": "$states.input.bundle.bundle",
-        "image": expression(made.place.image_uri),
-    }
 
 
 def _warm_states(s: Surroundings, p: ModelParts, tuning: TuningParts, made: Made) -> dict[str, State]:
@@ -244,9 +202,11 @@ def _warm_states(s: Surroundings, p: ModelParts, tuning: TuningParts, made: Made
 
 def _remembering_states(s: Surroundings, tuning: TuningParts, made: Made) -> dict[str, State]:
     """Returns the state that names this tuning as the last one, where somebody will look for it."""
-    if tuning.warm_start is None:
+    if tuning.warm_start is None and tuning.space is None:
         return {}
-    values = {"workload": text(s.workload), "name": "$tuning_name", "kinship": text(tuning.kinship), **_made_with(made)}
+    values = {"workload": text(s.workload), "name": "$tuning_name", "kinship": text(tuning.kinship), **made_with(made)}
+    if tuning.space is not None:
+        values |= {"space": text(tuning.space), "hyperparameters": "$string($tuning.best.hyperparameters)"}
     return {"RememberTuning": record(s, text(last_tuning(s)), values)}
 
 

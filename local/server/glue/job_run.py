@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.server.glue.role_log import RoleLog
 from local.server.host import Credentials, Denied, Host
+from local.server.usage import Figure, Measure
 
 log = logging.getLogger("gapless.glue")
 
@@ -27,7 +29,6 @@ OUTPUT_GROUP, ERROR_GROUP = "/aws-glue/jobs/output", "/aws-glue/jobs/error"
 _LOOK_SECONDS = 0.25
 _KILL_SECONDS = 2.0
 _IGNORED = {
-    "--enable-metrics": "there are no executors to measure",
     "--enable-auto-scaling": "there are no workers to take or leave",
     "--additional-python-modules": "the script sees the packages of the interpreter that runs jobs",
     "--extra-jars": "the engine has no JVM",
@@ -118,9 +119,11 @@ class JobRun:
         with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
             env = {**self._host.child_env(credentials), **self._encryption, "TMPDIR": str(work)}
             process = self._host.spawn(argv, env=env, cwd=work, stdout=stdout, stderr=stderr)
+        self._host.usage.watch(process.pid, self._measure())
         logs = self._logs(folder, credentials)
         self._record["JobRunState"] = "RUNNING"
         outcome = self._watch(process, logs, folder / "failure.json")
+        self._host.usage.forget(process.pid)
         for one in logs:
             one.ship_rest()
         self._publish(credentials, outcome)
@@ -159,6 +162,13 @@ class JobRun:
         if self._stopped.is_set():
             return Outcome("STOPPED")
         return Outcome("SUCCEEDED") if status == 0 else Outcome("FAILED", _message(status, failure))
+
+    def _measure(self) -> Measure:
+        """The engine has no executors: what it uses is the driver's, and of workers there is no figure."""
+        dimensions = {"JobName": self._job["Name"], "JobRunId": self._record["Id"], "Type": "gauge"}
+        processors = Figure("glue.driver.system.cpuSystemLoad", 1 / (os.cpu_count() or 1), "None")
+        memory = Figure("glue.driver.memory.total.used", 1.0, "Bytes", {"ObservabilityGroup": "resource_utilization"})
+        return Measure("Glue", dimensions, processors, memory)
 
     def _publish(self, credentials: Credentials, outcome: Outcome) -> None:
         """The observability metrics that alarms on a job watch."""

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from local.server.host import Credentials, Host
 from local.server.sagemaker.platform import log
+from local.server.usage import Measure
 
 _ROOT = "/opt/ml"
 _ROOTED = re.compile(r"(?<![\w.\-/])/opt/ml(?=/|$|[^\w.\-])")
@@ -116,6 +117,7 @@ class Child:
         group: str,
         stream: str,
         on_line: LineHook | None = None,
+        measure: Measure | None = None,
     ) -> None:
         self._host = host
         self._group, self._stream = group, stream
@@ -126,6 +128,8 @@ class Child:
         self._wake = threading.Event()
         self._stop_asked = False
         self.process = host.spawn(argv, env=env, cwd=cwd, stdout=subprocess.PIPE)
+        if measure is not None:
+            host.usage.watch(self.process.pid, measure)
         self._reader = threading.Thread(target=self._read, name=f"log of {stream}", daemon=True)
         self._watcher = threading.Thread(target=self._watch, name=f"end of {stream}", daemon=True)
         self._reader.start()
@@ -208,6 +212,7 @@ class Child:
     def _watch(self) -> None:
         self.process.wait()
         self._wake.set()
+        self._host.usage.forget(self.process.pid)
 
     def _flush(self) -> None:
         with self._lock:

@@ -27,11 +27,13 @@ class Container:
 
     Attributes:
         model_data: The S3 address of ``model.tar.gz``, or ``None`` when the container brings its model along.
+        several: Whether ``model_data`` is what the addresses of several models start with.
     """
 
     image: str
     model_data: str | None
     environment: dict[str, str]
+    several: bool = False
 
 
 class Models:
@@ -80,7 +82,7 @@ class Models:
         }
         for container in containers:
             if container.model_data is not None:
-                self._require_access(params["ExecutionRoleArn"], arn, container.model_data)
+                self._require_access(params["ExecutionRoleArn"], arn, container)
         self._platform.tag_new(caller, arn, model)
         try:
             self._platform.store.add(MODEL.name, name, model)
@@ -113,13 +115,19 @@ class Models:
             ]
         if "Image" not in definition:
             raise invalid("a container needs Image or ModelPackageName")
-        return [Container(definition["Image"], _model_data(definition), environment)]
+        several = definition.get("Mode") == "MultiModel"
+        return [Container(definition["Image"], _model_data(definition), environment, several)]
 
-    def _require_access(self, role_arn: str, arn: str, model_data: str) -> None:
+    def _require_access(self, role_arn: str, arn: str, container: Container) -> None:
         """Look at the artefact with the model's role, as AWS does before it accepts a model."""
         credentials: Credentials = self._platform.assume(role_arn, "SageMaker", arn)
+        model_data = str(container.model_data)
         try:
-            s3_data.require_object(self._platform.host.client("s3", credentials), model_data)
+            s3 = self._platform.host.client("s3", credentials)
+            if not container.several:
+                s3_data.require_object(s3, model_data)
+            elif not s3_data.holds_objects(s3, model_data):
+                raise invalid(f"Could not find model data at {model_data}.")
         except ClientError as error:
             raise invalid(
                 f'Could not access model data at {model_data}. Please ensure that the role "{role_arn}" exists and '
@@ -152,12 +160,21 @@ def _container_definitions(params: Document) -> list[Document]:
     if params.get("InferenceExecutionConfig", {}).get("Mode", "Serial") != "Serial":
         raise unsupported("InferenceExecutionConfig.Mode Direct")
     for container in containers:
-        if container.get("Mode", "SingleModel") != "SingleModel":
-            raise unsupported("a container in MultiModel mode")
+        if container.get("Mode") == "MultiModel":
+            _check_several(containers, container)
         for member in _UNSUPPORTED_OF_CONTAINER:
             if member in container:
                 raise unsupported(f"{member} of a container")
     return containers
+
+
+def _check_several(containers: list[Document], container: Document) -> None:
+    if "ModelPackageName" in container:
+        raise invalid("a container in MultiModel mode takes Image and ModelDataUrl, not ModelPackageName")
+    if not container.get("ModelDataUrl", "").startswith("s3://"):
+        raise invalid("a container in MultiModel mode needs ModelDataUrl, the prefix of its models")
+    if len(containers) > 1:
+        raise unsupported("a container in MultiModel mode beside others")
 
 
 def _model_data(definition: Document) -> str | None:

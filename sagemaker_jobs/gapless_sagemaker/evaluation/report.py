@@ -73,7 +73,7 @@ def report(document: Document, more: Document, options: Mapping[str, Any]) -> st
         _summary(document, options),
         Html('<p>The gate judges when this page is written: <a href="verdict.html">its verdict</a>.</p>'),
     ]
-    sections = (_metrics, _curves, _slices, _bias, _attributions, _limits)
+    sections = (_metrics, _curves, _window, _slices, _bias, _attributions, _limits)
     parts = [part for make in sections if (part := make(document, more)) is not None]
     return page(title, join(head), parts, f"Digest of the model {document['model']['sha256']}")
 
@@ -111,6 +111,29 @@ def _compared(value: float | None, found: Document | None) -> list[str]:
     if found is None:
         return [number(value), NONE, NONE, NONE]
     return [number(value), number(found["difference"]), _interval(found), number(found["p_value"])]
+
+
+def _window(document: Document, more: Document) -> Html | None:  # noqa: ARG001
+    found = document.get("window")
+    if found is None:
+        return None
+    told = paragraph(
+        f"Trained on {found['rows']} of {found['of_rows']} rows of the train split; window: {_named(found['window'])}."
+    )
+    if not found["candidates"]:
+        return section("window", "The window", told)
+    spans = ", ".join(f"{step['from']} to {step['to']}" for step in found["steps"])
+    rows = [
+        [_named(each), number(each["quality"]), number(each["gain"]), number(each["steps"])]
+        for each in found["candidates"]
+    ]
+    tried = table("Back-test", ["Window", "Reached", "Better than all rows by", "Steps"], rows)
+    return section("window", "The window", told, tried, paragraph(f"Steps: {spans}."))
+
+
+def _named(window: Document) -> str:
+    days = window.get("days", window.get("half_life_days"))
+    return str(window["kind"]) if days is None else f"{window['kind']}, {number(days)} days"
 
 
 # --- curves ----------------------------------------------------------------------------------------------------------

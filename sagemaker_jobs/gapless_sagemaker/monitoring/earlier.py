@@ -34,18 +34,21 @@ def judge_earlier(
 
     Returns:
         ``{"metric", "rows", "value", "serving", "interval", "better", "text"}``; value and interval are None where the
-        earlier model needs a feature that nobody is asked for any more.
+        earlier model needs a feature that nobody is asked for any more, or refuses a row that the serving one answered.
     """
     metric = quality["metric"]
     serving, rows = quality["metrics"][metric], quality["rows"]
     absent = [name for name in model.features if name not in table.column_names]
     told: dict[str, Any] = {"metric": metric, "rows": rows, "serving": serving}
     if absent:
-        text = f"the earlier model needs {', '.join(absent)}, which requests do not have"
-        return {**told, "value": None, "interval": None, "better": False, "text": text}
+        return {**told, **_left_out(f"needs {', '.join(absent)}, which requests do not have")}
     features: Sequence[dict[str, Any]] = table.select(list(model.features)).to_pylist()
+    try:
+        answers = model.predict(features)
+    except ValueError as refusal:
+        return {**told, **_left_out(f"refuses what the serving one has answered: {refusal}")}
     wanted = Wanted(metric=metric, more_is_better=more_is_better, reached=None, margin=0.0)
-    found, _ = measure(scored(asked, table, model.predict(features)), wanted, seed)
+    found, _ = measure(scored(asked, table, answers), wanted, seed)
     value, interval = found["metrics"].get(metric), found["intervals"].get(metric)
     own = quality["intervals"][metric]
     better = interval is not None and (
@@ -53,6 +56,10 @@ def judge_earlier(
     )
     text = f"on {rows} labelled rows {metric} is {_shown(value)} of the earlier model, {serving:.4f} of the serving one"
     return {**told, "value": value, "interval": interval, "better": better, "text": text}
+
+
+def _left_out(reason: str) -> dict[str, Any]:
+    return {"value": None, "interval": None, "better": False, "text": f"the earlier model {reason}"}
 
 
 def _shown(value: float | None) -> str:

@@ -26,6 +26,11 @@ from typing import IO, Any
 
 AT_ONCE = 5_000
 LabelKey = tuple[str, int]
+RELABELLED = "relabelling"
+"""What a label says in ``eventMetadata.source`` when people have answered it of a row that was chosen for them."""
+
+_UNKNOWN = dt.datetime.min.replace(tzinfo=dt.UTC)
+"""When a label came that does not say it: before every answer."""
 
 
 class BadCapture(Exception):
@@ -149,33 +154,56 @@ def _time(text: Any) -> dt.datetime | None:
 def read_labels(folder: Path | None) -> dict[LabelKey, Any]:
     """Read every label below a folder: ``(inference_id, position)`` → label; of several the first one counts.
 
+    What people have answered of rows that were chosen for them takes the place of a label that came otherwise, unless
+    that says in ``labelledAt`` that it is later; of several answers the latest counts. A row that has an answer only is
+    left out: it was chosen because the model was unsure of it, and would make the model look worse than it is.
+
     Raises:
         BadLabels: A line is no label.
     """
-    labels: dict[LabelKey, Any] = {}
+    labels: dict[LabelKey, tuple[dt.datetime, Any]] = {}
+    answers: dict[LabelKey, tuple[dt.datetime, Any]] = {}
     for path in files_of(folder) if folder is not None else ():
         with _open(path) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    name, values = _labels(line, f"{path.name}:{number}")
-                    for position, value in enumerate(values):
-                        labels.setdefault((name, position), value)
-    return labels
+                    _read_label(line, f"{path.name}:{number}", labels, answers)
+    return {key: max(label, answers.get(key, label), key=lambda each: each[0])[1] for key, label in labels.items()}
+
+
+def _read_label(
+    line: str,
+    where: str,
+    labels: dict[LabelKey, tuple[dt.datetime, Any]],
+    answers: dict[LabelKey, tuple[dt.datetime, Any]],
+) -> None:
+    """Add what a line says to the labels, or to what people have answered."""
+    name, values, about = _labels(line, where)
+    at = _time(about.get("labelledAt"))
+    if about.get("source") != RELABELLED:
+        for place, value in enumerate(values):
+            labels.setdefault((name, place), (at or _UNKNOWN, value))
+        return
+    position = about.get("position")
+    if at is None or not isinstance(position, int):
+        raise BadLabels(f"{where}: an answer of people needs a position and labelledAt, given {dict(about)!r:.80}")
+    key = (name, position)
+    answers[key] = max(answers.get(key, (at, values[0])), (at, values[0]), key=lambda each: each[0])
 
 
 class BadLabels(Exception):
     """A line among the labels is none."""
 
 
-def _labels(line: str, where: str) -> tuple[str, list[Any]]:
+def _labels(line: str, where: str) -> tuple[str, list[Any], Mapping[Any, Any]]:
     try:
         match json.loads(line):
-            case {"groundTruthData": {"data": data, **more}, "eventMetadata": {"eventId": str() as name}}:
+            case {"groundTruthData": {"data": data, **more}, "eventMetadata": {"eventId": str() as name, **about}}:
                 coded = more.get("encoding", "CSV") == "JSON" and isinstance(data, str)
                 found = json.loads(data) if coded else data
                 values = found if isinstance(found, list) else [found]
                 if all(isinstance(value, bool | int | float | str) for value in values):
-                    return name, values
+                    return name, values, about
     except ValueError as error:
         raise BadLabels(f"{where}: no JSON ({error}): {line.strip()[:80]!r}") from error
     raise BadLabels(

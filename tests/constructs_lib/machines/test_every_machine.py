@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from constructs_lib.asl import State, all_states
+from constructs_lib.machines.aws_monitors import monitors_machine
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.data import DataParts, data_machine
-from constructs_lib.machines.deployment import DeploymentParts, Fleet, Rollout, deployment_machine
+from constructs_lib.machines.deployment import DeploymentParts, Fleet, ModelSet, Rollout, deployment_machine
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.loop import LoopParts, loop_machine
 from constructs_lib.machines.makers.automl import AutoMLMaker
@@ -23,13 +24,17 @@ from constructs_lib.machines.makers.script import ScriptMaker
 from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.no_code import FlowRun, RecipeRun
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
+from constructs_lib.machines.relabelling import LabellingParts, relabelling_machine
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import SigningParts
 from constructs_lib.names.automl_file import AutoMLModel
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.file_parts import AllowPickle
+from constructs_lib.names.relabelling_file import GroundTruth
 from stacks.toolchain import find_node
+from tests.constructs_lib.machines.test_aws_monitors_machine import aws_parts
 from tests.constructs_lib.machines.test_tuning_model_machine import parts_of
+from tests.constructs_lib.names.test_relabelling_file import JOB
 
 find_node()
 
@@ -40,8 +45,8 @@ ROLE = "arn:aws:iam::000000000000:role/any"
 KINDS = [
     *("data", "data-recipe", "data-flow"),
     *("model", "model-by-hand", "model-that-scores", "model-pipeline", "model-automl", "model-logged", "model-tuned"),
-    "model-of-scripts",
-    *("deployment", "deployment-that-scores", "loop", "loop-with-policy", "promotion"),
+    *("deployment", "deployment-that-scores", "deployment-of-several-models", "loop", "loop-with-policy", "promotion"),
+    *("relabelling", "aws-monitors", "model-of-scripts"),
 ]
 AUTOML = AutoMLModel(kind="automl", allow_pickle=AllowPickle(reason="Autopilot keeps its models as pickles"))
 LIGHTGBM = BuiltInModel(
@@ -88,11 +93,24 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         place, SIGNING, FUNCTION, ROLE, limits, ROLE, "live", ["errors", "latency"], fleet, rollout
     )
     scoring = Scoring(ROLE, limits)
+    several = ModelSet(FUNCTION, "us-east-1", {"feature": "carrier", "values": ["UA", "DL"]})
+    labelling = LabellingParts(
+        FUNCTION,
+        FUNCTION,
+        GroundTruth.model_validate(JOB),
+        ROLE,
+        "key",
+        "s3://a/t.liquid",
+        "s3://a/l.json",
+        "s3://a/l/",
+    )
     definitions = {
+        "relabelling": lambda: relabelling_machine(surroundings, labelling),
         "data": lambda: data_machine(surroundings, data),
         "data-recipe": lambda: data_machine(surroundings, replace(data, features=recipe)),
         "data-flow": lambda: data_machine(surroundings, replace(data, features=flow)),
         "model": lambda: model_machine(surroundings, model["automatic"]),
+        "aws-monitors": lambda: monitors_machine(surroundings, aws_parts()),
         "model-by-hand": lambda: model_machine(surroundings, model["manual"]),
         "model-automl": lambda: model_machine(
             surroundings,
@@ -115,11 +133,14 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         ),
         "model-logged": lambda: model_machine(surroundings, replace(model["automatic"], log_experiment_arn=FUNCTION)),
         "model-tuned": lambda: model_machine(
-            surroundings, replace(model["automatic"], tuning=parts_of(warm_start="TransferLearning"))
+            surroundings, replace(model["automatic"], tuning=parts_of(warm_start="TransferLearning", space="here"))
         ),
         "model-that-scores": lambda: model_machine(surroundings, replace(model["automatic"], scoring=scoring)),
         "deployment": lambda: deployment_machine(surroundings, deployment),
         "deployment-that-scores": lambda: deployment_machine(surroundings, replace(deployment, scoring=scoring)),
+        "deployment-of-several-models": lambda: deployment_machine(
+            surroundings, replace(deployment, model_set=several)
+        ),
         "loop": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model")),
         "loop-with-policy": lambda: loop_machine(surroundings, LoopParts("arn:data", "arn:model", FUNCTION)),
         "promotion": lambda: promotion_machine(surroundings, PromotionParts(FUNCTION, SIGNING, "group", "ml.m5.large")),

@@ -111,3 +111,12 @@ def test_gives_the_lease_back_when_the_policy_cannot_be_told(definition: dict[st
     assert done.status == "FAILED"
     assert "Lambda.Unknown" in str(done.cause)
     assert "ReleaseLeaseOfFailed" in done.path
+
+
+@pytest.mark.parametrize("search", [True, False])
+def test_hands_the_search_on_to_the_model_machine_and_records_it(
+    definition: dict[str, Any], walk: Any, search: bool
+) -> None:
+    done = walk(definition, GIVEN, any_answers(AskPolicy=result({"Payload": {**YES, "search": search}})))
+    assert done.arguments("RunModel")["Input"]["search"] is search
+    assert recorded(done.arguments("RecordRun"))[":search"] == json.dumps(search)

@@ -242,6 +242,7 @@ def scored_answers(*, approval: str = "Approved", earlier: Any = BETTER, **chang
             "FindLabels": result({"KeyCount": 1}),
             "DescribeEarlier": result(package),
             "FindEarlier": result({"KeyCount": 1}),
+            "ReadLiveAgain": result({"Item": live}),
             "ReadMonitoring": body({**FOUND, "earlier": earlier}),
             **{name: result({}) for name in ("AuditScore", "ProposeRollback", "BeginRollback")},
             **changed,
@@ -298,6 +299,10 @@ def inputs_given(done: Any) -> dict[str, str]:
         ("the serving model is good enough", scored_answers(earlier=None)),
         ("its approval was taken back", scored_answers(approval="Rejected", earlier=None)),
         ("its archive is gone", scored_answers(FindEarlier=result({"KeyCount": 0}), earlier=None)),
+        (
+            "another one serves by now",
+            scored_answers(ReadLiveAgain=result({"Item": {"model_package_arn": {"S": "x"}}})),
+        ),
         ("it cannot be described", scored_answers(DescribeEarlier=[{"error": "X", "cause": "gone"}], earlier=None)),
         ("nothing served before", any_answers(FindLabels=result({"KeyCount": 1}))),
     ],
@@ -306,6 +311,6 @@ def test_nobody_goes_back_where(surroundings: Surroundings, walk: Any, way: str,
     done = walk(going_back(surroundings, way), GIVEN, answers)
     assert done.status == "SUCCEEDED", (what, done.cause)
     assert not {"AuditScore", "ProposeRollback", "BeginRollback"} & set(done.path)
-    scored = what in ("it is no better", "the serving model is good enough")
+    scored = what in ("it is no better", "the serving model is good enough", "another one serves by now")
     assert ("earlier" in inputs_given(done)) == scored
     assert "labels" in inputs_given(done)

@@ -162,3 +162,26 @@ def test_a_redriven_replay_is_a_replay_still(definition: dict[str, Any], walk: A
     assert done.status == "SUCCEEDED"
     assert done.output["replayed"]["attempt"] == f"{RUN_ID}-1-0"
     assert "PublishDataset" not in done.path
+
+
+def test_a_replay_takes_the_answers_of_people_that_the_original_took(surroundings: Surroundings, walk: Any) -> None:
+    uri = "s3://artefacts/flight_delays/relabelling/answered/00000003.jsonl"
+    parts = DataParts(
+        *("check", "prepare", 60, "landing", "s3://assets/contract.json", "c" * 64, "s3://artefacts/b/", "glue-5.1-x"),
+        {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")},
+        {zone: f"dev_{zone}" for zone in ("validated", "quarantine", "curated")},
+        0.05,
+        relabels=True,
+    )
+    for original, expected in (({**ORIGINAL, "answers": {"uri": uri}}, uri), (ORIGINAL, "none")):
+        checked = {
+            "version": VERSION,
+            "as_of": ORIGINAL["as_of"],
+            "inputs": [],
+            "parent": "none",
+            "answers_uri": expected,
+        }
+        changed = {"ReadOriginal": body(original), "CheckOriginal": result({"Payload": checked})}
+        done = walk(data_machine(surroundings, parts), GIVEN, any_answers(**changed), name=RUN_ID)
+        assert done.arguments("CheckOriginal")["Payload"]["answers_uri"] == expected
+        assert done.arguments("ReplayDataset")["Arguments"]["--answers_uri"] == expected

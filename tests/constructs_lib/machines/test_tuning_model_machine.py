@@ -34,7 +34,12 @@ TUNING = Tuning.model_validate(
 
 
 def parts_of(
-    tuning: Tuning = TUNING, *, goal: Any = "maximize", warm_start: str | None = None, checkpoints: bool = False
+    tuning: Tuning = TUNING,
+    *,
+    goal: Any = "maximize",
+    warm_start: str | None = None,
+    checkpoints: bool = False,
+    space: str | None = None,
 ) -> TuningParts:
     return TuningParts(
         config=tuning.config("auc", goal, 2013),
@@ -45,6 +50,7 @@ def parts_of(
         kinship="kin",
         warm_start=warm_start,
         checkpoints=checkpoints,
+        space=space,
     )
 
 

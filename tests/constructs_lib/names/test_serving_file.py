@@ -17,6 +17,7 @@ from constructs_lib.names.serving_modes import MODES
         ("real_time", ["all_at_once", "canary", "linear", "rolling", "ab", "shadow"]),
         ("serverless", ["all_at_once"]),
         ("asynchronous", ["all_at_once", "canary", "linear", "rolling"]),
+        ("multi_model", ["all_at_once", "canary", "linear", "rolling", "ab"]),
         ("batch", ["all_at_once"]),
     ],
 )
@@ -38,7 +39,10 @@ def test_every_mode_that_can_be_deployed_has_a_strategy(mode: str) -> None:
         ({"mode": "serverless", "rollout": "canary"}, "allowed with mode serverless: all_at_once"),
         ({"mode": "asynchronous", "rollout": "ab"}, "an asynchronous answer does not name"),
         ({"mode": "edge"}, "expected tags: 'real_time', 'serverless', 'asynchronous'"),
-        ({"mode": "multi_model"}, "multi_model is not offered: the models of such an endpoint share"),
+        (
+            {"mode": {"kind": "multi_model", "segment": "plan", "values": ["a", "b"]}, "rollout": "shadow"},
+            "shadow is not done by SageMaker for endpoints of several models",
+        ),
         ({"instance_count": 2, "rollout": {"strategy": "linear", "step": 0.09}}, "greater than or equal to 0.1"),
         ({"instance_count": 2, "rollout": {"strategy": "rolling", "batch": 0.04}}, "greater than or equal to 0.05"),
         ({"instance_count": 2, "rollout": {"strategy": "rolling", "batch": 0.6}}, "less than or equal to 0.5"),

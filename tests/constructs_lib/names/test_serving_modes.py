@@ -28,6 +28,8 @@ CHURN: dict[str, Any] = {
     },
     "features": {"visits": "int", "spent": "double"},
 }
+SEGMENTS = {"kind": "multi_model", "segment": "plan", "values": ["basic", "pro"]}
+PLANS = {"features": {"visits": "int", "spent": "double", "plan": "string"}}
 
 
 def parsed(**more: Any) -> WorkloadFile:
@@ -50,10 +52,18 @@ def test_a_mode_may_be_given_by_its_name_or_with_its_settings() -> None:
 @pytest.mark.parametrize(
     ("serving", "says"),
     [
-        ({"mode": "edge"}, "serving.mode: allowed: 'real_time', 'serverless', 'asynchronous', was"),
-        ({"mode": "multi_model"}, "serving.mode: multi_model is not offered: the models of such an endpoint share"),
-        ({"mode": {"kind": "multi_model"}}, "no rollout could hold it back"),
-        ({"mode": "inference_components"}, "allowed: real_time, serverless, asynchronous"),
+        ({"mode": "edge"}, "serving.mode: allowed: 'real_time', 'serverless', 'asynchronous', 'multi_model', was"),
+        ({"mode": "multi_model"}, "serving.mode.segment: is required"),
+        ({"mode": {**SEGMENTS, "values": ["a", "a"]}}, "serving.mode.values: 'a' is given twice"),
+        ({"mode": {**SEGMENTS, "values": ["a/b", "c"]}}, "serving.mode.values.0: must match"),
+        ({"mode": {**SEGMENTS, "segment": "plam"}}, "serving.mode.segment: 'plam' is not a feature; did you mean"),
+        ({"mode": {**SEGMENTS, "segment": "visits"}}, "a segment is a feature of type string, was int"),
+        ({"mode": SEGMENTS, "instance_type": "ml.g5.xlarge"}, "are served by Triton alone, was ml.g5.xlarge"),
+        (
+            {"mode": SEGMENTS, "rollout": "shadow"},
+            "allowed with mode multi_model: all_at_once, canary, linear, rolling, ab",
+        ),
+        ({"mode": "inference_components"}, "allowed: real_time, serverless, asynchronous, multi_model"),
         ({"mode": {"kind": "serverless", "memory_gb": 2}}, "serving.mode.memory_gb: 'memory_gb' is not a known key"),
         (
             {"mode": {"kind": "serverless", "max_concurrency": 2, "provisioned_concurrency": 3}},
@@ -88,7 +98,38 @@ def test_a_mode_may_be_given_by_its_name_or_with_its_settings() -> None:
     ],
 )
 def test_refuses_what_a_mode_cannot_do(serving: dict[str, Any], says: str) -> None:
-    assert says in refusal(serving=serving)
+    assert says in refusal(serving=serving, **PLANS)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            {"model": {"kind": "built_in", "algorithm": "xgboost"}, "training": {"hyperparameters": {"num_round": 5}}},
+            "a set that a training script makes, was model.kind: built_in (allowed: script)",
+        ),
+        ({"monitoring": {"backend": "model_monitor"}}, "AWS monitors endpoints of a single model only"),
+        ({"model": {"image": "pytorch:2.6.0"}}, "was model.image: pytorch:2.6.0 (allowed: xgboost:3.0-5"),
+    ],
+)
+def test_several_models_come_from_a_script_in_an_image_that_serves_several(more: dict[str, Any], says: str) -> None:
+    assert says in refusal(serving={"mode": SEGMENTS}, **PLANS, **more)
+
+
+@pytest.mark.parametrize("target", ["requests_per_minute", "cpu_percent"])
+def test_an_endpoint_of_several_models_follows_what_one_of_a_single_model_does(target: str) -> None:
+    asked = parsed(serving={"mode": SEGMENTS, "scaling": {"max": 3, target: 60}}, **PLANS)
+    assert asked.serving.scaling is not None and asked.serving.scaling.follows == (target, 60.0)
+
+
+def test_a_model_per_segment_is_looked_at_by_segment() -> None:
+    by_plan = {"column": "plan", "values": ["basic", "pro"], "bins": None}
+    asked = parsed(serving={"mode": SEGMENTS}, gate={"slices": {"floor": 0.5}}, **PLANS)
+    assert asked.evaluation_options()["slices"] == [by_plan]
+    own = {"column": "plan", "values": ["pro"], "bins": None}
+    given = parsed(serving={"mode": SEGMENTS}, evaluation={"slices": [own]}, **PLANS)
+    assert given.evaluation_options()["slices"] == [own]
+    assert parsed(**PLANS).evaluation_options()["slices"] == []
 
 
 def test_a_serverless_endpoint_has_no_room_for_several_containers() -> None:

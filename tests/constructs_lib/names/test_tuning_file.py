@@ -273,3 +273,23 @@ def test_two_tunings_are_kin_when_they_share_objective_and_hyperparameters() -> 
     assert other.kinship({"max_depth": 6}, "auc") == kin
     assert one.kinship({"eta": 0.1}, "log_loss") != kin
     assert one.kinship({}, "auc") != kin
+
+
+def space_of(ranges: dict[str, Any] = DEPTH, fixed: Any = 0.1, metric: str = "auc", **more: Any) -> str | None:
+    tuning = parsed({"ranges": ranges, "when": "on_search", **more}).training.tuning
+    assert tuning is not None
+    return tuning.space({"eta": fixed}, metric)
+
+
+def test_only_where_a_search_is_asked_for_it_has_a_place_that_is_known_again() -> None:
+    here = space_of()
+    assert here is not None and here == space_of(budget={"trials": 3}, strategy="random")
+    others = [space_of({"max_depth": {"integer": [2, 99]}}), space_of(fixed=0.2), space_of(metric="log_loss")]
+    assert len({here, *others}) == 4
+    assert space_of(when="every_training") is None
+
+
+def test_refuses_another_time_to_search() -> None:
+    said = refused({**SEARCHED, "when": "sometimes"})
+    assert "training.tuning.when" in said and '"sometimes"' in said
+    assert "every_training" in said and "on_search" in said

@@ -10,6 +10,8 @@ from local.chain import Chain, Package
 from local.executions import Execution, StateRun
 from local.report.content import Content
 from local.runs.read import Run
+from local.sizing.hints import Hint
+from local.sizing.things import Cost, Thing
 
 BEGIN = dt.datetime(2013, 5, 1, 12, 0, tzinfo=dt.UTC)
 RUN_ID = "0123456789abcdef-1"
@@ -354,7 +356,22 @@ def any_content(**others: Any) -> Content:
         },
     }
     fields["runs"] = any_runs()
+    fields["sizes"] = any_sizes()
     return Content(**(fields | others))
+
+
+def any_sizes() -> tuple[Thing, ...]:
+    """A job on too large a machine, Glue's workers of which nobody knows, the endpoint and a function."""
+    smaller = Hint("smaller", "neither processors nor memory are used to 40%: try ml.m5.large", "ml.m5.large")
+    unknown = Hint("no figure", "nobody measured how many workers were at work")
+    fits = Hint("fits", "processors or memory are used to 40% or more")
+    full = Hint("larger", "91% is used: try <b>320</b> MB")
+    return (
+        Thing("job", "train", "1 x ml.m5.xlarge", 3, 0.09, 0.21, smaller, Cost(0.23, 0.115, "hour")),
+        Thing("Glue job", "prepare", "2 x G.1X", 3, None, 0.02, unknown, Cost(0.88, None, "hour")),
+        Thing("endpoint", "primary", "2 x ml.m5.large", None, 0.5, 0.1, fits, Cost(167.9, None, "month")),
+        Thing("function", "StarterFunction", "256 MB", 70, None, 0.91, full),
+    )
 
 
 def any_runs() -> tuple[Run, ...]:

@@ -1,16 +1,55 @@
 """Lineage as a tree, from either end."""
 
 import io
+from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
 from rich.tree import Tree
 
-from local.lineage import Model, Source, downstream, upstream
+from local.lineage import LineageReader, Model, Source, downstream, upstream
 
 FILES = [{"source": "orders", "key": "orders.csv.gz", "sha256": "a" * 64, "bytes": 1}]
 SOURCE = Source("1" * 32, "2024-03-11T00:00:00Z", FILES)
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:model-package/dev-orders-models/3"
+
+
+class Registry:
+    """Stands for SageMaker: one version, and an endpoint whose model is a set that was made of it."""
+
+    def get_paginator(self, operation: str) -> Any:
+        pages = {
+            "list_endpoints": [{"Endpoints": [{"EndpointName": "dev-orders-live"}]}],
+            "list_model_packages": [{"ModelPackageSummaryList": [{"ModelPackageArn": ARN}]}],
+        }
+        return SimpleNamespace(paginate=lambda **_: pages[operation])
+
+    def describe_endpoint(self, **_: Any) -> Any:
+        return {"EndpointConfigName": "conf"}
+
+    def describe_endpoint_config(self, **_: Any) -> Any:
+        return {"ProductionVariants": [{"ModelName": "several"}]}
+
+    def describe_model(self, **_: Any) -> Any:
+        return {"Containers": [{"Mode": "MultiModel", "ModelDataUrl": f"s3://a/orders/segments/{'f' * 64}/models/"}]}
+
+    def describe_model_package(self, **_: Any) -> Any:
+        return {
+            "ModelPackageArn": ARN,
+            "ModelPackageVersion": 3,
+            "ModelApprovalStatus": "Approved",
+            "CustomerMetadataProperties": {"model_sha256": "f" * 64},
+        }
+
+
+def test_a_set_of_models_leads_to_the_version_that_it_was_made_of() -> None:
+    outputs: Any = SimpleNamespace(
+        model_package_group="dev-orders-models", endpoint_name="dev-orders-live", datasets_bucket="d", runs_table="r"
+    )
+    aws: Any = SimpleNamespace(client=lambda _name: Registry())
+    settings: Any = SimpleNamespace(workload="orders")
+    (model,) = LineageReader(settings, aws, outputs).served()
+    assert (model.version, model.endpoints) == (3, ("dev-orders-live",))
 
 
 def any_model(**changed: Any) -> Model:

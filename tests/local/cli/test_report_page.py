@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -14,8 +15,20 @@ from local.report.content import Content
 from local.report.lineage import build_graph
 from local.report.page import render_page
 from local.report.pipelines import bars
-from tests.local.cli.report_fixture import any_chain, any_content, any_evaluation, any_profile, execution
+from local.report.sizing import sizes
+from local.runs.read import Run
+from local.sizing.things import Cost
+from tests.local.cli.report_fixture import (
+    any_chain,
+    any_content,
+    any_evaluation,
+    any_profile,
+    any_runs,
+    any_sizes,
+    execution,
+)
 
+DASH = "\N{EN DASH}"
 _VOID = {"meta", "link", "br", "img", "hr", "input", "rect", "path", "use"}
 
 
@@ -327,3 +340,43 @@ def test_the_evaluation_s_own_report_is_framed_and_cut_off(html: str) -> None:
     framed = "&lt;!doctype html&gt;&lt;title&gt;&quot;Bias&quot; &amp; cost&lt;/title&gt;"
     assert f'<iframe title="Evaluation" sandbox srcdoc="{framed}"></iframe>' in html
     assert "<iframe" not in render_page(any_content(evaluation_page=None))
+
+
+# --- sizes and costs --------------------------------------------------------------------------------------------------
+
+
+def sizes_of(**others: Any) -> str:
+    """The texts of the part about sizes."""
+    texts = _Page(sizes(any_content(**others)).text).texts
+    return " ".join(text.strip() for text in texts if text.strip())
+
+
+def test_says_first_what_to_try_and_what_it_would_cost() -> None:
+    text = sizes_of()
+    first, _, rest = text.partition("Everything else that has a size (2)")
+    assert "What to try (2 of 4)" in first
+    assert "job train 1 x ml.m5.xlarge 3 9.00% 21.00% Less: neither" in first
+    assert "try ml.m5.large 0.230 an hour 0.115 an hour" in first
+    assert f"function StarterFunction 256 MB 70 {DASH} 91.00% More: 91% is used: try <b>320</b> MB" in first
+    assert "Glue job prepare 2 x G.1X 3 no figure 2.00% No figure: nobody measured how many workers" in rest
+    assert f"endpoint primary 2 x ml.m5.large {DASH} 50.00% 10.00% Nothing: processors or memory" in rest
+    assert f"167.90 a month {DASH}" in rest
+
+
+def test_puts_beside_it_what_is_paid_while_nothing_happens_and_what_a_run_has_cost() -> None:
+    assert "the endpoint costs 167.90 USD a month. No run has recorded what its jobs cost." in sizes_of()
+    run = any_runs()[0]
+    for estimate, told in (("0.0123", "would have cost 0.0123 USD on AWS"), ("none", "have no estimate")):
+        recorded = Run(run.run_id, {**run.record, "cost_usd_estimate": estimate})
+        assert f"The jobs of run first-1 {told}" in sizes_of(runs=[recorded])
+    assumed = {**run.record, "cost_usd_estimate": "0.5", "cost_assumption": "as processing"}
+    assert "0.5000 USD on AWS (assumed: as processing)." in sizes_of(runs=[Run(run.run_id, assumed)])
+
+
+def test_a_price_that_no_source_gives_is_not_made_up() -> None:
+    *others, endpoint, function = any_sizes()
+    unpriced = replace(endpoint, cost=Cost(None, None, "month"))
+    text = sizes_of(sizes=(*others, unpriced, function))
+    assert "the endpoint costs what no source gives a price of" in text
+    assert "There is no endpoint that is paid for" in sizes_of(sizes=others)
+    assert "Nothing of the workload has run or is deployed." in sizes_of(sizes=())

@@ -37,6 +37,7 @@ def test_serves_with_the_functions_of_the_archive(lab: Lab) -> None:
     assert answer["ContentType"] == "application/json"
     variant = lab.sagemaker.describe_endpoint(EndpointName=name)["ProductionVariants"][0]
     assert (variant["VariantName"], variant["CurrentInstanceCount"], variant["CurrentWeight"]) == ("primary", 2, 1.0)
+    wait_for(lambda: lab.metric(name, "InvocationsPerInstance") == 0.5)
 
 
 def test_a_bad_request_is_the_clients_fault_and_counted(lab: Lab) -> None:

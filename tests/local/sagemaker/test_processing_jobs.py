@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+import time
 from typing import Any
 
 import pytest
@@ -38,6 +39,31 @@ def test_runs_the_entry_point_with_re_rooted_paths(lab: Lab) -> None:
     assert not [name for name in result["env"] if name.startswith("SM_")]
     assert [name for name in result["env"] if name.startswith("AWS_")] == ["AWS_REGION"]
     assert job["ProcessingEndTime"] >= job["ProcessingStartTime"]
+
+
+def test_publishes_what_it_uses_of_its_machine(lab: Lab) -> None:
+    """At least the memory that it holds, as a share of the 8 GiB that its machine would have."""
+    job = lab.process("import time; kept = bytearray(200 << 20); time.sleep(1.5)")
+
+    assert job["ProcessingJobStatus"] == "Completed", job.get("FailureReason")
+    host, now = f"{job['ProcessingJobName']}/algo-1", time.time()
+
+    def values(name: str) -> list[float]:
+        metric = {
+            "Namespace": "/aws/sagemaker/ProcessingJobs",
+            "MetricName": name,
+            "Dimensions": [{"Name": "Host", "Value": host}],
+        }
+        query = {"Id": "q", "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Maximum"}}
+        found = lab.client("cloudwatch").get_metric_data(
+            MetricDataQueries=[query], StartTime=now - 900, EndTime=now + 60
+        )
+        return [float(value) for value in found["MetricDataResults"][0]["Values"]]
+
+    (memory,) = wait_for(lambda: values("MemoryUtilization"))
+    assert 200 / 8192 * 100 < memory < 2 * 200 / 8192 * 100
+    (processors,) = values("CPUUtilization")
+    assert 0 < processors <= 200
 
 
 def test_the_message_file_is_the_reason_of_a_failure(lab: Lab) -> None:

@@ -52,6 +52,23 @@ def test_writes_to_the_log_group_that_it_names(functions: Any, local_server: Any
     assert [event for event in events if "somebody asks" in event["message"]]
 
 
+def test_reports_the_memory_of_its_own_process(functions: Any, local_server: Any) -> None:
+    """Not that of the largest child of the server, nor that of another function."""
+    large = "kept = bytearray(150 << 20)\ndef handler(event, context):\n    return len(kept)\n"
+    small = "def handler(event, context):\n    return 1\n"
+    logs, used = local_server.client("logs"), []
+    for number, code in enumerate((large, small)):
+        group = f"/named/memory-{number}"
+        logs.create_log_group(logGroupName=group)
+        functions.call(functions.create(code, LoggingConfig={"LogGroup": group}))
+        (event,) = eventually(
+            lambda group=group: logs.filter_log_events(logGroupName=group, filterPattern="REPORT")["events"]
+        )
+        used.append(int(event["message"].rpartition("Max Memory Used: ")[2].split()[0]))
+    assert used[0] > 150
+    assert 0 < used[1] < 100
+
+
 def test_failures_count_in_the_metric_of_errors(functions: Any, local_server: Any) -> None:
     name = functions.create("def handler(event, context):\n    raise KeyError('a')\n")
     assert functions.call(name)["errorType"] == "KeyError"

@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from local.story.live import sabotaged
+from local.story.live import SABOTAGE, with_code
 
 SOUND = """
 def predict_fn(instances, model):
@@ -26,7 +26,7 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def test_breaks_a_feature_in_front_of_clients_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = sabotaged(archive({"model.ubj": "trees", "code/inference.py": SOUND}))
+    changed = with_code(archive({"model.ubj": "trees", "code/inference.py": SOUND}), SABOTAGE)
     with tarfile.open(fileobj=io.BytesIO(changed), mode="r:gz") as packed:
         files = {member.name: packed.extractfile(member) for member in packed.getmembers()}
         texts = {name: file.read().decode() for name, file in files.items() if file is not None}

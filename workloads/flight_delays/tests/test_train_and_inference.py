@@ -387,3 +387,77 @@ def test_refuses_a_model_whose_features_are_not_those_of_the_trees(
     (tmp_path / "model.ubj").write_bytes((trained / "model/model.ubj").read_bytes())
     with pytest.raises(ValueError, match=r"features\.json has 3 features; the model has 4"):
         code.model_fn(str(tmp_path))
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+def timed(table: pa.Table, days: int) -> pa.Table:
+    """The same rows, spread evenly over so many days."""
+    times = np.datetime64("2013-01-01", "us") + np.linspace(0, days * 86_400e6, table.num_rows).astype(
+        "timedelta64[us]"
+    )
+    return table.append_column("_event_time", pa.array(times, pa.timestamp("us", tz="UTC")))
+
+
+def changed(rows: int, seed: int) -> pa.Table:
+    """Flights of a world in which, for the last two fifths of the time, the opposite of before is late."""
+    table = flights(rows, seed)
+    late = table["late"].to_numpy().copy()
+    late[rows * 3 // 5 :] ^= True
+    return timed(table.set_column(table.column_names.index("late"), "late", pa.array(late)), 100)
+
+
+WEIGHTED = {"kind": "weighted", "half_life_days": 50}
+BACK_TEST = {
+    "kind": "back_test",
+    "candidates": [{"kind": "sliding", "days": 20}, WEIGHTED],
+    "steps": 1,
+    "step_days": 15,
+    "min_rows": 100,
+}
+
+
+def train_here(root: Path, patch: pytest.MonkeyPatch, window: dict[str, Any] | None) -> Path:
+    """Run the script in this process, which takes less time; give the folder of the model."""
+    patch.delenv("GAPLESS_WINDOW", raising=False)
+    if window is not None:
+        patch.setenv("GAPLESS_WINDOW", json.dumps(window))
+    places = {
+        "CHANNEL_TRAIN": "train",
+        "CHANNEL_VALIDATION": "validation",
+        "MODEL_DIR": "model",
+        "OUTPUT_DIR": "output",
+    }
+    environment = {f"SM_{name}": str(root / folder) for name, folder in places.items()}
+    script = imported(WORKLOAD / "train.py", "train_with_windows")
+    script.main(["--target", "late", "--num_round", "15", "--seed", "7", "--subsample", "0.7"], environment)
+    return root / "model"
+
+
+def test_a_window_is_chosen_by_back_test_and_saved_beside_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = train_here(prepared(tmp_path, train=changed(ROWS, 1)), monkeypatch, BACK_TEST)
+    found = json.loads((model / "window.json").read_text())
+    assert found["window"] == {"kind": "sliding", "days": 20.0}
+    assert (found["rows"], found["of_rows"]) == (pytest.approx(ROWS / 5, abs=2), ROWS)
+    reached = {each["kind"]: each["quality"] for each in found["candidates"]}
+    assert reached["sliding"] > 0.55 > reached["expanding"]
+
+
+def test_weights_by_age_change_the_model_and_rows_without_a_window_do_not(
+    tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = prepared(tmp_path, train=timed(flights(ROWS, 1), 100))
+    seen = {}
+    for name, window in (("plain", None), ("all", {"kind": "expanding"}), ("half", WEIGHTED)):
+        model = train_here(root, monkeypatch, window)
+        assert (model / "window.json").exists() == (window is not None)
+        seen[name] = digest(model / "model.ubj")
+    assert digest(trained / "model" / "model.ubj") == seen["plain"] == seen["all"] != seen["half"]
+
+
+def test_a_window_over_rows_without_times_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="a window is asked for, and the rows have no _event_time"):
+        train_here(prepared(tmp_path), monkeypatch, {"kind": "expanding"})

@@ -58,8 +58,14 @@ class EndpointConfigs:
         config = {
             **params,
             "EndpointConfigArn": arn,
-            "ProductionVariants": [self._variant(variant) for variant in params["ProductionVariants"]],
-            **({"ShadowProductionVariants": [self._variant(variant) for variant in shadows]} if shadows else {}),
+            "ProductionVariants": [
+                self._variant(variant, shadow=bool(shadows)) for variant in params["ProductionVariants"]
+            ],
+            **(
+                {"ShadowProductionVariants": [self._variant(variant, shadow=True) for variant in shadows]}
+                if shadows
+                else {}
+            ),
         }
         self._platform.tag_new(caller, arn, config)
         try:
@@ -76,7 +82,7 @@ class EndpointConfigs:
         self._platform.emit(ENDPOINT_CONFIG, "Endpoint Config", config)
         return {}
 
-    def _variant(self, variant: Document) -> Document:
+    def _variant(self, variant: Document, *, shadow: bool = False) -> Document:
         for member in _UNSUPPORTED_OF_VARIANT:
             if member in variant:
                 raise unsupported(f"{member} of a production variant")
@@ -87,10 +93,16 @@ class EndpointConfigs:
             if member not in variant:
                 raise unsupported(f"a production variant without {member}")
         model = self._models.model(variant["ModelName"])
+        if shadow and _is_several(model):
+            raise invalid(f"shadow variants are not supported for multi-model endpoints (model {model['ModelName']})")
         if "ServerlessConfig" in variant:
             _check_serverless(variant, model)
             return {"InitialVariantWeight": 1.0, **variant}
         return {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0, **variant}
+
+
+def _is_several(model: Document) -> bool:
+    return any(container.get("several") for container in model["_Containers"])
 
 
 def _check_serverless(variant: Document, model: Document) -> None:
@@ -109,6 +121,7 @@ def _check_serverless(variant: Document, model: Document) -> None:
         "VpcConfig": bool(model.get("VpcConfig")),
         "network isolation": model["EnableNetworkIsolation"],
         "an inference pipeline": len(model["_Containers"]) > 1,
+        "a multi-model container": _is_several(model),
     }
     for what in (what for what, is_asked in refused.items() if is_asked):
         raise invalid(f"{what} is not supported for serverless endpoints (model {model['ModelName']})")

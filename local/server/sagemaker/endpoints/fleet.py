@@ -17,12 +17,15 @@ from local.server.sagemaker.archive import BadArchive, unpack
 from local.server.sagemaker.children import Sandbox
 from local.server.sagemaker.endpoints.capture import Capture
 from local.server.sagemaker.endpoints.instance import Instance, Launch, NotHealthy
-from local.server.sagemaker.endpoints.line import Line
+from local.server.sagemaker.endpoints.line import Container, Line
+from local.server.sagemaker.endpoints.several_models import SeveralModels, Source
 from local.server.sagemaker.faults import NO_CAPACITY
 from local.server.sagemaker.jobs.runner import DATA_ERRORS
+from local.server.sagemaker.measures import of_variant
 from local.server.sagemaker.platform import Platform, log
 from local.server.sagemaker.role_needs import check_role
 from local.server.sagemaker.store import Document
+from local.server.usage import Measure
 
 _DEFAULT_STARTUP_SECONDS = 240.0
 _LEAST_STARTUP_SECONDS = 20.0
@@ -54,6 +57,12 @@ class VariantFleet:
     starting: threading.Lock = field(default_factory=threading.Lock)
     shadow: VariantFleet | None = None
     shadow_share: float = 0.0
+    sources: tuple[Source | None, ...] = ()
+
+    @property
+    def several_models(self) -> bool:
+        """Whether requests have to say which model they ask."""
+        return any(source is not None for source in self.sources)
 
     def with_shadow(self) -> list[VariantFleet]:
         """The variant, and what gets copies of its requests."""
@@ -80,6 +89,7 @@ class Fleet:
     ) -> None:
         self._platform = platform
         self._endpoint = endpoint
+        self._is_endpoint = log_group is None
         self._group = log_group or f"/aws/sagemaker/Endpoints/{endpoint}"
         self._models = models
         self._lock = threading.Lock()
@@ -162,7 +172,8 @@ class Fleet:
             if self._closed:
                 raise FleetFailed(f"endpoint {self._endpoint} is being deleted")
             self._numbers += 1
-            return Line([Instance(launch, self._numbers) for launch in variant.launches])
+            pairs = zip(variant.launches, variant.sources, strict=True)
+            return Line([_container(launch, self._numbers, source) for launch, source in pairs])
 
     def _variant(self, variant: Document) -> VariantFleet:
         name = variant["VariantName"]
@@ -178,6 +189,7 @@ class Fleet:
                 startup_seconds=self._startup_seconds(variant),
                 container=f"container-{number}" if len(model["_Containers"]) > 1 else "",
                 own_image=self._own_image(container["image"], credentials),
+                measure=self._measure(variant),
             )
             for number, container in enumerate(model["_Containers"], start=1)
         )
@@ -187,7 +199,13 @@ class Fleet:
             variant.get("InstanceType", ""),
             capture=self._capture(name, credentials),
             serverless=variant.get("ServerlessConfig"),
+            sources=tuple(self._source(container, credentials) for container in model["_Containers"]),
         )
+
+    def _source(self, container: Document, credentials: Credentials) -> Source | None:
+        if not container.get("several"):
+            return None
+        return Source(self._platform.host.client("s3", credentials), container["model_data"])
 
     def _assume(self, model: Document) -> Credentials:
         try:
@@ -218,7 +236,7 @@ class Fleet:
         folder = self._folder / "models" / name
         folder.mkdir(parents=True)
         uri = container["model_data"]
-        if uri is None:
+        if uri is None or container.get("several"):
             return folder
         archive = self._folder / f"{name}.tar.gz"
         try:
@@ -234,6 +252,12 @@ class Fleet:
         archive.unlink()
         return folder
 
+    def _measure(self, variant: Document) -> Measure | None:
+        """Of a batch transform, which has no endpoint, and of serverless variants nothing is published."""
+        if not self._is_endpoint or "InstanceType" not in variant:
+            return None
+        return of_variant(self._endpoint, variant["VariantName"], variant["InstanceType"])
+
     def _startup_seconds(self, variant: Document) -> float:
         asked: float = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _DEFAULT_STARTUP_SECONDS)
         return max(_LEAST_STARTUP_SECONDS, asked * self._platform.settings.wait_scale)
@@ -243,6 +267,10 @@ class Fleet:
         if config is None or not config.get("EnableCapture", True):
             return None
         return Capture(self._platform.host.client("s3", credentials), config, self._endpoint, variant)
+
+
+def _container(launch: Launch, number: int, source: Source | None) -> Container:
+    return Instance(launch, number) if source is None else SeveralModels(launch, number, source)
 
 
 def initial_count(variant: Document) -> int:

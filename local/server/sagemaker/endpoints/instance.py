@@ -16,6 +16,7 @@ from pathlib import Path
 from local.server.host import Host
 from local.server.own_images import OwnImage, copy_files
 from local.server.sagemaker.children import Child, Sandbox, command
+from local.server.usage import Measure
 
 log = logging.getLogger("gapless.sagemaker")
 
@@ -49,6 +50,7 @@ class Launch:
         startup_seconds: How long the first ping may take.
         container: Tells the log streams of several containers apart. Default: there is one.
         own_image: The image that runs, if it was built here. Default: the model server, with the model's script.
+        measure: What is published of its use of the machine. Default: nothing.
     """
 
     host: Host
@@ -59,6 +61,7 @@ class Launch:
     startup_seconds: float
     container: str = ""
     own_image: OwnImage | None = None
+    measure: Measure | None = None
 
 
 @dataclass(frozen=True)
@@ -75,12 +78,25 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """Whether the model of a request was loaded already, and for how many microseconds the request waited for it."""
+
+    hit: bool
+    waited: float
+
+
+@dataclass(frozen=True)
 class Reply:
-    """What a model server answered."""
+    """What a model server answered.
+
+    Attributes:
+        loading: Of a container of several models, how the request came to its model. Default: there is one.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    loading: Loading | None = None
 
 
 class Instance:
@@ -141,6 +157,7 @@ class Instance:
             cwd=program.cwd,
             group=self._launch.group,
             stream=self._stream,
+            measure=self._launch.measure,
         )
         with self._lock:
             self._child = child

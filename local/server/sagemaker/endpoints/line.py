@@ -4,8 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
-from local.server.sagemaker.endpoints.instance import Instance, NotHealthy, Reply
+from local.server.sagemaker.endpoints.instance import NotHealthy, Reply
+
+
+class Container(Protocol):
+    """A container of one model, or of several."""
+
+    healthy: bool
+
+    @property
+    def restarts(self) -> int:
+        """How often it had to be started again."""
+        ...
+
+    def start(self) -> None:
+        """Start it and wait for its ping."""
+        ...
+
+    def stop(self) -> None:
+        """End it and remove its files."""
+        ...
+
+    def invoke(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+        """Send it a request."""
+        ...
 
 
 class Line:
@@ -14,7 +38,7 @@ class Line:
     Between containers only body and content type are handed on; an answer that is no success ends the line.
     """
 
-    def __init__(self, containers: Sequence[Instance]) -> None:
+    def __init__(self, containers: Sequence[Container]) -> None:
         self._containers = tuple(containers)
 
     @property
@@ -59,7 +83,7 @@ class Line:
         return last.invoke(body, sent)
 
 
-def _started(container: Instance) -> NotHealthy | None:
+def _started(container: Container) -> NotHealthy | None:
     try:
         container.start()
     except NotHealthy as error:

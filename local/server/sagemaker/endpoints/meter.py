@@ -11,6 +11,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.server.host import Host
+from local.server.sagemaker.endpoints.instance import Loading
 from local.server.sagemaker.platform import log
 
 _NAMESPACE = "AWS/SageMaker"
@@ -25,11 +26,18 @@ _MOST_DATA = 500
 
 @dataclass(frozen=True)
 class Invocation:
-    """One answered request; latencies in microseconds."""
+    """One answered request; latencies in microseconds.
+
+    Attributes:
+        instances: How many instances its variant had.
+        loading: How it came to its model, where there are several.
+    """
 
     status: int
     model_latency: float
     overhead_latency: float
+    instances: int = 1
+    loading: Loading | None = None
 
 
 class Meter:
@@ -81,13 +89,19 @@ def _data(endpoint: str, variant: str, invocations: Sequence[Invocation]) -> Ite
     dimensions = [{"Name": "EndpointName", "Value": endpoint}, {"Name": "VariantName", "Value": variant}]
     metrics = (
         ("Invocations", "None", [1.0 for _ in invocations]),
+        ("InvocationsPerInstance", "None", [1.0 / max(each.instances, 1) for each in invocations]),
         ("Invocation4XXErrors", "None", [float(400 <= each.status < 500) for each in invocations]),
         ("Invocation5XXErrors", "None", [float(each.status >= 500) for each in invocations]),
         ("InvocationModelErrors", "None", [float(not 200 <= each.status < 300) for each in invocations]),
         ("ModelLatency", "Microseconds", [each.model_latency for each in invocations]),
         ("OverheadLatency", "Microseconds", [each.overhead_latency for each in invocations]),
     )
-    for name, unit, values in metrics:
+    loadings = [each.loading for each in invocations if each.loading is not None]
+    of_several = (
+        ("ModelCacheHit", "None", [float(each.hit) for each in loadings]),
+        ("ModelLoadingWaitTime", "Microseconds", [each.waited for each in loadings if not each.hit]),
+    )
+    for name, unit, values in (*metrics, *of_several):
         counted = list(Counter(values).items())
         for start in range(0, len(counted), _MOST_VALUES):
             part = counted[start : start + _MOST_VALUES]

@@ -19,6 +19,7 @@ from local.server.sagemaker.endpoints.fleet import Slot, VariantFleet
 from local.server.sagemaker.endpoints.instance import NoAnswer, Reply
 from local.server.sagemaker.endpoints.meter import Invocation, Meter
 from local.server.sagemaker.endpoints.on_demand import OnDemand
+from local.server.sagemaker.endpoints.several_models import TARGET, NoSuchModel
 from local.server.sagemaker.endpoints.traffic import NoCapacity, UnknownVariant
 from local.server.sagemaker.platform import Platform
 
@@ -27,8 +28,8 @@ _ASYNC_PATH = re.compile(r"/endpoints/([^/]+)/async-invocations")
 _OTHER = re.compile(r"/endpoints/([^/]+)/(async-invocations|invocations-response-stream)")
 _HEADER = "x-amzn-sagemaker-"
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+_TARGET = "x-amzn-sagemaker-target-model"
 _UNSUPPORTED = (
-    "target-model",
     "target-container-hostname",
     "enable-explanations",
     "inference-component",
@@ -95,9 +96,12 @@ class Runtime:
                 self._on_demand.admitted(live),
                 live.traffic.taken(request.headers.get(_HEADER + "target-variant")) as (variant, slot),
             ):
+                _check_target(name, variant, request)
                 response = self._ask(name, variant, slot, request, started)
             self._copy(name, live, variant, request)
             return response
+        except NoSuchModel as error:
+            raise ServiceError("ValidationError", str(error)) from error
         except UnknownVariant as error:
             raise ServiceError("ValidationError", f"Variant {error} not found for Request") from error
         except NoCapacity as error:
@@ -123,9 +127,11 @@ class Runtime:
         answered = time.perf_counter()
         response = self._respond(variant, request, reply, endpoint)
         status = 500 if reply is None else reply.status
-        latency = (answered - asked) * 1e6
+        loading = None if reply is None else reply.loading
+        latency = (answered - asked) * 1e6 - (0.0 if loading is None else loading.waited)
         overhead = (time.perf_counter() - started) * 1e6 - latency
-        self._meter.add(endpoint, variant.name, Invocation(status, latency, overhead))
+        counted = Invocation(status, latency, overhead, instances=len(variant.slots), loading=loading)
+        self._meter.add(endpoint, variant.name, counted)
         return response
 
     def _copy(self, endpoint: str, live: Live, variant: VariantFleet, request: Request) -> None:
@@ -173,11 +179,24 @@ class Runtime:
         return Response(424, headers, json.dumps(document).encode())
 
 
+def _check_target(endpoint: str, variant: VariantFleet, request: Request) -> None:
+    """See that a request names a model where there are several, and nowhere else."""
+    if variant.several_models and not request.headers.get(_TARGET):
+        raise ServiceError("ValidationError", f"Endpoint {endpoint} is a multi-model endpoint: give TargetModel.")
+    if not variant.several_models and _TARGET in request.headers:
+        raise ServiceError(
+            "ValidationError",
+            f"Endpoint {endpoint} is not a multi-model endpoint and does not support target model header.",
+        )
+
+
 def _forwarded(request: Request) -> dict[str, str]:
     headers = {
         "Content-Type": request.headers.get("content-type", "application/octet-stream"),
         "Accept": request.headers.get("accept", "*/*"),
     }
+    if _TARGET in request.headers:
+        headers[TARGET] = request.headers[_TARGET]
     if _ATTRIBUTES in request.headers:
         headers["X-Amzn-SageMaker-Custom-Attributes"] = request.headers[_ATTRIBUTES]
     return headers

@@ -7,7 +7,7 @@ import time
 from pathlib import Path, PurePosixPath
 
 from local.server.host import Caller
-from local.server.sagemaker import s3_data
+from local.server.sagemaker import measures, s3_data
 from local.server.sagemaker.children import Child, Ending, Outcome, command, stream_name
 from local.server.sagemaker.errors import invalid, unsupported
 from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
@@ -99,7 +99,7 @@ class ProcessingJobs(Jobs):
         env = sandbox.environment(self.host, job.credentials, isolated=isolated)
         env |= {"PROCESSING_JOB_NAME": document["ProcessingJobName"]}
         env |= {key: sandbox.re_root(value) for key, value in document.get("Environment", {}).items()}
-        application = document["AppSpecification"]
+        application, cluster = document["AppSpecification"], document["ProcessingResources"]["ClusterConfig"]
         argv = [*application["ContainerEntrypoint"], *application.get("ContainerArguments", [])]
         child = Child(
             self.host,
@@ -108,6 +108,7 @@ class ProcessingJobs(Jobs):
             cwd=sandbox.root,
             group=_GROUP,
             stream=stream_name(document["ProcessingJobName"], _HOST),
+            measure=measures.of_job("processing", document["ProcessingJobName"], _HOST, cluster["InstanceType"]),
         )
         job.attach(child)
         return child.wait(document["StoppingCondition"]["MaxRuntimeInSeconds"], self.grace_seconds)

@@ -12,7 +12,7 @@ from typing import Any
 
 from local.server.host import Caller
 from local.server.own_images import BadImage, OwnImage, OwnImages, copy_files
-from local.server.sagemaker import s3_data
+from local.server.sagemaker import measures, s3_data
 from local.server.sagemaker.algorithms import training_command
 from local.server.sagemaker.archive import BadArchive, pack
 from local.server.sagemaker.children import Child, Ending, Outcome, command, stream_name
@@ -300,6 +300,9 @@ class TrainingJobs(Jobs):
             group=_GROUP,
             stream=stream_name(document["TrainingJobName"], machine.host),
             on_line=metrics.read,
+            measure=measures.of_job(
+                "training", document["TrainingJobName"], machine.host, document["ResourceConfig"]["InstanceType"]
+            ),
         )
         job.attach(child)
         return child, script

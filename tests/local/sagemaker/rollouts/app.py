@@ -34,11 +34,12 @@ from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.monitoring import CAPTURE, OUTCOMES
 from constructs_lib.model_deployment import grant_deployment
 from constructs_lib.model_registry import ModelRegistry
+from constructs_lib.model_sets import ModelSets
 from constructs_lib.model_signing import ModelSigning
 from constructs_lib.names import metrics
 from constructs_lib.names.naming import runtime_prefix
 from constructs_lib.names.serving_file import ABTest, Serving, Shadow
-from constructs_lib.names.serving_modes import Asynchronous, Serverless
+from constructs_lib.names.serving_modes import Asynchronous, MultiModel, Serverless
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
@@ -130,8 +131,13 @@ class Stand(Stack):
             predictions=None if shift is None else PredictionWatch(STAGE, name, shift),
             challenger=None if tested is None else CHALLENGER,
             waiting_seconds=3600 if serving.mode.kind == "asynchronous" else None,
+            several_models=isinstance(serving.mode, MultiModel),
         )
-        lake.grant_read(endpoint, "artefacts", f"{name}/models/")
+        sets = self._sets(name, serving)
+        if sets is None:
+            lake.grant_read(endpoint, "artefacts", f"{name}/models/")
+        else:
+            sets.grant_serve(endpoint)
         if serving.mode.kind == "asynchronous":
             lake.grant_read(endpoint, "artefacts", f"{name}/{REQUESTS}/")
             lake.grant_write(endpoint, "artefacts", f"{name}/{ANSWERS}/")
@@ -196,6 +202,7 @@ class Stand(Stack):
                 rollout=Rollout(workload["strategy"], bake_minutes, workload["share"]),
                 experiment=None if tested is None or judge is None else Experiment.of(tested, judge.function_arn),
                 watch_predictions_arn=None if watcher is None else watcher.function_arn,
+                model_set=None if sets is None else sets.parts,
                 probation_hours=serving.probation_hours,
             )
             machine = PipelineMachine(
@@ -219,6 +226,7 @@ class Stand(Stack):
                 lake=lake,
                 namespace=metrics.NAMESPACE,
                 serving=serving,
+                sets=sets,
             )
             lake.grant_table(machine, lake.runs_table, "dynamodb:UpdateItem")
             grant(machine, ["states:DescribeExecution"], arn("states", f"execution:{prefix}*"))  # of the others too
@@ -240,6 +248,20 @@ class Stand(Stack):
             quality=lost,
             machine=machine,
             alarms=FailureAlarms(topic=self.topic),
+        )
+
+    def _sets(self, name: str, serving: Serving) -> ModelSets | None:
+        if not isinstance(serving.mode, MultiModel):
+            return None
+        return ModelSets(
+            self,
+            f"{name.title()}Sets",
+            workload=name,
+            routing=serving.mode.routing,
+            allow_pickle=False,
+            lake=self.lake,
+            alarms=SILENCE,
+            log_retention_days=30,
         )
 
     def _judge(self, workload: dict[str, Any], serving: Serving, endpoint: GuardedEndpoint) -> ExperimentJudge:

@@ -35,6 +35,7 @@ class Client:
 
     Attributes:
         per_second: How many requests come in a second, whatever the answers take.
+        model: Which model of several is asked. Default: there is one.
         answers: How often each version answered.
         failures: How often each error came instead.
     """
@@ -43,6 +44,7 @@ class Client:
     endpoint: str
     request: dict[str, Any] = field(default_factory=lambda: {"instances": [1], "client": True})
     per_second: float = _PER_SECOND
+    model: str | None = None
     answers: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -66,6 +68,7 @@ class Client:
                 ContentType="application/json",
                 Body=json.dumps(self.request),
                 InferenceId=uuid.uuid4().hex,
+                **({} if self.model is None else {"TargetModel": self.model}),
             )
         except ClientError as error:
             status = error.response.get("OriginalStatusCode", "")
@@ -74,7 +77,8 @@ class Client:
         except BotoCoreError as error:
             self._count(self.failures, type(error).__name__)
             return None
-        version = str(json.loads(answer["Body"].read())["version"])
+        content = json.loads(answer["Body"].read())
+        version = str(content["version"] if "version" in content else content["predictions"][0]["version"])
         self._count(self.answers, version)
         return version
 

@@ -30,7 +30,6 @@ Document = dict[str, Any]
 ROOT = Path(__file__).parents[4]
 
 GOLDEN = {"cases": [{"name": "one", "request": {"instances": [1]}, "expect": {"probability": [[0, 1]]}}]}
-BUNDLE = hashlib.sha256(json.dumps(GOLDEN).encode()).hexdigest()
 SCALES = ("--wait-scale", "0.02", "--alarm-scale", "0.04")
 """A second of a wait or a bake lasts a fiftieth, one of an alarm's period twice as long."""
 
@@ -110,18 +109,22 @@ class Stand:
         Args:
             more: Code at the end of the inference script: ``of_clients(data)`` sees every request of a client.
         """
-        run_id = uuid.uuid4().hex[:12]
         code = INFERENCE.format(version=version, probability=probability, more=more)
-        files: dict[str, str | bytes] = {"features.json": json.dumps({"features": []}), "code/inference.py": code}
+        return self.package_of(workload, {"features.json": json.dumps({"features": []}), "code/inference.py": code})
+
+    def package_of(self, workload: Workload, files: dict[str, str | bytes], golden: Document = GOLDEN) -> str:
+        """Sign, register and approve a model that is these files; returns its ARN."""
+        run_id = uuid.uuid4().hex[:12]
+        bundle = hashlib.sha256(json.dumps(golden).encode()).hexdigest()
         file = self.scratch / f"{run_id}.tar.gz"
         file.write_bytes(archive(files))
         opened = open_artefact(file, self.scratch / run_id)
         artefacts = self.outputs["Artefacts"]
         uri = self._put(f"{workload.name}/training/{run_id}/model.tar.gz", file.read_bytes())
         evaluation = self._put(f"{workload.name}/evaluations/{run_id}.json", b"{}")
-        self._put(f"{workload.name}/bundles/{BUNDLE}/sourcedir.tar.gz", archive({"golden.json": json.dumps(GOLDEN)}))
+        self._put(f"{workload.name}/bundles/{bundle}/sourcedir.tar.gz", archive({"golden.json": json.dumps(golden)}))
         assert uri.startswith(f"s3://{artefacts}/")
-        properties = {"run_id": run_id, "model_sha256": opened.sha256, "bundle": BUNDLE}
+        properties = {"run_id": run_id, "model_sha256": opened.sha256, "bundle": bundle}
         container = {
             "Image": self.outputs["ImageUri"],
             "ModelDataUrl": uri,

@@ -1,0 +1,1 @@
+"""The function that takes in what people have answered of served rows."""
