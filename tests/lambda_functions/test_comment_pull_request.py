@@ -38,8 +38,8 @@ HEADERS = {
     "bitbucket": "Basic dDBwLXMzY3JldA==",
 }
 UPDATES = {"github": "PATCH", "gitlab": "PUT", "bitbucket": "PUT"}
-ACCOUNTS = {"github": {"id": 7}, "gitlab": {"id": 7}, "bitbucket": {"uuid": "{7}"}}
-STRANGERS = {"github": {"id": 8}, "gitlab": {"id": 8}, "bitbucket": {"uuid": "{8}"}}
+ACCOUNTS: dict[str, dict[str, Any]] = {"github": {"id": 7}, "gitlab": {"id": 7}, "bitbucket": {"uuid": "{7}"}}
+STRANGERS: dict[str, dict[str, Any]] = {"github": {"id": 8}, "gitlab": {"id": 8}, "bitbucket": {"uuid": "{8}"}}
 
 
 def shown(provider: str, account: dict[str, Any], number: int, body: str) -> dict[str, Any]:
