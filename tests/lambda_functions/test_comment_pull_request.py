@@ -99,7 +99,7 @@ class Server:
             reply(request, 200, {"values": page} if self.provider == "bitbucket" else page)
             return
         self.written.append(request.command)
-        told = body["content"]["raw"] if "content" in body else body.get("body")
+        told = str(body["content"]["raw"] if "content" in body else body.get("body"))
         if request.command == "POST":
             self.say(told, ACCOUNTS[self.provider])
             reply(request, 201, {})
@@ -300,7 +300,7 @@ def test_the_build_says_which_pull_request_it_is_of(more: dict[str, Any]) -> Non
 @pytest.mark.parametrize("version", ["main", "refs/heads/pr/12", "pr/12/comments", "pr/0", "pr/", "pr/1\n"])
 def test_refuses_a_build_that_names_no_pull_request(version: str) -> None:
     with pytest.raises(BadEvent, match="the build names no pull request; allowed is pr/<number>, was"):
-        read_build(ended(**{"source-version": version}))
+        read_build(ended(55, **{"source-version": version}))
 
 
 # One comment
