@@ -77,7 +77,7 @@ def test_the_functions_need_nothing_but_boto3() -> None:
     functions = Path(__file__).parents[2] / "lambda"
     # These import names that templates have too.
     shared = {"check_batch", "check_scoring", "choose_rows", "import_labels"}
-    shared |= {"judge_experiment", "judge_model", "record_delivery"}
+    shared |= {"judge_experiment", "judge_model", "record_delivery", "unpack_models"}
     names = [path.parent.name for path in sorted(functions.glob("*/handler.py")) if path.parent.name not in shared]
     heavy = "'numpy', 'pyarrow', 'pydantic', 'yaml', 'pandas', 'aws_cdk', 'constructs_lib'"
     code = "; ".join(
