@@ -34,7 +34,7 @@ def narrow(scope: Construct, *, log_arn: str, exact: Mapping[str, Sequence[str]]
     builds), and services take roles on behalf of this account only.
 
     Args:
-        log_arn: The one log that builds write.
+        log_arn: The one log that builds write; what names another log of the template keeps it.
         exact: Action to its resources, where the CDK would allow it on all of them.
     """
     stack = Stack.of(scope)
@@ -51,7 +51,7 @@ def narrow(scope: Construct, *, log_arn: str, exact: Mapping[str, Sequence[str]]
 def _narrowed(statement: dict[str, Any], log_arn: str, exact: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     actions = [each for action in _listed(statement["Action"]) for each in EXACT.get(action, (action,))]
     narrowed = {**statement, "Action": actions[0] if len(actions) == 1 else sorted(set(actions))}
-    if all(action.startswith("logs:") for action in actions):
+    if all(action.startswith("logs:") for action in actions) and not _is_exact(statement):
         narrowed["Resource"] = log_arn
     elif _is_open(statement) and all(action in exact for action in actions):
         narrowed["Resource"] = [resource for action in actions for resource in exact[action]]
@@ -60,6 +60,11 @@ def _narrowed(statement: dict[str, Any], log_arn: str, exact: Mapping[str, Seque
 
 def _is_open(statement: Mapping[str, Any]) -> bool:
     return any(each == "*" or ":role/*" in str(each) for each in _listed(statement["Resource"]))
+
+
+def _is_exact(statement: Mapping[str, Any]) -> bool:
+    """Says whether the statement names log groups of the template: functions have logs of their own."""
+    return all(isinstance(each, Mapping) and "Fn::GetAtt" in each for each in _listed(statement["Resource"]))
 
 
 def _own(statement: dict[str, Any]) -> dict[str, Any]:

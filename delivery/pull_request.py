@@ -22,6 +22,9 @@ from delivery.settings import RETRIES, Refused, setting
 LONGEST_COMMENT = 10_000
 """CodeCommit takes 10,240 bytes."""
 
+LONGEST_KEPT = 500_000
+"""Bytes of what is kept; hosts take much less."""
+
 _FRAME, _END = 300, 4_000
 """Bytes for the words around the difference, and of its end, where the judgement is."""
 
@@ -41,16 +44,18 @@ def compared(base: str) -> tuple[str, int]:
 
 def comment(text: str) -> str:
     """Lay the difference out as a comment; where it is too long its beginning and its end are shown."""
+    shown = shortened(text, LONGEST_COMMENT - _FRAME)
+    framed = f"What this changes in the templates:\n\n```\n{shown}\n```"
+    return framed if shown == text else f"{framed}\n\nThe whole is in the log of the build."
+
+
+def shortened(text: str, longest: int) -> str:
+    """Leave out the middle of a text that has more bytes than that."""
     content = text.encode()
-    if len(content) > LONGEST_COMMENT - _FRAME:
-        begin = content[: LONGEST_COMMENT - _FRAME - _END].decode(errors="ignore")
-        end = content[-_END:].decode(errors="ignore")
-        return _framed(f"{begin}\n[…]\n{end}") + "\n\nThe whole is in the log of the build."
-    return _framed(text)
-
-
-def _framed(text: str) -> str:
-    return f"What this changes in the templates:\n\n```\n{text}\n```"
+    if len(content) <= longest:
+        return text
+    begin, end = (part.decode(errors="ignore") for part in (content[: longest - _END], content[-_END:]))
+    return f"{begin}\n[…]\n{end}"
 
 
 def post(commits: Any, repository: str, pull_request: str, base: str, commit: str, text: str) -> None:
@@ -65,6 +70,19 @@ def post(commits: Any, repository: str, pull_request: str, base: str, commit: st
     )
 
 
+def keep(s3: Any, session: str, uri: str, text: str) -> None:
+    """Write the difference to the one object that the session of this build may write.
+
+    Args:
+        s3: The client.
+        session: Id of role and session, as STS tells it.
+        uri: What the address begins with.
+        text: The difference.
+    """
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    s3.put_object(Bucket=bucket, Key=prefix + session, Body=shortened(text, LONGEST_KEPT).encode())
+
+
 def main() -> int:
     """Compare, show and return the exit code."""
     try:
@@ -75,6 +93,9 @@ def main() -> int:
         if "PULL_REQUEST" in os.environ:
             commits = boto3.client("codecommit", config=RETRIES)
             post(commits, setting("REPOSITORY"), setting("PULL_REQUEST"), setting("BASE"), commit, text)
+        if "DIFFERENCES_URI" in os.environ:
+            session = boto3.client("sts", config=RETRIES).get_caller_identity()["UserId"]
+            keep(boto3.client("s3", config=RETRIES), session, setting("DIFFERENCES_URI"), text)
     except (Refused, ClientError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

@@ -295,6 +295,8 @@ class PipelineStack(Stack):
             tools=(TOOLS, TOOL_PYTHON),
             key=self._key,
             log=self._log,
+            log_retention_days=LOG_DAYS,
+            artefacts=self._bucket,
             alarms=self._alarms,
         )
 

@@ -15,6 +15,13 @@ Place = tuple[str | None, str | None]
 """Account and region."""
 
 StageName = Annotated[str, Field(pattern=STAGE_PATTERN)]
+SecretArn = Annotated[
+    str,
+    Field(
+        pattern=r"^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+-[A-Za-z0-9]{6}$",
+        max_length=700,
+    ),
+]
 Branch = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w./-]{0,99}$")]
 
 
@@ -55,6 +62,8 @@ class ConnectionSource(Part):
         provider: Whose repository it is.
         repository: Owner and name.
         branch: What is deployed.
+        comment_token: ARN of a secret, in the account and region of the pipeline, that holds a token with which pull
+            requests are commented. Default: the difference is in the build's log only.
     """
 
     kind: Literal["connection"]
@@ -67,6 +76,7 @@ class ConnectionSource(Part):
     provider: Literal["github", "gitlab", "bitbucket"]
     repository: Annotated[str, Field(pattern=r"^[\w.-]+(/[\w.-]+)+$", max_length=200)]
     branch: Branch = "main"
+    comment_token: SecretArn | None = None
 
 
 class CodeCommitSource(Part):
@@ -174,7 +184,7 @@ def check_pipeline(pipeline: PipelineConfig, places: Mapping[str, Place]) -> Non
 
     Raises:
         ConfigurationError: It names an unknown stage, a stage twice or not at all, or one without account or region;
-            its connection is somewhere else; or what is retired is still there.
+            its connection or the secret of its token is somewhere else; or what is retired is still there.
     """
     named = [stage for wave in pipeline.waves_of(places) for stage in wave]
     known = f"allowed: {', '.join(places)}"
@@ -200,12 +210,15 @@ def check_pipeline(pipeline: PipelineConfig, places: Mapping[str, Place]) -> Non
             f"one is taken from another, was {pipeline.region}"
         )
     if isinstance(pipeline.source, ConnectionSource):
-        here = [pipeline.region, pipeline.account]
-        if pipeline.source.arn.split(":")[3:5] != here:
-            raise ConfigurationError(
-                f"context pipeline.source.arn: must be a connection of account {pipeline.account} in "
-                f"{pipeline.region}, was {shown(pipeline.source.arn)}"
-            )
+        for key, kind, given in (
+            ("arn", "connection", pipeline.source.arn),
+            ("comment_token", "secret", pipeline.source.comment_token),
+        ):
+            if given is not None and given.split(":")[3:5] != [pipeline.region, pipeline.account]:
+                raise ConfigurationError(
+                    f"context pipeline.source.{key}: must be a {kind} of account {pipeline.account} in "
+                    f"{pipeline.region}, was {shown(given)}"
+                )
 
 
 def _one(name: str | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_codepipeline_actions as actions
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from constructs_lib.alarms import FailureAlarms
@@ -22,6 +23,7 @@ from constructs_lib.model_code_pipeline import SOURCE_ACTION, ModelCodeBuilds, M
 from constructs_lib.names.code_paths import PLATFORM, model_code
 from constructs_lib.names.naming import pascal_case
 from constructs_lib.place import PARTITION
+from constructs_lib.pull_request_comments import PullRequestComments, differences_uri
 from constructs_lib.repository_build import RepositoryBuild
 from constructs_lib.repository_events import BuildOnEvent, grant_pull, variable
 from stacks.pipeline_config import CodeCommitSource, ConnectionSource, PipelineConfig
@@ -62,8 +64,10 @@ class RepositoryBuilds(Construct):
         config: The pipeline of the platform.
         training: The stage that a change of scripts trains in, or nothing.
         tools: Commands that install what the scripts in ``delivery`` need, and the Python that has it.
-        key: Encrypts what CodeBuild keeps.
+        key: Encrypts what CodeBuild keeps, and the logs of functions.
         log: Where builds log.
+        log_retention_days: How long functions' logs are kept, in days.
+        artefacts: Where differences of pull requests lie until they are shown.
         alarms: Whom to tell of failures.
     """
 
@@ -77,10 +81,13 @@ class RepositoryBuilds(Construct):
         tools: tuple[Sequence[str], str],
         key: kms.IKey,
         log: logs.CfnLogGroup,
+        log_retention_days: int,
+        artefacts: s3.Bucket,
         alarms: FailureAlarms,
     ) -> None:
         super().__init__(scope, construct_id)
         self._config = config
+        self._artefacts, self._log_retention_days = artefacts, log_retention_days
         self._tools, self._python = tools
         self._common: dict[str, Any] = {"log": log, "key": key, "alarms": alarms}
         self._alarms = alarms
@@ -241,7 +248,7 @@ class RepositoryBuilds(Construct):
                 "auth": project.SourceAuthProperty(type="CODECONNECTIONS", resource=source.arn),
                 "report_build_status": True,
             },
-            {},
+            {} if source.comment_token is None else {"DIFFERENCES_URI": differences_uri(self._artefacts)},
             project.ProjectTriggersProperty(
                 webhook=True,
                 filter_groups=[filters],
@@ -256,6 +263,20 @@ class RepositoryBuilds(Construct):
             [f"{service}:{action}" for action in ("GetConnection", "GetConnectionToken", "UseConnection")],
             source.arn,
         )
+        if source.comment_token is not None:
+            PullRequestComments(
+                self,
+                "Comments",
+                pipeline=self._config.name,
+                build=build,
+                provider=source.provider,
+                repository=source.repository,
+                token_secret_arn=source.comment_token,
+                bucket=self._artefacts,
+                log_retention_days=self._log_retention_days,
+                key=self._common["key"],
+                alarms=self._alarms,
+            )
 
     def _pull_request_build(
         self,

@@ -99,6 +99,7 @@ from constructs_lib.platform_dashboard import PipelineDashboard, PlatformDashboa
 from constructs_lib.prediction_api import PredictionApi
 from constructs_lib.prediction_watch import PredictionsWatcher
 from constructs_lib.probation import Probation
+from constructs_lib.pull_request_comments import PullRequestComments
 from constructs_lib.python_function import PythonFunction
 from constructs_lib.quality_ruleset import CatalogueRules, QualityRuleset
 from constructs_lib.repository_build import RepositoryBuild
@@ -331,6 +332,22 @@ def build_on_event(scope: Construct, number: int) -> BuildOnEvent:
         request={"sourceVersion": "<commit>"},
         not_done="Nothing was built",
         alarms=alarms,
+    )
+
+
+def pull_request_comments(scope: Construct, number: int) -> PullRequestComments:
+    return PullRequestComments(
+        scope,
+        f"PullRequestComments{number}",
+        pipeline=f"shop{number}",
+        build=repository_build(scope, number + 200),
+        provider="github",
+        repository="example/models",
+        token_secret_arn="arn:aws:secretsmanager:eu-west-1:123456789012:secret:shop-comments-AbCdEf",
+        bucket=ArtefactBucket(scope, f"Differences{number}", key=key),
+        key=key,
+        alarms=alarms,
+        log_retention_days=30,
     )
 
 
@@ -973,6 +990,7 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
     ArtefactBucket: lambda scope, n: ArtefactBucket(scope, f"PipelineArtefacts{n}", key=key),
     BuildOnEvent: build_on_event,
     ModelCodePipeline: model_code_pipeline,
+    PullRequestComments: pull_request_comments,
     RepositoryBuild: repository_build,
     ApiLogs: lambda scope, n: ApiLogs(scope, f"ApiLogs{n}", log_groups=[f"/aws/apigateway/example-{n}"]),
     BatchScoringPipeline: batch_scoring,

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from delivery import pull_request
 from delivery.pull_request import LONGEST_COMMENT, comment, compared, main, post
 from delivery.settings import Refused
 
@@ -92,6 +93,32 @@ def test_the_same_commits_are_commented_once() -> None:
         post(Commits(), "models", "7", "base", "head", "text")
     assert {each["clientRequestToken"] for each in posted} == {"base-head"}
     assert posted[0]["pullRequestId"] == "7"
+
+
+def test_keeps_the_difference_under_the_name_of_its_own_session(
+    says: Callable[..., list[list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(2, "refused: dev-Lake/Runs\n")
+    kept: list[dict[str, Any]] = []
+
+    class Anything:
+        def get_caller_identity(self) -> dict[str, str]:
+            return {"UserId": "AROAEXAMPLE:AWSCodeBuild-1"}
+
+        def put_object(self, **given: Any) -> None:
+            kept.append(given)
+
+    monkeypatch.setattr(boto3, "client", lambda *_, **__: Anything())
+    monkeypatch.setenv("BRANCH", "main")
+    monkeypatch.setenv("DIFFERENCES_URI", "s3://artefacts/pull-requests/")
+    assert main() == 2
+    body = b"refused: dev-Lake/Runs"
+    assert kept == [{"Bucket": "artefacts", "Key": "pull-requests/AROAEXAMPLE:AWSCodeBuild-1", "Body": body}]
+    monkeypatch.setattr(pull_request, "LONGEST_KEPT", 5_000)
+    says(0, "x" * 9_000 + "\nrefused: dev-Lake/Runs\n")
+    assert main() == 0
+    assert len(kept[1]["Body"]) < 5_100
+    assert kept[1]["Body"].endswith(b"\nrefused: dev-Lake/Runs")
 
 
 @pytest.mark.parametrize("text", ["```", "<script>"])

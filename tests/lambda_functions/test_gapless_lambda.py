@@ -74,14 +74,13 @@ def test_logs_one_json_object_per_line_with_all_ids(capsys: pytest.CaptureFixtur
 
 
 def test_the_functions_need_nothing_but_boto3() -> None:
-    functions = Path(__file__).parents[2] / "lambda"
-    # These import names that templates have too.
-    shared = {"check_batch", "check_scoring", "choose_rows", "import_labels"}
-    shared |= {"judge_experiment", "judge_model", "record_delivery"}
-    names = [path.parent.name for path in sorted(functions.glob("*/handler.py")) if path.parent.name not in shared]
-    heavy = "'numpy', 'pyarrow', 'pydantic', 'yaml', 'pandas', 'aws_cdk', 'constructs_lib'"
+    """Nor do the names that they share with templates, nor what they have of jobs."""
+    root = Path(__file__).parents[2]
+    names = [path.parent.name for path in sorted((root / "lambda").glob("*/handler.py"))]
+    roots = [str(root / each) for each in ("lambda", "sagemaker_jobs", "sagemaker_jobs/in_scripts", ".")]
+    heavy = "'numpy', 'pyarrow', 'pydantic', 'yaml', 'pandas', 'aws_cdk'"
     code = "; ".join(
-        [f"import sys; sys.path[:0] = [{str(functions)!r}, {str(functions.parent / 'sagemaker_jobs/in_scripts')!r}]"]
+        [f"import sys; sys.path[:0] = {roots!r}"]
         + [f"import {name}.handler" for name in names]
         + [f"print(sorted(set(sys.modules) & {{{heavy}}}))"]
     )

@@ -25,6 +25,7 @@ CONNECTION = {
     "repository": "example/models",
     "arn": f"arn:aws:codeconnections:eu-west-1:{TOOLS_ACCOUNT}:connection/0123abcd-0123",
 }
+SECRET = f"arn:aws:secretsmanager:eu-west-1:{TOOLS_ACCOUNT}:secret:gapless/github-AbCdEf"
 CODECOMMIT = {"kind": "codecommit", "repository": "models"}
 PIPELINE: dict[str, Any] = {"account": TOOLS_ACCOUNT, "region": "eu-west-1", "source": CONNECTION, "train_in": "dev"}
 

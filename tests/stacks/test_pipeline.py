@@ -14,19 +14,21 @@ from aws_cdk import aws_logs as logs
 from aws_cdk.assertions import Template
 
 from constructs_lib.alarms import FailureAlarms
+from constructs_lib.artefact_bucket import ArtefactBucket
 from constructs_lib.keys import EncryptionKey
 from constructs_lib.on_call import OnCallTopic
 from gate.assembly import StackTemplate
 from gate.nag import check_nag
 from gate.template_rules import check_templates
 from gate.wildcards import as_list, as_text, unexplained
-from stacks.config import ROOT, PlatformConfig
+from stacks.config import ROOT, PlatformConfig, project_context
 from stacks.repository_builds import RepositoryBuilds
 from tests.stacks.delivered import (
     CODECOMMIT,
     CONNECTION,
     PIPELINE,
     PLACES,
+    SECRET,
     TOOLS_ACCOUNT,
     Delivered,
     defined,
@@ -355,6 +357,98 @@ def test_a_pull_request_is_built_without_a_role_of_any_stage(platform: Delivered
     assert build["Source"]["ReportBuildStatus"] is True
 
 
+def repository_builds(app: App, source: dict[str, Any]) -> Stack:
+    """A stack with nothing but what starts from the repository."""
+    config = PlatformConfig.parse(stages(), pipeline={**PIPELINE, "source": source}).pipeline
+    assert config is not None
+    stack = Stack(app, "Pipeline")
+    key = EncryptionKey(stack, "Key", description="any", logs=True)
+    log = logs.CfnLogGroup(stack, "Log", kms_key_id=key.key_arn, retention_in_days=365)
+    RepositoryBuilds(
+        stack,
+        "Repository",
+        config=config,
+        training=None,
+        tools=((), "python"),
+        key=key,
+        log=log,
+        log_retention_days=365,
+        artefacts=ArtefactBucket(stack, "Artefacts", key=key),
+        alarms=FailureAlarms(OnCallTopic(stack, "Topic", key=key)),
+    )
+    return stack
+
+
+@pytest.fixture(scope="session")
+def commented(tmp_path_factory: pytest.TempPathFactory) -> StackTemplate:
+    """What starts from a repository whose pull requests are commented; nag clean."""
+    folder = tmp_path_factory.mktemp("commented")
+    context = {**project_context(), "@aws-cdk/core:failSynthOnValidationErrors": False}
+    app = App(context=context, outdir=str(folder))
+    repository_builds(app, {**CONNECTION, "comment_token": SECRET})
+    assert [str(finding) for finding in check_nag(app, {}, [])] == []
+    assert [str(finding) for finding in check_templates(read(folder).stacks.values())] == []
+    return read(folder).stacks["Pipeline"]
+
+
+def test_the_build_of_a_commented_pull_request_may_write_the_object_of_its_own_session(
+    commented: StackTemplate,
+) -> None:
+    granted = allowed(commented, "RepositoryPullRequest")
+    assert granted["s3:PutObject"] == ["<Fn::GetAtt>/pull-requests/${aws:userid}"]
+    assert sorted(granted) == [
+        "codeconnections:GetConnection",
+        "codeconnections:GetConnectionToken",
+        "codeconnections:UseConnection",
+        "kms:GenerateDataKey",
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        "s3:PutObject",
+    ]
+    (build,) = [each["Properties"] for each in commented.of_type("AWS::CodeBuild::Project").values()]
+    assert as_text(variables(build)["DIFFERENCES_URI"]) == "s3://<Ref>/pull-requests/"
+    assert SECRET not in json.dumps(build)
+
+
+def test_a_function_reads_what_such_a_build_wrote_and_holds_one_token(commented: StackTemplate) -> None:
+    granted = allowed(commented, "RepositoryComments")
+    assert granted["secretsmanager:GetSecretValue"] == [SECRET]
+    assert granted["s3:GetObject"] == ["<Fn::GetAtt>/pull-requests/*"]
+    assert sorted(each for each in granted if not each.startswith(("logs:", "xray:", "sqs:"))) == [
+        "kms:Decrypt",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "secretsmanager:GetSecretValue",
+    ]
+    (function,) = commented.of_type("AWS::Lambda::Function").values()
+    given = function["Properties"]["Environment"]["Variables"]
+    assert as_text(given.pop("DIFFERENCES_URI")) == "s3://<Ref>/pull-requests/<Fn::GetAtt>:AWSCodeBuild-"
+    assert given == {
+        "PIPELINE": "gapless",
+        "PROVIDER": "github",
+        "REPOSITORY": "example/models",
+        "TOKEN_ARN": SECRET,
+    }
+
+
+def test_it_hears_of_every_end_of_that_build_alone(commented: StackTemplate) -> None:
+    (rule,) = commented.of_type("AWS::Events::Rule").values()
+    (build,) = commented.of_type("AWS::CodeBuild::Project")
+    assert rule["Properties"]["EventPattern"] == {
+        "source": ["aws.codebuild"],
+        "detail-type": ["CodeBuild Build State Change"],
+        "detail": {
+            "project-name": [{"Ref": build}],
+            "build-status": ["SUCCEEDED", "FAILED", "FAULT", "STOPPED", "TIMED_OUT"],
+        },
+    }
+
+
+def test_nothing_is_commented_unless_there_is_a_token(platform: Delivered) -> None:
+    assert [name for name in platform.pipeline().content["Resources"] if "RepositoryComments" in name] == []
+    assert "DIFFERENCES_URI" not in platform.pipeline().path.read_text()
+
+
 @pytest.mark.parametrize(
     ("provider", "url", "events"),
     [
@@ -365,21 +459,7 @@ def test_a_pull_request_is_built_without_a_role_of_any_stage(platform: Delivered
 )
 def test_pull_requests_are_built_by_the_events_that_their_host_has(provider: str, url: str, events: list[str]) -> None:
     """As https://docs.aws.amazon.com/codebuild/latest/userguide/ lists them: Bitbucket has no REOPENED."""
-    source = {**CONNECTION, "provider": provider}
-    config = PlatformConfig.parse(stages(), pipeline={**PIPELINE, "source": source}).pipeline
-    assert config is not None
-    stack = Stack(App(), "Pipeline")
-    key = EncryptionKey(stack, "Key", description="any")
-    RepositoryBuilds(
-        stack,
-        "Repository",
-        config=config,
-        training=None,
-        tools=((), "python"),
-        key=key,
-        log=logs.CfnLogGroup(stack, "Log"),
-        alarms=FailureAlarms(OnCallTopic(stack, "Topic", key=key)),
-    )
+    stack = repository_builds(App(), {**CONNECTION, "provider": provider})
     (build,) = Template.from_stack(stack).find_resources("AWS::CodeBuild::Project").values()
     found = build["Properties"]
     assert (found["Source"]["Type"], found["Source"]["Location"]) == (provider.upper(), url)
@@ -451,6 +531,20 @@ def test_how_the_platform_is_delivered_is_counted(platform: Delivered) -> None:
     ]
     (records,) = stack.of_type("AWS::DynamoDB::Table").values()
     assert records["DeletionPolicy"] in ("Retain", "RetainExceptOnCreate")
+
+
+def test_functions_write_logs_of_their_own_and_builds_that_of_the_pipeline(platform: Delivered) -> None:
+    stack = platform.pipeline()
+    (function,) = [each["Properties"] for each in stack.of_type("AWS::Lambda::Function").values()]
+    own, shared = function["LoggingConfig"]["LogGroup"]["Ref"], "Log"
+    assert own != shared
+    written: dict[bool, set[str]] = {True: set(), False: set()}
+    for logical_id, policy in stack.of_type("AWS::IAM::Policy").items():
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            if "logs:PutLogEvents" in as_list(statement["Action"]):
+                is_function = logical_id.startswith("FiguresFunctionRole")
+                written[is_function] |= {each["Fn::GetAtt"][0] for each in as_list(statement["Resource"])}
+    assert written == {True: {own}, False: {shared}}
 
 
 def shown_figures(platform: Delivered, stack: str) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from stacks.config import ConfigurationError, PlatformConfig
 from stacks.pipeline_config import PipelineConfig
-from tests.stacks.delivered import CODECOMMIT, CONNECTION, PIPELINE, PLACES, stages
+from tests.stacks.delivered import CODECOMMIT, CONNECTION, PIPELINE, PLACES, SECRET, stages
 
 
 def parse(pipeline: Any, **more: Any) -> PipelineConfig | None:
@@ -74,6 +74,22 @@ def test_waves_and_approvals_can_be_named() -> None:
         (
             {"source": {**CONNECTION, "arn": str(CONNECTION["arn"]).replace("999999999999", "111111111111")}},
             "context pipeline.source.arn: must be a connection of account 999999999999 in eu-west-1, was ",
+        ),
+        (
+            {"source": {**CODECOMMIT, "comment_token": SECRET}},
+            "context pipeline.source.codecommit.comment_token: is not a known key (allowed: kind, repository, branch)",
+        ),
+        (
+            {"source": {**CONNECTION, "comment_token": "gapless/github"}},
+            "context pipeline.source.connection.comment_token: must match ^arn:aws[a-z-]*:secretsmanager:",
+        ),
+        (
+            {"source": {**CONNECTION, "comment_token": SECRET.removesuffix("-AbCdEf") + "*"}},
+            "context pipeline.source.connection.comment_token: must match ^arn:aws[a-z-]*:secretsmanager:",
+        ),
+        (
+            {"source": {**CONNECTION, "comment_token": SECRET.replace("eu-west-1", "us-east-1")}},
+            "context pipeline.source.comment_token: must be a secret of account 999999999999 in eu-west-1, was ",
         ),
         ({"source": {"kind": "svn"}}, "context pipeline.source: input tag 'svn' found using 'kind' does not match"),
     ],

@@ -91,6 +91,16 @@ class Client:
         before = self.answers[version]
         wait_for(lambda: self.answers[version] >= before + times)
 
+    def await_alone(self, version: str, times: int) -> None:
+        """Wait until a version has answered so many times in a row."""
+
+        def alone() -> bool:
+            before = Counter(self.answers)
+            wait_for(lambda: (self.answers - before).total() >= times)
+            return set(self.answers - before) == {version}
+
+        wait_for(alone)
+
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Keep asking until the context ends."""

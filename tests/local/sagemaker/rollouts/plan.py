@@ -61,6 +61,7 @@ CANARY = Workload(
     requests_per_second=20.0,  # the alarm on refused requests looks at 20 requests of a period, here of 2.4 s
     prediction_shift=0.4,
 )
-LINEAR = Workload("linear", "linear", 0.5, 2, others={PATIENT: (COMMON, 2, 60)})
+LINEAR = Workload("linear", "linear", 0.5, 2, others={PATIENT: (COMMON, 2, 15)})
+"""Its first bake is waited for, so a quarter of an hour, here 18 s, has to be long enough for an alarm."""
 ROLLING = Workload("rolling", "rolling", 0.5, 2, instance_type=OWN, others={PATIENT: (LARGER, 2, 60)})
 WORKLOADS = (WHOLE, CANARY, LINEAR, ROLLING)

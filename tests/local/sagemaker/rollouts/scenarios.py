@@ -41,6 +41,8 @@ def of_clients(data):
         os._exit(9)
 """
 """An hour's worth of traffic is not waited for: the clients say when it is over."""
+LAST_STEP_ANSWERS = 20
+"""So many answers in a row come from one version by chance once in a million, while half of the requests meet it."""
 
 
 @dataclass
@@ -267,7 +269,24 @@ def tell_linear(stand: Stand) -> list[Outcome]:
     teller.deploy("first deployment", teller.new("v1"), "v1")
     teller.deploy("a good model", teller.new("v2"), "v2")
     teller.deploy("container breaks off at the first step", teller.new("broken", BREAKS_OFF), "v2", machine=PATIENT)
+    _at_the_last_step(teller, "v3")
     return teller.told
+
+
+def _at_the_last_step(teller: Teller, version: str) -> None:
+    """The first half has baked and nobody meets the old model any more when the containers begin to die."""
+    package = teller.new(version, DIES_AFTER_AN_HOUR)
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        execution = teller.stand.start(teller.workload, package, machine=PATIENT)
+        client.await_answer(version)
+        mixed = client.answers["v2"]
+        client.await_alone(version, LAST_STEP_ANSWERS)
+        shared = client.answers["v2"] - mixed
+        client.request["late"] = True
+        return teller.stand.end_of(execution), {"answers of v2 while both served": shared}
+
+    teller.tell("containers die at the last step", package, act, "v2")
 
 
 def tell_rolling(stand: Stand) -> list[Outcome]:
@@ -349,7 +368,15 @@ SCENARIOS = [
             "declared number of instances changes",
         )
     ),
-    *(("linear", name) for name in ("first deployment", "a good model", "container breaks off at the first step")),
+    *(
+        ("linear", name)
+        for name in (
+            "first deployment",
+            "a good model",
+            "container breaks off at the first step",
+            "containers die at the last step",
+        )
+    ),
     *(
         ("rolling", name)
         for name in (

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.local.conftest import start_server
-from tests.local.sagemaker.rollouts.plan import CANARY, ROLLING, WHOLE
-from tests.local.sagemaker.rollouts.scenarios import SCENARIOS, Outcome, Telling
+from tests.local.sagemaker.rollouts.plan import CANARY, LINEAR, ROLLING, WHOLE
+from tests.local.sagemaker.rollouts.scenarios import LAST_STEP_ANSWERS, SCENARIOS, Outcome, Telling
 from tests.local.sagemaker.rollouts.stand import SCALES, Stand, deploy_stand
 
 
@@ -81,6 +81,7 @@ ROLLED_BACK = (
     "alarm during the bake",
     "alarm after the first batch",
     "container breaks off at the first step",
+    "containers die at the last step",
     "container never starts",
     "only the canary refuses",
     "only the canary is slow",
@@ -106,6 +107,7 @@ def test_a_silent_rollback_is_noticed_recorded_told_and_the_version_rejected(out
     [
         (("all_at_once", "alarm during the bake"), WHOLE.alarm("errors")),
         (("rolling", "alarm after the first batch"), ROLLING.alarm("errors")),
+        (("linear", "containers die at the last step"), LINEAR.alarm("errors")),
         (("canary", "only the canary refuses"), CANARY.alarm("refused")),
         (("canary", "only the canary is slow"), CANARY.alarm("latency")),
         (("canary", "only the canary predicts otherwise"), CANARY.alarm("predictions")),
@@ -116,6 +118,11 @@ def test_a_silent_rollback_is_noticed_recorded_told_and_the_version_rejected(out
 def test_the_alarm_that_takes_it_back_is_the_one_that_is_meant(outcome: Outcome, alarm: str) -> None:
     """The canary refuses a fifth of all requests, which a whole fleet may: the threshold is scaled to its share."""
     assert alarm in outcome.deployment.cause
+
+
+@pytest.mark.parametrize("outcome", only("containers die at the last step"), indirect=True, ids=str)
+def test_the_last_step_comes_after_both_have_answered_for_a_bake(outcome: Outcome) -> None:
+    assert outcome.more["answers of v2 while both served"] > LAST_STEP_ANSWERS
 
 
 @pytest.mark.parametrize(

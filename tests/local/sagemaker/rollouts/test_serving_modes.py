@@ -324,3 +324,20 @@ def test_who_is_wrong_more_often_is_stopped_while_a_shadow_whose_time_is_up_take
         found = stand.endpoint(workload)
         assert found is not None and "ShadowProductionVariants" not in found
         assert [each["VariantName"] for each in found["ProductionVariants"]] == ["primary"]
+
+
+def test_a_test_that_nobody_wins_in_time_leaves_the_champion(stand: Stand) -> None:
+    """Nothing is known of any answer."""
+    end_at_the_next_look(stand, TESTED)
+    package = stand.package(TESTED, "v4", probability=1.0)
+    with stand.traffic(TESTED) as client:
+        execution = stand.start(TESTED, package)
+        stand.await_state(execution, "WaitToJudge")
+        client.await_answer("v4")
+        done = stand.end_of(execution)
+    assert (done.status, done.error) == ("FAILED", "ChallengerStopped"), done.cause
+    assert "undecided after" in done.cause
+    assert client.failures == {} and set(client.answers) == {"v2", "v4"}
+    assert answered_by(stand, TESTED) == "v2"
+    assert stand.status_of(package)[0] == "Rejected"
+    assert stand.item("Runs", {"run": f"experiment#{TESTED.name}"})["status"] == "stopped"

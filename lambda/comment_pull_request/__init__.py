@@ -1,0 +1,1 @@
+"""Shows the difference of a pull request as a comment."""
