@@ -10,12 +10,13 @@ import io
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MUTED, GRID, FIRST, SECOND, BAD = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04", "#0a0b05", "#0a0b06"
 _VARIABLES = {
@@ -74,7 +75,7 @@ class Bar:
 
 def roc_chart(fpr: Sequence[float], tpr: Sequence[float], auc: float) -> str:
     """The receiver operating characteristic, with the diagonal of guessing."""
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _square()
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle="--", linewidth=1, label="guessing")
         axes.plot(fpr, tpr, color=FIRST, linewidth=2, label=f"model, AUC {auc:.3f}")
@@ -90,7 +91,7 @@ def calibration_chart(predicted: Sequence[float], observed: Sequence[float], kin
     Args:
         kind: ``probability`` or ``value``, what is predicted.
     """
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _square()
         low, top = 0.0, min(1.0, 1.08 * max(0.1, *predicted, *observed))
         if kind == "value":
@@ -105,7 +106,7 @@ def calibration_chart(predicted: Sequence[float], observed: Sequence[float], kin
 
 def histogram_chart(edges: Sequence[float], rows: Sequence[int], label: str) -> str:
     """Rows per bin; there is one more edge than bins."""
-    with rc_context(_STYLE):
+    with _style():
         figure, axes = _square()
         axes.stairs(rows, edges, fill=True, color=FIRST)
         axes.set(xlabel=label, ylabel="rows")
@@ -114,8 +115,8 @@ def histogram_chart(edges: Sequence[float], rows: Sequence[int], label: str) -> 
 
 def bar_chart(names: Sequence[str], values: Sequence[float], label: str, *, limit: float | None = None) -> str:
     """Horizontal bars, the first on top; a limit is a dashed line."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(7.2, 0.6 + 0.3 * len(names)), layout="constrained")
+    with _style():
+        figure = _figure(7.2, 0.6 + 0.3 * len(names))
         axes = figure.add_subplot()
         axes.barh(list(names), list(values), color=FIRST, height=0.65)
         axes.invert_yaxis()
@@ -141,8 +142,8 @@ def balance_chart(
     width = places[1] - places[0]
     middles = [place + width / 2 for place in places[:-1]]
     top = 1.25 * max((share for share in shares if not math.isnan(share)), default=0.0) or 1.0
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+    with _style():
+        figure = _figure(9.6, 3.6)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2, 1])
         upper.plot(middles, shares, color=FIRST, linewidth=2, marker="o", markersize=4)
         upper.set(ylabel="share positive", ylim=(0, top))
@@ -161,8 +162,8 @@ def trail_chart(
     labels: Sequence[str], values: Sequence[float], filled: Sequence[bool], label: str, legend: Mapping[str, bool]
 ) -> str:
     """Values one after the other, each a filled or an open point; the line between them only guides the eye."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9.6, 3.0), layout="constrained")
+    with _style():
+        figure = _figure(9.6, 3.0)
         axes = figure.add_subplot()
         places = range(len(values))
         axes.plot(places, values, color=GRID, linewidth=2, zorder=1)
@@ -194,8 +195,8 @@ def story_chart(
         {"color": SECOND, "linewidth": 2},
         {"color": FIRST, "linewidth": 2.5},
     )
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9.6, 3.4 + 0.3 * len(marks)), layout="constrained")
+    with _style():
+        figure = _figure(9.6, 3.4 + 0.3 * len(marks))
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[9, len(marks) or 1])
         for (name, values), look in zip(qualities.items(), looks, strict=True):
             upper.plot(range(len(labels)), values, marker="o", markersize=4, label=name, **look)
@@ -214,8 +215,8 @@ def story_chart(
 
 def timeline_chart(bars: Sequence[Bar]) -> str:
     """Bars over time, the first on top; seconds since the start of the run."""
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(9.6, 0.7 + 0.3 * len(bars)), layout="constrained")
+    with _style():
+        figure = _figure(9.6, 0.7 + 0.3 * len(bars))
         axes = figure.add_subplot()
         end = max(bar.start + bar.seconds for bar in bars)
         for row, bar in enumerate(bars):
@@ -234,8 +235,22 @@ def _label_bar(axes: Axes, row: int, bar: Bar, end: float) -> None:
     axes.text(bar.start + bar.seconds + end * 0.006, row, f"{bar.seconds:.1f}", va="center", fontsize=9, color=MUTED)
 
 
+def _style() -> AbstractContextManager[None]:
+    """Give the context in which figures are drawn; matplotlib is loaded here, as most commands draw nothing."""
+    from matplotlib import rc_context
+
+    return rc_context(_STYLE)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """Give an empty figure of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def _square() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(4.4, 4.2), layout="constrained")
+    figure = _figure(4.4, 4.2)
     return figure, figure.add_subplot()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -380,3 +382,9 @@ def test_a_price_that_no_source_gives_is_not_made_up() -> None:
     assert "the endpoint costs what no source gives a price of" in text
     assert "There is no endpoint that is paid for" in sizes_of(sizes=others)
     assert "Nothing of the workload has run or is deployed." in sizes_of(sizes=())
+
+
+def test_commands_that_draw_nothing_do_not_wait_for_what_draws() -> None:
+    code = "import sys, local.cli; print(sorted({'matplotlib', 'numpy', 'pandas', 'pyarrow'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
