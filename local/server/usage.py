@@ -2,7 +2,8 @@
 
 Processor time and resident memory are read from ``/proc``, for whole sessions, since every child leads one: twice a
 second while something runs that will end, every five seconds while there are only servers. A child that has gone
-before it was looked at has no figures, and neither has any where there is no ``/proc``.
+before it was looked at has no figures, and neither has any where there is no ``/proc``; one that was looked at for less
+than half a second has none of its processors, since ticks of a hundredth of a second say little of so short a time.
 """
 
 from __future__ import annotations
@@ -90,9 +91,15 @@ class _Watched:
 class UsageMeter:
     """Looks at children while they run, and publishes what they use every ten seconds and at their end."""
 
-    def __init__(self, publish: Publish, look: Callable[[], Mapping[int, Taken]] | None = None) -> None:
+    def __init__(
+        self,
+        publish: Publish,
+        look: Callable[[], Mapping[int, Taken]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._publish = publish
         self._look = look or sessions
+        self._clock = clock
         self._lock = threading.Lock()
         self._watched: dict[int, _Watched] = {}
         self._changed = threading.Event()
@@ -108,7 +115,7 @@ class UsageMeter:
 
     def watch(self, pid: int, measure: Measure) -> None:
         """Look at a child from now on; it leads a session."""
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             self._watched[pid] = _Watched(measure, now, now)
         self._changed.set()
@@ -120,9 +127,10 @@ class UsageMeter:
         if watched is not None:
             self._tell([watched])
 
-    def sample(self, now: float) -> None:
+    def sample(self) -> None:
         """Look once, and publish what is due."""
         taken = self._look()
+        now = self._clock()  # only now: what was used during the look was used in a time that has passed
         due = []
         with self._lock:
             for pid, watched in self._watched.items():
@@ -138,7 +146,7 @@ class UsageMeter:
         while True:
             self._changed.wait(self._pause())
             self._changed.clear()
-            self.sample(time.monotonic())
+            self.sample()
 
     def _pause(self) -> float | None:
         with self._lock:
@@ -161,9 +169,9 @@ class UsageMeter:
 
 
 def _add(watched: _Watched, taken: Taken, now: float) -> None:
-    """A process that somebody else has buried takes its time with it; nothing is less than before."""
+    """Time counts once: a process that ends during a look is missing in it and is back, in its parent's, in the next."""
     watched.busy += max(0.0, taken.processor_seconds - watched.last)
-    watched.last = taken.processor_seconds
+    watched.last = max(watched.last, taken.processor_seconds)
     watched.most = max(watched.most, taken.memory_bytes)
     watched.until = now
 
@@ -173,7 +181,8 @@ def _data(watched: _Watched) -> Iterable[Datum]:
     if seconds <= 0 or watched.most == 0:
         return
     measure = watched.measure
-    yield _datum(measure, measure.processors, watched.busy / seconds)
+    if seconds >= _LOOK_SECONDS:
+        yield _datum(measure, measure.processors, watched.busy / seconds)
     if measure.memory is not None:
         yield _datum(measure, measure.memory, watched.most)
 

@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -341,7 +342,7 @@ def test_the_report_shows_what_was_measured_of_machines_and_says_where_nothing_w
     things: dict[tuple[str, str], Thing] = {(each.kind, each.name): each for each in things_of(place)}
     for kind, name in (("job", "train"), ("job", "eval"), ("Glue job", "prepare"), ("endpoint", "primary")):
         found = things[kind, name]
-        assert found.processors is not None and 0 < found.processors < 1.5, found
+        assert found.processors is not None and 0 < found.processors < 1.5 * (os.cpu_count() or 1), found
         assert found.memory is not None and 0.001 < found.memory < 1, found
     trained = things["job", "train"].times
     assert trained is not None and trained >= 2, "each batch of the demonstration, and what other tests train"

@@ -24,11 +24,17 @@ class Told:
     def __init__(self) -> None:
         self.data: list[tuple[str, dict[str, Any]]] = []
         self.taken: dict[int, Taken] = {}
+        self.now = 100.0
+        self.look_seconds = 0.0
 
     def meter(self) -> UsageMeter:
-        return UsageMeter(lambda namespace, data: self.data.extend((namespace, each) for each in data), self.look)
+        def publish(namespace: str, data: list[dict[str, Any]]) -> None:
+            self.data += [(namespace, each) for each in data]
+
+        return UsageMeter(publish, self.look, lambda: self.now)
 
     def look(self) -> dict[int, Taken]:
+        self.now += self.look_seconds
         return self.taken
 
     def values(self) -> dict[str, list[float]]:
@@ -47,10 +53,11 @@ def watched(told: Told, measure: Measure = MEASURE) -> UsageMeter:
 
 def test_publishes_the_average_of_processors_and_the_most_of_memory_at_the_end() -> None:
     told = Told()
-    meter, begun = watched(told), time.monotonic()
+    meter, begun = watched(told), told.now
     for second, busy, memory in ((1, 1.0, GIB), (2, 3.0, 4 * GIB), (4, 6.0, 2 * GIB)):
         told.taken = {7: Taken(busy, memory)}
-        meter.sample(begun + second)
+        told.now = begun + second
+        meter.sample()
     told.taken = {}
     meter.forget(7)
     (namespace, first), _ = told.data
@@ -62,14 +69,17 @@ def test_publishes_the_average_of_processors_and_the_most_of_memory_at_the_end()
 
 def test_publishes_every_ten_seconds_and_begins_anew() -> None:
     told = Told()
-    meter, begun = watched(told, of_variant("e", "v", "ml.m5.large")), time.monotonic()
+    meter, begun = watched(told, of_variant("e", "v", "ml.m5.large")), told.now
     told.taken = {7: Taken(1.0, 4 * GIB)}
-    meter.sample(begun + 5)
+    told.now = begun + 5
+    meter.sample()
     assert told.data == []
     told.taken = {7: Taken(2.0, 2 * GIB)}
-    meter.sample(begun + 10.1)
+    told.now = begun + 10.1
+    meter.sample()
     told.taken = {7: Taken(2.0, 2 * GIB)}
-    meter.sample(begun + 20.2)
+    told.now = begun + 20.2
+    meter.sample()
     assert told.values()["MemoryUtilization"] == [50.0, 25.0]
     assert told.values()["CPUUtilization"] == [pytest.approx(20, rel=0.05), 0.0]
 
@@ -78,21 +88,43 @@ def test_publishes_nothing_of_what_it_has_not_seen_and_no_memory_of_unknown_mach
     told = Told()
     watched(told).forget(7)
     assert told.data == []
-    meter, begun = watched(told, of_job("training", "j", "algo-1", "ml.p9.huge")), time.monotonic()
+    meter, begun = watched(told, of_job("training", "j", "algo-1", "ml.p9.huge")), told.now
     told.taken = {7: Taken(1.0, GIB)}
-    meter.sample(begun + 1)
+    told.now = begun + 1
+    meter.sample()
     meter.forget(7)
     assert set(told.values()) == {"CPUUtilization"}
 
 
-def test_time_that_went_with_a_process_is_not_taken_off() -> None:
+def test_time_that_a_look_missed_counts_once() -> None:
+    """In the second look a process has just gone, and its parent had not yet been told."""
     told = Told()
-    meter, begun = watched(told), time.monotonic()
+    meter, begun = watched(told), told.now
     for second, busy in ((1, 2.0), (2, 0.5), (4, 2.5)):
         told.taken = {7: Taken(busy, GIB)}
-        meter.sample(begun + second)
+        told.now = begun + second
+        meter.sample()
     meter.forget(7)
-    assert told.values()["CPUUtilization"] == [pytest.approx(100, rel=0.01)]
+    assert told.values()["CPUUtilization"] == [pytest.approx(100 * 2.5 / 4, rel=0.01)]
+
+
+def test_what_is_used_while_the_meter_looks_is_used_in_the_time_that_the_look_takes() -> None:
+    told = Told()
+    meter = watched(told)
+    told.look_seconds, told.taken = 2.0, {7: Taken(3.0, GIB)}
+    meter.sample()
+    meter.forget(7)
+    assert told.values()["CPUUtilization"] == [pytest.approx(150, rel=0.01)]
+
+
+def test_says_nothing_of_the_processors_of_a_moment() -> None:
+    told = Told()
+    meter = watched(told)
+    told.now += 0.01
+    told.taken = {7: Taken(0.03, GIB)}
+    meter.sample()
+    meter.forget(7)
+    assert set(told.values()) == {"MemoryUtilization"}
 
 
 def test_a_session_has_what_its_children_have() -> None:
