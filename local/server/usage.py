@@ -169,7 +169,7 @@ class UsageMeter:
 
 
 def _add(watched: _Watched, taken: Taken, now: float) -> None:
-    """Time counts once: a process that ends during a look is missing in it and is back, in its parent's, in the next."""
+    """Time counts once: of a process that ends during a look it is missing, and in the next it is its parent's."""
     watched.busy += max(0.0, taken.processor_seconds - watched.last)
     watched.last = max(watched.last, taken.processor_seconds)
     watched.most = max(watched.most, taken.memory_bytes)
