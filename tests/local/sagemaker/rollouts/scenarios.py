@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.local.sagemaker.rollouts.clients import Client, wait_for
-from tests.local.sagemaker.rollouts.plan import CANARY, LINEAR, PATIENT, RARE, ROLLING, WHOLE, Workload
+from tests.local.sagemaker.rollouts.plan import CANARY, LARGER, LINEAR, OTHER, PATIENT, RARE, ROLLING, WHOLE, Workload
 from tests.local.sagemaker.rollouts.stand import Deployment, Stand
 
 FAILS = "def of_clients(data): raise RuntimeError('no')"
@@ -35,12 +35,22 @@ ANSWERS_OTHERWISE = """
 def predict_fn(data, model):
     return [{"probability": 0.9 if SERVES else 0.5} for _ in data["instances"]]
 """
+FAILS_GOLDEN = """
+def predict_fn(data, model):
+    return [{"probability": 2.0} for _ in data["instances"]]
+"""
+FAILS_LATER = """
+def of_clients(data):
+    if data.get("late"):
+        raise RuntimeError('no')
+"""
 DIES_AFTER_AN_HOUR = """
 def of_clients(data):
     if data.get("late"):
         os._exit(9)
 """
 """An hour's worth of traffic is not waited for: the clients say when it is over."""
+WISH = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
 LAST_STEP_ANSWERS = 20
 """So many answers in a row come from one version by chance once in a million, while half of the requests meet it."""
 
@@ -189,13 +199,12 @@ def _alarm_comes_in_between(teller: Teller, package: str) -> None:
 
 def _on_purpose(teller: Teller, one: str, two: str) -> None:
     stand, workload = teller.stand, teller.workload
-    wish = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
-    teller.tell("rollback on purpose", one, lambda _: stand.deploy(workload, **wish), "v1")
-    again = {**wish, "model_package_arn": two, "reason": "the ages were right"}
+    teller.tell("rollback on purpose", one, lambda _: stand.deploy(workload, **WISH), "v1")
+    again = {**WISH, "model_package_arn": two, "reason": "the ages were right"}
     teller.tell("rollback of the rollback", two, lambda _: stand.deploy(workload, **again), "v2")
     nameless = {"action": "rollback", "reason": "because"}
     teller.tell("rollback by nobody", two, lambda _: stand.deploy(workload, **nameless), "v2")
-    never = {**wish, "model_package_arn": teller.new("never")}
+    never = {**WISH, "model_package_arn": teller.new("never")}
     teller.tell("rollback to what never served", two, lambda _: stand.deploy(workload, **never), "v2")
 
 
@@ -205,7 +214,7 @@ def _cancelled(teller: Teller, package: str, following: str) -> None:
     def act(_: Client) -> Deployment:
         execution = stand.start(workload, package)
         stand.await_state(execution, "WaitForRollout")
-        stand.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="second thoughts")
+        stand.cancel(execution)
         return stand.deploy(workload, following)
 
     teller.tell("cancelled half way, the next takes over", following, act, "v3")
@@ -231,8 +240,7 @@ def _dies_later(teller: Teller, package: str) -> None:
         deployed = stand.deploy(workload, package)
         client.request["late"] = True
         wait_for(teller.alarm_on)
-        wish = {"action": "rollback", "actor": "ada", "reason": "containers die"}
-        return stand.deploy(workload, **wish), {"deployed": deployed}
+        return stand.deploy(workload, **{**WISH, "reason": "containers die"}), {"deployed": deployed}
 
     teller.tell("container dies after an hour's worth of traffic", package, act, "v5")
 
@@ -241,7 +249,7 @@ def tell_canary(stand: Stand) -> list[Outcome]:
     """A share first."""
     teller = Teller(stand, CANARY)
     one, two = teller.new("v1"), teller.new("v2")
-    teller.deploy("first deployment", one, "v1")
+    _first_over_what_was_left(teller, teller.new("dead", NEVER_STARTS), one)
     teller.deploy("a good model", two, "v2")
     teller.deploy(
         "only the canary refuses",
@@ -251,31 +259,73 @@ def tell_canary(stand: Stand) -> list[Outcome]:
     )
     teller.deploy("only the canary is slow", teller.new("slow", SLOW), "v2", machine=PATIENT)
     teller.deploy("only the canary predicts otherwise", teller.new("odd", PREDICTS_OTHERWISE), "v2", machine=PATIENT)
+    _when_alone(teller, "alarm during the second bake", teller.new("errors", FAILS_LATER), "errors")
     _under_scaling(teller)
     return teller.told
+
+
+def _first_over_what_was_left(teller: Teller, dead: str, package: str) -> None:
+    """The deployment before it was cancelled, and its endpoint comes to nothing."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> Deployment:
+        execution = stand.start(workload, dead)
+        stand.await_state(execution, "WaitForRollout")
+        stand.cancel(execution)
+        return stand.deploy(workload, package)
+
+    teller.tell("first deployment, over a failed endpoint", package, act, "v1")
 
 
 def _under_scaling(teller: Teller) -> None:
     stand, workload = teller.stand, teller.workload
     stand.resize(workload, 3)
-    larger, more = teller.new("v3"), teller.new("v4")
-    teller.deploy("instance type changes under scaling", larger, "v3", machine="Larger")
+    larger, liar, more = teller.new("v3"), teller.new("liar", ANSWERS_OTHERWISE), teller.new("v4")
+
+    def redriven(_: Client) -> tuple[Deployment, dict[str, Any]]:
+        with stand.faults(no_capacity=[LARGER]):
+            lacking = stand.deploy(workload, larger, machine="Larger")
+        return stand.redrive(lacking.arn), {"lacking": lacking, "status of the lacking": stand.status_of(larger)[0]}
+
+    def back(_: Client) -> Deployment:
+        with stand.faults(no_capacity=[LARGER]):
+            execution = stand.start(workload, liar)
+            stand.await_state(execution, "WaitForCapacity")
+        return stand.end_of(execution)
+
+    teller.tell("instance type changes under scaling, when there are machines", larger, redriven, "v3")
+    teller.tell("the way back finds no capacity", liar, back, "v3")
     teller.deploy("declared number of instances changes", more, "v4", machine="More")
 
 
 def tell_linear(stand: Stand) -> list[Outcome]:
     """Step by step."""
     teller = Teller(stand, LINEAR)
-    teller.deploy("first deployment", teller.new("v1"), "v1")
-    teller.deploy("a good model", teller.new("v2"), "v2")
+    one, two = teller.new("v1", FAILS_LATER), teller.new("v2")
+    _first_after_a_failed_one(teller, teller.new("dead", NEVER_STARTS), one)
+    teller.deploy("a good model", two, "v2")
     teller.deploy("container breaks off at the first step", teller.new("broken", BREAKS_OFF), "v2", machine=PATIENT)
-    _at_the_last_step(teller, "v3")
+    _when_alone(teller, "containers die at the last step", teller.new("v3", DIES_AFTER_AN_HOUR), "v3")
+    teller.deploy("golden requests fail", teller.new("wrong", FAILS_GOLDEN), "v2")
+    _not_approved(teller, teller.new("unwanted"))
+    teller.deploy("the same version again", two, "v2")
+    _alarm_on_the_way_back(teller, one)
+    _cancelled_and_taken_back(teller, teller.new("half"), teller.new("dead", NEVER_STARTS))
     return teller.told
 
 
-def _at_the_last_step(teller: Teller, version: str) -> None:
-    """The first half has baked and nobody meets the old model any more when the containers begin to die."""
-    package = teller.new(version, DIES_AFTER_AN_HOUR)
+def _first_after_a_failed_one(teller: Teller, dead: str, package: str) -> None:
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> tuple[Deployment, dict[str, Any]]:
+        failed = stand.deploy(workload, dead)
+        return stand.deploy(workload, package), {"failed": failed}
+
+    teller.tell("first deployment, after one that failed", package, act, "v1")
+
+
+def _when_alone(teller: Teller, name: str, package: str, version: str) -> None:
+    """All but the last bake is over, and nobody meets the old model any more when the new one begins to fail."""
 
     def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
         execution = teller.stand.start(teller.workload, package, machine=PATIENT)
@@ -286,7 +336,40 @@ def _at_the_last_step(teller: Teller, version: str) -> None:
         client.request["late"] = True
         return teller.stand.end_of(execution), {"answers of v2 while both served": shared}
 
-    teller.tell("containers die at the last step", package, act, "v2")
+    teller.tell(name, package, act, "v2")
+
+
+def _not_approved(teller: Teller, package: str) -> None:
+    rejected = {"ModelApprovalStatus": "Rejected", "ApprovalDescription": "a person said so"}
+    teller.stand.client("sagemaker").update_model_package(ModelPackageArn=package, **rejected)
+    teller.deploy("not approved", package, "v2")
+
+
+def _alarm_on_the_way_back(teller: Teller, package: str) -> None:
+    """Somebody goes back on purpose, and the version before fails by now: the one that serves is kept."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> Deployment:
+        execution = stand.start(workload, machine=PATIENT, **WISH)
+        client.await_answer("v1")
+        client.request["late"] = True
+        return stand.end_of(execution)
+
+    teller.tell("alarm during a rollback on purpose", package, act, "v2")
+
+
+def _cancelled_and_taken_back(teller: Teller, half: str, package: str) -> None:
+    """What was cancelled half way serves although nobody has verified it; the next one fails."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        execution = stand.start(workload, half)
+        stand.await_state(execution, "WaitForRollout")
+        stand.cancel(execution)
+        deployment = stand.deploy(workload, package)
+        return deployment, {"answers of what was left": client.answers["half"]}
+
+    teller.tell("cancelled half way, the next is taken back", package, act, "v2")
 
 
 def tell_rolling(stand: Stand) -> list[Outcome]:
@@ -295,9 +378,44 @@ def tell_rolling(stand: Stand) -> list[Outcome]:
     teller.deploy("first deployment", teller.new("v1"), "v1")
     teller.deploy("a good model", teller.new("v2"), "v2")
     teller.deploy("alarm after the first batch", teller.new("errors", FAILS), "v2", machine=PATIENT)
+    _at_a_batch(teller, "alarm after the second batch", 2)
+    _at_a_batch(teller, "alarm after the last batch", 3)
     teller.deploy("container never starts", teller.new("dead", NEVER_STARTS), "v2")
+    _no_more_machines(teller, teller.new("scarce"))
     _half_back(teller)
+    _mixture_left_on_purpose(teller)
+    _mixture_replaced(teller, teller.new("v3"))
     return teller.told
+
+
+def _at_a_batch(teller: Teller, name: str, batch: int) -> None:
+    """So many instances were replaced, one in each batch, when the new ones begin to fail."""
+    version = f"batch-{batch}"
+    package = teller.new(version, FAILS_LATER)
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        execution = teller.stand.start(teller.workload, package, machine=PATIENT)
+        client.await_machines(version, batch)
+        if batch == teller.workload.instances:
+            client.await_alone(version, LAST_STEP_ANSWERS)
+        client.request["late"] = True
+        deployment = teller.stand.end_of(execution)
+        return deployment, {"new machines": len(client.machines[version])}
+
+    teller.tell(name, package, act, "v2")
+
+
+def _no_more_machines(teller: Teller, package: str) -> None:
+    """There is a machine for the first batch, and none for the second."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> Deployment:
+        execution = stand.start(workload, package, machine=PATIENT)
+        client.await_answer("scarce")
+        with stand.faults(no_capacity=[OTHER]):
+            return stand.end_of(execution)
+
+    teller.tell("no capacity for a later batch", package, act, "v2")
 
 
 def _half_back(teller: Teller) -> None:
@@ -313,6 +431,43 @@ def _half_back(teller: Teller) -> None:
         return stand.end_of(execution), {"mixed": mixed}
 
     teller.tell("rollback finds no capacity", package, act, "v2")
+
+
+def _leave_a_mixture(teller: Teller, client: Client) -> dict[str, Any]:
+    """Cancel a rolling deployment that could go neither on nor back; returns the endpoint with both."""
+    stand, workload = teller.stand, teller.workload
+    with stand.faults(no_capacity=[workload.instance_type]):
+        execution = stand.start(workload, teller.new("worse", FAILS_LATER), machine=PATIENT)
+        client.await_answer("worse")
+        client.request["late"] = True
+        stand.await_state(execution, "WaitForCapacity")
+        stand.cancel(execution)
+    return stand.await_endpoint(workload, "UpdateRollbackFailed")
+
+
+def _mixture_left_on_purpose(teller: Teller) -> None:
+    """Half of the instances fail on, so that the alarm is on when somebody goes back."""
+    stand, workload = teller.stand, teller.workload
+    before = stand.live(workload)["previous_package_arn"]
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        mixed = _leave_a_mixture(teller, client)
+        wait_for(teller.alarm_on)
+        return stand.deploy(workload, **WISH), {"mixed": mixed}
+
+    teller.tell("cancelled as a mixture, somebody goes back", before, act, "v1")
+
+
+def _mixture_replaced(teller: Teller, package: str) -> None:
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        mixed = _leave_a_mixture(teller, client)
+        client.request["late"] = False
+        stand.await_quiet(workload)
+        return stand.deploy(workload, package), {"mixed": mixed}
+
+    teller.tell("cancelled as a mixture, the next takes over", package, act, "v3")
 
 
 def tell_faults(stand: Stand) -> list[Outcome]:
@@ -359,22 +514,29 @@ SCENARIOS = [
     *(
         ("canary", name)
         for name in (
-            "first deployment",
+            "first deployment, over a failed endpoint",
             "a good model",
             "only the canary refuses",
             "only the canary is slow",
             "only the canary predicts otherwise",
-            "instance type changes under scaling",
+            "alarm during the second bake",
+            "instance type changes under scaling, when there are machines",
+            "the way back finds no capacity",
             "declared number of instances changes",
         )
     ),
     *(
         ("linear", name)
         for name in (
-            "first deployment",
+            "first deployment, after one that failed",
             "a good model",
             "container breaks off at the first step",
             "containers die at the last step",
+            "golden requests fail",
+            "not approved",
+            "the same version again",
+            "alarm during a rollback on purpose",
+            "cancelled half way, the next is taken back",
         )
     ),
     *(
@@ -383,8 +545,13 @@ SCENARIOS = [
             "first deployment",
             "a good model",
             "alarm after the first batch",
+            "alarm after the second batch",
+            "alarm after the last batch",
             "container never starts",
+            "no capacity for a later batch",
             "rollback finds no capacity",
+            "cancelled as a mixture, somebody goes back",
+            "cancelled as a mixture, the next takes over",
         )
     ),
     ("all_at_once", "no capacity"),
