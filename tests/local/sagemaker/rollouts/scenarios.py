@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.local.sagemaker.rollouts.clients import Client, wait_for
-from tests.local.sagemaker.rollouts.plan import CANARY, LARGER, LINEAR, OTHER, PATIENT, RARE, ROLLING, WHOLE, Workload
+from tests.local.sagemaker.rollouts.plan import CANARY, LINEAR, PATIENT, RARE, ROLLING, WHOLE, Workload
 from tests.local.sagemaker.rollouts.stand import Deployment, Stand
 
 FAILS = "def of_clients(data): raise RuntimeError('no')"
@@ -54,6 +54,12 @@ WISH = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
 LAST_STEP_ANSWERS = 20
 """So many answers in a row come from one version by chance once in a million, while half of the requests meet it."""
 
+ANSWERED_WRONGLY = frozenset({"ModelError 400", "ModelError 500"})
+BROKEN_OFF = frozenset({"ModelError 0", "ServiceUnavailable"})
+"""What a request meets whose container dies over it, and what others meet until one is started again."""
+NOBODY_YET = frozenset({"ValidationError"})
+"""What a request meets before the first deployment."""
+
 
 @dataclass
 class Outcome:
@@ -78,6 +84,21 @@ class Outcome:
     endpoint: dict[str, Any]
     live: dict[str, str]
     more: dict[str, Any] = field(default_factory=dict)
+
+
+def check_served(outcome: Outcome, failures: Set[str] = ANSWERED_WRONGLY) -> None:
+    """See that a variant has served all the while, and that at the end it is the one that is written down.
+
+    Args:
+        failures: What requests may meet. By default none finds no endpoint, no variant or no instance: what fails,
+            fails inside of a model.
+    """
+    assert set(outcome.client.failures) <= failures
+    assert outcome.endpoint["EndpointStatus"] == "InService"
+    assert outcome.client.answers[outcome.serves] >= 3
+    [variant] = outcome.endpoint["ProductionVariants"]
+    assert variant["VariantName"] == "primary" and variant["CurrentInstanceCount"] >= 1
+    assert outcome.live["config"] == outcome.endpoint["EndpointConfigName"]
 
 
 class Teller:
@@ -249,7 +270,7 @@ def tell_canary(stand: Stand) -> list[Outcome]:
     """A share first."""
     teller = Teller(stand, CANARY)
     one, two = teller.new("v1"), teller.new("v2")
-    _first_over_what_was_left(teller, teller.new("dead", NEVER_STARTS), one)
+    teller.deploy("first deployment", one, "v1")
     teller.deploy("a good model", two, "v2")
     teller.deploy(
         "only the canary refuses",
@@ -259,42 +280,16 @@ def tell_canary(stand: Stand) -> list[Outcome]:
     )
     teller.deploy("only the canary is slow", teller.new("slow", SLOW), "v2", machine=PATIENT)
     teller.deploy("only the canary predicts otherwise", teller.new("odd", PREDICTS_OTHERWISE), "v2", machine=PATIENT)
-    _when_alone(teller, "alarm during the second bake", teller.new("errors", FAILS_LATER), "errors")
+    when_alone(teller, "alarm during the second bake", teller.new("errors", FAILS_LATER), "errors")
     _under_scaling(teller)
     return teller.told
-
-
-def _first_over_what_was_left(teller: Teller, dead: str, package: str) -> None:
-    """The deployment before it was cancelled, and its endpoint comes to nothing."""
-    stand, workload = teller.stand, teller.workload
-
-    def act(_: Client) -> Deployment:
-        execution = stand.start(workload, dead)
-        stand.await_state(execution, "WaitForRollout")
-        stand.cancel(execution)
-        return stand.deploy(workload, package)
-
-    teller.tell("first deployment, over a failed endpoint", package, act, "v1")
 
 
 def _under_scaling(teller: Teller) -> None:
     stand, workload = teller.stand, teller.workload
     stand.resize(workload, 3)
-    larger, liar, more = teller.new("v3"), teller.new("liar", ANSWERS_OTHERWISE), teller.new("v4")
-
-    def redriven(_: Client) -> tuple[Deployment, dict[str, Any]]:
-        with stand.faults(no_capacity=[LARGER]):
-            lacking = stand.deploy(workload, larger, machine="Larger")
-        return stand.redrive(lacking.arn), {"lacking": lacking, "status of the lacking": stand.status_of(larger)[0]}
-
-    def back(_: Client) -> Deployment:
-        with stand.faults(no_capacity=[LARGER]):
-            execution = stand.start(workload, liar)
-            stand.await_state(execution, "WaitForCapacity")
-        return stand.end_of(execution)
-
-    teller.tell("instance type changes under scaling, when there are machines", larger, redriven, "v3")
-    teller.tell("the way back finds no capacity", liar, back, "v3")
+    larger, more = teller.new("v3"), teller.new("v4")
+    teller.deploy("instance type changes under scaling", larger, "v3", machine="Larger")
     teller.deploy("declared number of instances changes", more, "v4", machine="More")
 
 
@@ -302,10 +297,10 @@ def tell_linear(stand: Stand) -> list[Outcome]:
     """Step by step."""
     teller = Teller(stand, LINEAR)
     one, two = teller.new("v1", FAILS_LATER), teller.new("v2")
-    _first_after_a_failed_one(teller, teller.new("dead", NEVER_STARTS), one)
+    teller.deploy("first deployment", one, "v1")
     teller.deploy("a good model", two, "v2")
     teller.deploy("container breaks off at the first step", teller.new("broken", BREAKS_OFF), "v2", machine=PATIENT)
-    _when_alone(teller, "containers die at the last step", teller.new("v3", DIES_AFTER_AN_HOUR), "v3")
+    when_alone(teller, "containers die at the last step", teller.new("v3", DIES_AFTER_AN_HOUR), "v3")
     teller.deploy("golden requests fail", teller.new("wrong", FAILS_GOLDEN), "v2")
     _not_approved(teller, teller.new("unwanted"))
     teller.deploy("the same version again", two, "v2")
@@ -314,17 +309,7 @@ def tell_linear(stand: Stand) -> list[Outcome]:
     return teller.told
 
 
-def _first_after_a_failed_one(teller: Teller, dead: str, package: str) -> None:
-    stand, workload = teller.stand, teller.workload
-
-    def act(_: Client) -> tuple[Deployment, dict[str, Any]]:
-        failed = stand.deploy(workload, dead)
-        return stand.deploy(workload, package), {"failed": failed}
-
-    teller.tell("first deployment, after one that failed", package, act, "v1")
-
-
-def _when_alone(teller: Teller, name: str, package: str, version: str) -> None:
+def when_alone(teller: Teller, name: str, package: str, version: str) -> None:
     """All but the last bake is over, and nobody meets the old model any more when the new one begins to fail."""
 
     def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
@@ -378,17 +363,13 @@ def tell_rolling(stand: Stand) -> list[Outcome]:
     teller.deploy("first deployment", teller.new("v1"), "v1")
     teller.deploy("a good model", teller.new("v2"), "v2")
     teller.deploy("alarm after the first batch", teller.new("errors", FAILS), "v2", machine=PATIENT)
-    _at_a_batch(teller, "alarm after the second batch", 2)
-    _at_a_batch(teller, "alarm after the last batch", 3)
+    at_a_batch(teller, "alarm after the second batch", 2)
     teller.deploy("container never starts", teller.new("dead", NEVER_STARTS), "v2")
-    _no_more_machines(teller, teller.new("scarce"))
     _half_back(teller)
-    _mixture_left_on_purpose(teller)
-    _mixture_replaced(teller, teller.new("v3"))
     return teller.told
 
 
-def _at_a_batch(teller: Teller, name: str, batch: int) -> None:
+def at_a_batch(teller: Teller, name: str, batch: int) -> None:
     """So many instances were replaced, one in each batch, when the new ones begin to fail."""
     version = f"batch-{batch}"
     package = teller.new(version, FAILS_LATER)
@@ -405,19 +386,6 @@ def _at_a_batch(teller: Teller, name: str, batch: int) -> None:
     teller.tell(name, package, act, "v2")
 
 
-def _no_more_machines(teller: Teller, package: str) -> None:
-    """There is a machine for the first batch, and none for the second."""
-    stand, workload = teller.stand, teller.workload
-
-    def act(client: Client) -> Deployment:
-        execution = stand.start(workload, package, machine=PATIENT)
-        client.await_answer("scarce")
-        with stand.faults(no_capacity=[OTHER]):
-            return stand.end_of(execution)
-
-    teller.tell("no capacity for a later batch", package, act, "v2")
-
-
 def _half_back(teller: Teller) -> None:
     """A rolling deployment on other machines fails, and for the way back there are none, until a little later."""
     stand, workload = teller.stand, teller.workload
@@ -431,43 +399,6 @@ def _half_back(teller: Teller) -> None:
         return stand.end_of(execution), {"mixed": mixed}
 
     teller.tell("rollback finds no capacity", package, act, "v2")
-
-
-def _leave_a_mixture(teller: Teller, client: Client) -> dict[str, Any]:
-    """Cancel a rolling deployment that could go neither on nor back; returns the endpoint with both."""
-    stand, workload = teller.stand, teller.workload
-    with stand.faults(no_capacity=[workload.instance_type]):
-        execution = stand.start(workload, teller.new("worse", FAILS_LATER), machine=PATIENT)
-        client.await_answer("worse")
-        client.request["late"] = True
-        stand.await_state(execution, "WaitForCapacity")
-        stand.cancel(execution)
-    return stand.await_endpoint(workload, "UpdateRollbackFailed")
-
-
-def _mixture_left_on_purpose(teller: Teller) -> None:
-    """Half of the instances fail on, so that the alarm is on when somebody goes back."""
-    stand, workload = teller.stand, teller.workload
-    before = stand.live(workload)["previous_package_arn"]
-
-    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
-        mixed = _leave_a_mixture(teller, client)
-        wait_for(teller.alarm_on)
-        return stand.deploy(workload, **WISH), {"mixed": mixed}
-
-    teller.tell("cancelled as a mixture, somebody goes back", before, act, "v1")
-
-
-def _mixture_replaced(teller: Teller, package: str) -> None:
-    stand, workload = teller.stand, teller.workload
-
-    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
-        mixed = _leave_a_mixture(teller, client)
-        client.request["late"] = False
-        stand.await_quiet(workload)
-        return stand.deploy(workload, package), {"mixed": mixed}
-
-    teller.tell("cancelled as a mixture, the next takes over", package, act, "v3")
 
 
 def tell_faults(stand: Stand) -> list[Outcome]:
@@ -514,21 +445,20 @@ SCENARIOS = [
     *(
         ("canary", name)
         for name in (
-            "first deployment, over a failed endpoint",
+            "first deployment",
             "a good model",
             "only the canary refuses",
             "only the canary is slow",
             "only the canary predicts otherwise",
             "alarm during the second bake",
-            "instance type changes under scaling, when there are machines",
-            "the way back finds no capacity",
+            "instance type changes under scaling",
             "declared number of instances changes",
         )
     ),
     *(
         ("linear", name)
         for name in (
-            "first deployment, after one that failed",
+            "first deployment",
             "a good model",
             "container breaks off at the first step",
             "containers die at the last step",
@@ -546,12 +476,8 @@ SCENARIOS = [
             "a good model",
             "alarm after the first batch",
             "alarm after the second batch",
-            "alarm after the last batch",
             "container never starts",
-            "no capacity for a later batch",
             "rollback finds no capacity",
-            "cancelled as a mixture, somebody goes back",
-            "cancelled as a mixture, the next takes over",
         )
     ),
     ("all_at_once", "no capacity"),
@@ -559,21 +485,32 @@ SCENARIOS = [
 ]
 """Strategy and name of each scenario, in the order in which they are told."""
 
-ORDER = ("all_at_once", "canary", "linear", "rolling")
 _LONGEST_SECONDS = 590.0
+TELLERS = {"all_at_once": tell_whole, "canary": tell_canary, "linear": tell_linear, "rolling": tell_rolling}
 FAULTS = 2
 """How many scenarios, the last ones, are about faults of AWS."""
 
 
 class Telling:
-    """Tells everything, the strategies side by side, faults after them; who asks for a scenario waits for it."""
+    """Tells everything, the strategies side by side, faults after them; who asks for a scenario waits for it.
 
-    def __init__(self, stand: Stand) -> None:
+    Args:
+        tellers: Who tells of a strategy.
+        faults: How many scenarios, the last ones of all, ``tell_faults`` tells.
+    """
+
+    def __init__(
+        self,
+        stand: Stand,
+        tellers: Mapping[str, Callable[[Stand], list[Outcome]]] = TELLERS,
+        faults: int = FAULTS,
+    ) -> None:
         self._stand = stand
-        pool = ThreadPoolExecutor(5)
-        tellers = (tell_whole, tell_canary, tell_linear, tell_rolling)
-        self._told = [pool.submit(tell, stand) for tell in tellers]
-        self._told.append(pool.submit(self._tell_faults, stand, tuple(self._told)))
+        self._last = SCENARIOS[-faults:] if faults else []
+        pool = ThreadPoolExecutor(len(tellers) + 1)
+        self._told = {strategy: pool.submit(tell, stand) for strategy, tell in tellers.items()}
+        if self._last:
+            self._told["faults"] = pool.submit(self._tell_faults, stand, tuple(self._told.values()))
         pool.shutdown(wait=False)
 
     @staticmethod
@@ -583,8 +520,7 @@ class Telling:
 
     def outcome(self, strategy: str, name: str) -> Outcome:
         """How a scenario ended."""
-        faults = (strategy, name) in SCENARIOS[-FAULTS:]
-        group = self._told[-1 if faults else ORDER.index(strategy)]
+        group = self._told["faults" if (strategy, name) in self._last else strategy]
         told: dict[tuple[str, str], Outcome] = self._stand.told
         wait_for(lambda: (strategy, name) in told or group.done(), _LONGEST_SECONDS)
         if (strategy, name) not in told:
@@ -593,4 +529,4 @@ class Telling:
 
     def all(self) -> list[Outcome]:
         """How all ended, in order."""
-        return [outcome for each in self._told for outcome in each.result()]
+        return [outcome for each in self._told.values() for outcome in each.result()]
