@@ -262,6 +262,13 @@ class Stand:
         )
         self.await_endpoint(workload, "InService")
 
+    def answered_by(self, workload: Workload) -> str:
+        """The version that answers a request."""
+        answer = self.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=workload.endpoint, ContentType="application/json", Body=json.dumps({"instances": [1]})
+        )
+        return str(json.loads(answer["Body"].read())["version"])
+
     @contextmanager
     def traffic(self, workload: Workload) -> Iterator[Client]:
         """Requests that keep coming, and are counted."""
