@@ -17,18 +17,13 @@ from constructs_lib.machines.monitoring import BASELINES, CAPTURE, MONITORS, OUT
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.names import metrics, monitor_images
+from constructs_lib.names.monitoring_file import LOOKS_AT
 from constructs_lib.network import Network
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.sagemaker_jobs import SageMakerJobs, SageMakerRole, grant_service_use
 from constructs_lib.text_asset import TextAsset
 
-_FAMILIES = {
-    "DataQuality": ("schema", "completeness", "drift"),
-    "ModelQuality": ("quality",),
-    "ModelBias": ("bias",),
-    "ModelExplainability": ("attributions",),
-}
 _READING = "Read the violations in the run's record, or constraint_violations.json below monitors/results/."
 
 
@@ -216,7 +211,7 @@ class AwsMonitors(Construct):
             does=does,
             alarms=alarms,
         )
-        families = [family for kind in parts.kinds for family in _FAMILIES[kind]]
+        families = [family for kind in parts.kinds for family in LOOKS_AT[kind]]
         self.alarm_names = watch_families(self, around, families, parts.making.every, found, _READING)
         watch_amounts(self, around, parts.making, found)
 

@@ -42,7 +42,7 @@ from constructs_lib.machines.monitoring import (
 )
 from constructs_lib.names import metrics
 from constructs_lib.names.fairness_file import favourable_of
-from constructs_lib.names.monitoring_file import SCORES, Monitoring
+from constructs_lib.names.monitoring_file import SCORES, Monitoring, kinds_of
 from constructs_lib.names.workload_file import WorkloadFile
 
 AFTER_DEPLOYMENT: Final = "deployment"
@@ -147,12 +147,7 @@ class AwsMonitorsParts:
     @property
     def kinds(self) -> tuple[str, ...]:
         """SageMaker's kinds of monitors that there are."""
-        return (
-            "DataQuality",
-            *(("ModelQuality",) if self.problem in _PROBLEMS else ()),
-            *(("ModelBias",) if self.facets else ()),
-            *(("ModelExplainability",) if self.explained is not None else ()),
-        )
+        return kinds_of(self.problem, facets=bool(self.facets), explained=self.explained is not None)
 
 
 def monitors_machine(s: Surroundings, p: AwsMonitorsParts) -> State:
