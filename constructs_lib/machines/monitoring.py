@@ -51,7 +51,8 @@ OUTCOMES = "outcomes"
 """Folders below the workload's artefacts; in the last one lie what turned out to be true."""
 
 MONITORS = "monitors"
-"""Folder of SageMaker's own monitors, where they look: ``configs/`` of Clarify, ``results/`` of all."""
+"""Folder of SageMaker's own monitors, where they look: ``configs/`` of Clarify, ``results/`` of all; beside them
+``definitions/``, which names the job definitions that there may be."""
 
 SETTING_SECONDS = 120
 
@@ -200,6 +201,7 @@ def set_monitors(s: Surroundings, function_arn: str, p: MonitoringParts, wanted:
         p: What the machine works with.
         wanted: The monitors; none to remove all of them.
     """
+    folder = f"s3://{p.place.artefacts_bucket}/{s.workload}/{MONITORS}/"
     return task(
         "lambda:invoke",
         {
@@ -207,7 +209,8 @@ def set_monitors(s: Surroundings, function_arn: str, p: MonitoringParts, wanted:
             "Payload": {
                 "prefix": s.name_of("monitor-"),
                 "every": p.every,
-                "configs_uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/{MONITORS}/configs/",
+                "configs_uri": f"{folder}configs/",
+                "definitions_uri": f"{folder}definitions/names.json",
                 "monitors": wanted,
             },
         },

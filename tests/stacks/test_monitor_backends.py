@@ -96,6 +96,9 @@ def test_a_workload_that_was_switched_back_has_its_schedules_removed(stacks: dic
     assert '"RemoveMonitors"' in definition
     assert allowed(own, "SetMonitors", "sagemaker:DeleteMonitoringSchedule")
     assert not allowed(own, "SetMonitors", "sagemaker:CreateMonitoringSchedule")
+    for action in ("s3:GetObject", "s3:PutObject"):
+        (kept,) = allowed(own, "SetMonitors", action)
+        assert kept.endswith("/own_orders/monitors/definitions/*")
     assert not statements_with(own, "SetMonitors", "iam:PassRole")
 
 
