@@ -260,7 +260,7 @@ def test_leaves_nothing_behind_wherever_a_run_dies(change: str) -> None:
                 set_monitors(sagemaker, s3, wanted(*after))
             set_monitors(sagemaker, s3, wanted(*then))
             assert sagemaker.definitions == referred(sagemaker), f"killed at call {call}, then {len(then)} wanted"
-            assert {name for each in s3.objects[NAMES].values() for name in each} == sagemaker.definitions
+            assert {name for each in s3.objects.get(NAMES, {}).values() for name in each} == sagemaker.definitions
             assert len(sagemaker.schedules) == len(then)
             assert then is not after or sagemaker.schedules == goal
 
