@@ -360,6 +360,7 @@ def test_counts_violations_by_the_families_of_the_own_monitor() -> None:
     assert counted == {"schema": 2, "completeness": 1, "drift": 1, "bias": 1}
     assert (found["rows"], found["waiting"], found["failed"]) == (900, [], [])
     assert {each["column"] for each in found["violations"]} == {"amount", "items", "region"}
+    assert found["folders"] == {name: f"s3://{FOLDER}/{PREFIX}{name}/2026/03/02/00/" for name in ("data", "bias")}
 
 
 def test_a_clean_window_counts_as_looked_at() -> None:
@@ -368,6 +369,7 @@ def test_a_clean_window_counts_as_looked_at() -> None:
     found = read(sagemaker, S3(), ASKED)
     assert found["families"] == {family: {"violations": 0} for family in ("schema", "completeness", "drift")}
     assert found["waiting"] == [f"{PREFIX}bias"]
+    assert list(found["folders"]) == ["data"]
 
 
 def test_a_result_that_is_not_there_is_an_error() -> None:
