@@ -40,7 +40,7 @@ class Killed(Exception):
     """The function dies."""
 
 
-class NoSuchKey(ClientError):
+class NoSuchKey(ClientError):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__({"Error": {"Code": "NoSuchKey", "Message": "it is not there"}}, "GetObject")
 

@@ -288,7 +288,8 @@ def _numbers(figures: Document, before: NumberSketch) -> NumberSketch | None:
     now = before.empty()
     values = np.concatenate([np.asarray(level, dtype=np.float64) for level in levels])
     weights = np.concatenate([np.full(len(level), 2.0**place) for place, level in enumerate(levels)])
-    now.counts = np.bincount(np.searchsorted(now.edges, values), weights, len(now.edges) + 1)
+    counts = np.bincount(np.searchsorted(now.edges, values), weights, len(now.edges) + 1)
+    now.counts = counts.astype(np.float64)
     now.missing = int(figures["common"]["num_missing"])
     now.least, now.most = float(figures["min"]), float(figures["max"])
     if len(now.edges):

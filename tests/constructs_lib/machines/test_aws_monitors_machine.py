@@ -20,7 +20,7 @@ BASELINE = "s3://artefacts/flight_delays/baselines/any-0-0/baseline.json"
 RESULTS = "s3://artefacts/flight_delays/monitors/results/dev-flight-delays-live/dev-flight-delays-monitor-"
 MEASURED = {"families": {"drift": {"violations": 2, "worst": 0.4}, "bias": {"violations": 0, "worst": None}}}
 GIVEN = {"run_id": "any", "workload": "flight_delays", "as_of": "2026-03-01T01:23:00Z", "triggered_by": "schedule"}
-FOUND = {
+FOUND: dict[str, Any] = {
     "waiting": [],
     "failed": [],
     "folders": {"data": f"{RESULTS}data/2026/03/01/00/", "bias": f"{RESULTS}bias/2026/03/01/00/"},
