@@ -276,9 +276,8 @@ WAITS_AT_A_GATE = """\
 
 def test_requests_in_flight_are_answered_before_their_fleet_ends(lab: Lab, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    waits = "import os, time\n" + ECHO.format(version="v1").replace(
-        '    return {"version"', f'{WAITS_AT_A_GATE}    return {{"version"'
-    )
+    answers = '    return {"version"'
+    waits = "import os, time\n" + ECHO.format(version="v1").replace(answers, WAITS_AT_A_GATE + answers)
     name = lab.endpoint(lab.config(lab.model(waits)))
     new = lab.config(lab.model(version="v2"))
 
