@@ -398,10 +398,7 @@ class WorkloadFile(Part):
             sensitive=self.sensitive_among(self.feature_types),
             captured=self.serving.captured_percent > 0 or self.serving.captured_by_api,
             shadowed=self.serving.rollout.strategy == "shadow",
-            refused_with={
-                "dataset.accumulate": self.dataset.accumulate,
-                "preparation.features": self.preparation.features is not None,
-            },
+            without_code=self.preparation.features is not None,
         )
 
     def _check_views(self) -> None:

@@ -313,7 +313,8 @@ def rows_of(live: Live, run: Learnt, script: ModuleType, folder: Path) -> Rows:
         for number, name in enumerate(names):
             (place / f"{number}.parquet").write_bytes(live.read(head["prefix"] + name))
         channels[channel["ChannelName"]] = place
-    told = {name: value for name, value in job["HyperParameters"].items() if not name.startswith("sagemaker_")}
+    ours = ("sagemaker_", "_tuning_")
+    told = {name: value for name, value in job["HyperParameters"].items() if not name.startswith(ours)}
     arguments = [text for name, value in told.items() for text in (f"--{name}", value.strip('"'))]
     directories = ("--train", "x", "--validation", "x", "--model_dir", "x")
     options = script.parse_options([*arguments, *directories], {})
