@@ -91,7 +91,9 @@ class Monitoring(Part):
                 "(allowed there: every, margin, floor, bias_margin)"
             )
         if self.rollback_by_score is None and "rollback_versions" in self.model_fields_set:
-            raise ValueError("rollback_versions: has an effect only with rollback_by_score")
+            raise ValueError(
+                "rollback_versions: has an effect only with rollback_by_score (allowed there: propose, perform)"
+            )
         return self
 
     @property

@@ -423,9 +423,13 @@ def test_answers_change_rows_of_earlier_batches_and_of_this_one_and_add_others(a
     assert added["_event_time"].isoformat() == "2024-01-04T09:30:00+00:00"
     assert told(answered) == {"corrected": 2, "added": 1, "carried": 0, "unused": {}}
     assert len(answered.rows()) == 37
+    found = figures(answered.reports[-1])
+    assert (found["rows_added"], found["rows_replaced"], found["days_written"]) == (5, 0, 3), "corrected is no new row"
 
 
-def test_only_days_of_new_answers_are_written_anew(answered: Growing) -> None:
+def test_only_days_of_new_answers_are_written_anew_and_the_rows_are_those_of_a_dataset_made_at_once(
+    answered: Growing,
+) -> None:
     before, first = answered.days(), answered.days(answered.published[0])
     changed = {name for name in before if before[name] != first.get(name)}
     assert changed == {"2024-01-01", "2024-01-04", "2024-01-09"}
@@ -435,14 +439,6 @@ def test_only_days_of_new_answers_are_written_anew(answered: Growing) -> None:
     assert told(answered) == {"corrected": 0, "added": 0, "carried": 3, "unused": {}}
     assert [answered.row(name)["returned"] for name in ("0", "100", "served")] == [True, True, False]
 
-
-def test_the_figures_of_a_batch_count_an_added_row_and_no_corrected_one_as_new(answered: Growing) -> None:
-    found = figures(answered.reports[-1])
-    assert (found["rows_added"], found["rows_replaced"], found["days_written"]) == (5, 0, 3)
-
-
-def test_answers_give_the_rows_of_a_dataset_made_at_once(answered: Growing) -> None:
-    answered.add("2024-01-11T00:00:00Z", numbered(200, ["2024-01-10"]))
     grown = answered.manifest()["splits"]
     answered.shop.parent = NO_PARENT
     lines = [*numbered(0, days_from("2024-01-01", 8)), *numbered(100, ["2024-01-09"]), *numbered(200, ["2024-01-10"])]

@@ -348,7 +348,11 @@ def test_with_everything_that_it_may_be_given_the_job_has_no_more_inputs_than_sa
 ) -> None:
     largest = parts(going_back=GoingBack("propose", "arn:deploy", MOST_ROLLBACK_VERSIONS), remembers=True)
     known = {"FindPast": result({"Item": {"window_uri": {"S": WINDOW}}}), "RecordWindow": result({})}
-    done = walk(monitoring_machine(surroundings, largest), GIVEN, several_answers(**known))
+    names = [PACKAGE.replace("/3", f"/{number}") for number in range(10, 20)]
+    live = {"model_package_arn": {"S": PACKAGE}, "earlier_package_arns": {"S": json.dumps(names)}}
+    done = walk(
+        monitoring_machine(surroundings, largest), GIVEN, scored_answers(ReadLive=result({"Item": live}), **known)
+    )
     assert done.status == "SUCCEEDED", done.cause
     shape = botocore.session.get_session().get_service_model("sagemaker").shape_for("ProcessingInputs")
     assert len(inputs_given(done)) == shape.metadata["max"]
