@@ -55,7 +55,7 @@ def test_the_own_backend_is_the_default_and_its_jobs_are_asked_as_ever() -> None
         (
             {"rollback_by_score": "propose", "rollback_versions": 4},
             {},
-            "monitoring.rollback_versions: must be at most 3",
+            "monitoring.rollback_versions: input should be less than or equal to 3",
         ),
         (
             {"backend": "model_monitor"},
