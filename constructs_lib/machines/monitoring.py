@@ -78,8 +78,8 @@ class MonitoringParts:
         in_process: Whether the jobs can load the model; otherwise its answers and attributions have no baseline.
         allow_pickle: Whether the model's archive may hold pickles. Default: it may not.
         remembers: Whether windows are compared with those of past weeks. Default: they are not.
-        going_back: Whether to propose or to perform a rollback to a version that is better on the rows whose truth is
-            known, and the machine that goes back. Default: nobody looks.
+        going_back: Whether and how to go back to a version that is better on the rows whose truth is known. Default:
+            nobody looks.
     """
 
     place: JobPlace
@@ -93,7 +93,7 @@ class MonitoringParts:
     in_process: bool
     allow_pickle: bool = False
     remembers: bool = False
-    going_back: tuple[score_rollback.Way, str] | None = None
+    going_back: score_rollback.GoingBack | None = None
 
 
 def monitoring_machine(s: Surroundings, p: MonitoringParts, set_monitors_arn: str | None = None) -> State:
@@ -114,7 +114,7 @@ def monitoring_machine(s: Surroundings, p: MonitoringParts, set_monitors_arn: st
                 {"window": jsonata(window(p.every)), "labelled": False, **(score_rollback.NOTHING if finding else {})}
             ),
             **({"RemoveMonitors": set_monitors(s, set_monitors_arn, p, [])} if set_monitors_arn is not None else {}),
-            "ReadLive": find_live(s, "live_arn", previous="previous_arn" if finding else None),
+            "ReadLive": find_live(s, "live_arn", earlier="earlier_arns" if finding else None),
             "Serves": choice([("$live_arn != 'none'", "FindCapture")], default="NothingServed"),
             "FindCapture": find_object(s, bucket, capture_key(s, p), "captured"),
             "HasCapture": choice([("$captured", "DescribePackage")], default="NothingServed"),
@@ -178,12 +178,12 @@ def monitoring_machine(s: Surroundings, p: MonitoringParts, set_monitors_arn: st
 
 
 def going_back_states(s: Surroundings, p: MonitoringParts) -> tuple[dict[str, State], dict[str, State]]:
-    """Returns the states that look for an earlier version, and those that go back to it; none where nobody asks."""
+    """Returns the states that look for earlier versions, and those that go back to it; none where nobody asks."""
     if p.going_back is None:
         return {}, {}
     return (
-        score_rollback.finding_states(s, p.place.artefacts_bucket, "Monitor"),
-        score_rollback.rollback_states(s, *p.going_back, "RecordRun"),
+        score_rollback.finding_states(s, p.place.artefacts_bucket, p.going_back.versions, "Monitor"),
+        score_rollback.rollback_states(s, p.going_back, "RecordRun"),
     )
 
 
@@ -328,8 +328,7 @@ def monitor(s: Surroundings, p: MonitoringParts) -> State:
         past = input_files("past", jsonata("$window_uri"))
         more.append(("$window_uri != 'none'", ["--past", f"{IN}/past"], [past]))
     if p.going_back is not None:
-        earlier = input_files("earlier", jsonata("$earlier_uri"))
-        more.append(("$labelled and $earlier_there", ["--earlier", f"{IN}/earlier"], [earlier]))
+        more.extend(score_rollback.job_parts(p.going_back.versions))
     return processing_job(
         s,
         p.place,

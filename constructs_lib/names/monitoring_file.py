@@ -32,7 +32,10 @@ LOOKS_AT: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """SageMaker's kind of monitor to the families of checks that it looks at."""
 
-_OWN_ONLY: Final = ("alpha", "matters", "reference", "rollback_by_score", "tolerance", "weeks")
+MOST_ROLLBACK_VERSIONS: Final = 3
+"""A processing job of SageMaker takes ten inputs, of which the monitor has seven without earlier versions."""
+
+_OWN_ONLY: Final = ("alpha", "matters", "reference", "rollback_by_score", "rollback_versions", "tolerance", "weeks")
 
 
 class Tolerance(Part):
@@ -68,8 +71,10 @@ class Monitoring(Part):
         margin: By how much the metric of the gate may be worse than on the test split.
         floor: What that metric may not fall below (a ceiling where less is better). Default: there is none.
         bias_margin: By how much farther from parity a bias metric may be than on the test split.
-        rollback_by_score: Where answers are worse than they have to be, the version that served before is scored on
-            the same rows; one that is better is proposed to people, or goes back into service. Default: nobody looks.
+        rollback_by_score: Where answers are worse than they have to be, versions that served before are scored on the
+            same rows; the best that is better is proposed to people, or goes back into service. Default: nobody looks.
+        rollback_versions: How many of them are scored at most, those that served last; a version that was rejected or
+            deleted since does not count.
     """
 
     backend: Backend = "builtin"
@@ -83,6 +88,7 @@ class Monitoring(Part):
     floor: float | None = None
     bias_margin: Annotated[float, Field(ge=0)] = 0.1
     rollback_by_score: Literal["propose", "perform"] | None = None
+    rollback_versions: Annotated[int, Field(ge=1, le=MOST_ROLLBACK_VERSIONS)] = MOST_ROLLBACK_VERSIONS
 
     @model_validator(mode="after")
     def _is_what_the_backend_knows(self) -> Self:
@@ -91,6 +97,10 @@ class Monitoring(Part):
             raise ValueError(
                 f"{given[0]}: only the builtin backend has it, was given with backend: {self.backend} "
                 "(allowed there: every, margin, floor, bias_margin)"
+            )
+        if self.rollback_by_score is None and "rollback_versions" in self.model_fields_set:
+            raise ValueError(
+                "rollback_versions: has an effect only with rollback_by_score (allowed there: propose, perform)"
             )
         return self
 
@@ -101,7 +111,7 @@ class Monitoring(Part):
 
     def options(self) -> dict[str, Any]:
         """What the job must know, as JSON types."""
-        excluded = {"every", "rollback_by_score", *(("backend",) if self.is_own else ())}
+        excluded = {"every", "rollback_by_score", "rollback_versions", *(("backend",) if self.is_own else ())}
         return self.model_dump(mode="json", exclude=excluded)
 
 

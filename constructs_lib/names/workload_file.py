@@ -419,10 +419,7 @@ class WorkloadFile(Part):
             sensitive=self.sensitive_among(self.feature_types),
             captured=self._captured,
             shadowed=self.serving.rollout.strategy == "shadow",
-            refused_with={
-                "dataset.accumulate": self.dataset.accumulate,
-                "preparation.features": self.preparation.features is not None,
-            },
+            without_code=self.preparation.features is not None,
         )
 
     def _check_views(self) -> None:
