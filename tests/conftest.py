@@ -51,6 +51,8 @@ SLOW = tuple(
         "end_to_end/test_score_rollback",
         "end_to_end/test_segments",
         "end_to_end/test_tuning",
+        "local/sagemaker/rollouts/test_experiments",
+        "local/sagemaker/rollouts/test_rare_rollouts",
         "local/sagemaker/rollouts/test_serving_modes",
     )
 )
