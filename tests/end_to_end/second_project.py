@@ -53,7 +53,7 @@ def make_project(folder: Path, *, stage: dict[str, Any], replaced: Mapping[str, 
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy2(source, folder / name)
     for name in LINKED:
