@@ -17,7 +17,7 @@ from local.environment import synth_env
 from local.errors import Failure
 from local.processes import child
 from local.server_process import log_tail
-from local.settings import CHECKOUT, Settings
+from local.settings import Settings
 
 _INPUTS = ("app.py", "cdk.json", "stacks", "constructs_lib", "lambda", "glue_jobs", "sagemaker_jobs", "workloads")
 _ELSEWHERE = ("account", "region", "promotion")
@@ -47,7 +47,7 @@ def synthesise(settings: Settings) -> Templates:
     """
     out = settings.cache_dir / "cdk.out"
     stamp = settings.cache_dir / "synth.json"
-    digest = inputs_digest(CHECKOUT)
+    digest = inputs_digest(settings.project)
     if (out / "manifest.json").is_file() and stamp.is_file() and json.loads(stamp.read_text())["digest"] == digest:
         return Templates(out, 0.0)
     stamp.unlink(missing_ok=True)
@@ -115,8 +115,8 @@ def _run_app(settings: Settings, out: Path) -> float:
     started = time.monotonic()
     with log.open("wb") as output:
         command = [sys.executable, "app.py"]
-        env = synth_env(settings, out) | context_here(CHECKOUT)
-        with child(command, env=env, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT) as process:
+        env = synth_env(settings, out) | context_here(settings.project)
+        with child(command, env=env, cwd=settings.project, stdout=output, stderr=subprocess.STDOUT) as process:
             code = process.wait()
     if code != 0:
         raise Failure(f"app.py ended with exit code {code}\n{log_tail(log)}")
