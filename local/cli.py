@@ -125,8 +125,8 @@ def clock(
     moment: Annotated[str | None, typer.Argument(help="Set it to this later instant: ISO 8601.")] = None,
 ) -> None:
     """Say what time it is in the account of the local AWS, or set it forward; what is due by then becomes due."""
-    attach(context.obj)
     later = parse_instant(moment, "the clock cannot be set to")
+    attach(context.obj)
     if later is not None:
         move_clock(context.obj, later)
     console.print(account_now(context.obj).strftime("%Y-%m-%dT%H:%M:%SZ"))

@@ -46,6 +46,7 @@ SLOW = tuple(
         "end_to_end/test_score_rollback",
         "end_to_end/test_tuning",
         "local/sagemaker/rollouts/test_serving_modes",
+        "local/story/test_live",
     )
 )
 """Modules marked ``slow``: variations of a path that the others walk; ``make test-all`` runs them as well."""

@@ -70,6 +70,9 @@ def _text(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_TICK_SECONDS = 1
+"""How often rules with set times are looked at, so that what has become due by setting the clock comes soon."""
+
 _clock = Clock()
 
 
@@ -81,6 +84,7 @@ def follow(file: Path) -> None:
     hooks.replace("services.cloudwatch:time", _Time())
     hooks.replace("services.eventbridge:_now_ts", now)
     hooks.replace("services.scheduler:_now", now)
+    hooks.replace("services.eventbridge:_SCHEDULER_TICK_INTERVAL", _TICK_SECONDS)
 
 
 def now() -> float:

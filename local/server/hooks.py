@@ -42,6 +42,7 @@ HOOKS: Mapping[str, Hook] = {
     ),
     "services.cloudwatch:time": Hook("metrics and changes of alarms are dated by the account's clock"),
     "services.eventbridge:_now_ts": Hook("events are dated by the account's clock, and rules keep set times by it", ()),
+    "services.eventbridge:_SCHEDULER_TICK_INTERVAL": Hook("what a set clock has made due comes soon"),
     "services.scheduler:_now": Hook("schedules are dated by the account's clock", ()),
     # identity
     "core.router:extract_access_key_id": Hook("the caller of a request is known", ("headers", "query_params")),

@@ -26,6 +26,7 @@ from rich.console import Console
 from gapless_sagemaker.evaluation.split import rows_of
 from gapless_sagemaker.monitoring.families import FAMILIES
 from local.chain import Chain, ChainReader
+from local.clock import account_now, move_clock
 from local.demo import DemoOptions, Record, borrowed, prepare
 from local.errors import Failure, UserError
 from local.executions import RUNNING, SUCCEEDED, Execution, execution_arns, read_execution
@@ -33,7 +34,6 @@ from local.flights import Months
 from local.memory import PeakMemory
 from local.monitor import record_of
 from local.predict import golden_request, model_of, predict
-from local.server.clock import NAME, Clock
 from local.settings import Settings
 from local.steps import LandRequest, Platform, step_land, step_run
 from local.story.history import History, event_times
@@ -74,8 +74,11 @@ SECTIONS: Final = {
 _ASKED_AT: Final = dt.timedelta(hours=10)
 _LABELS_AT: Final = dt.timedelta(hours=22)
 _LANDS_AT: Final = dt.timedelta(hours=24, minutes=30)
-_LOOKS_AT: Final = dt.timedelta(hours=25, minutes=23)
-"""Within the last day of a month and the night after it; at the last of them the monitor's schedule is due."""
+_LOOKS_AT: Final = dt.timedelta(hours=25, minutes=24)
+"""Within the last day of a month and the night after it; by the last of them the monitor's schedule is due."""
+
+_MONITORED_AT: Final = dt.timedelta(hours=1, minutes=23)
+"""When that is due each day."""
 
 _DAY: Final = dt.timedelta(days=1)
 _LOOK_SECONDS: Final = 0.5
@@ -206,11 +209,6 @@ class Live:
         """The months, with their rows as they were known."""
         return self.story.history
 
-    @property
-    def clock(self) -> Clock:
-        """The account's."""
-        return Clock(self.target.settings.state_dir / NAME)
-
     def begin(self, request: LandRequest) -> None:
         """Wait until the first model serves."""
         chain = step_run(
@@ -226,21 +224,60 @@ class Live:
         """Where steps tell what nobody needs to read."""
         return Console(quiet=True)
 
+    # -- time
+
+    @property
+    def now(self) -> dt.datetime:
+        """What the account's clock says."""
+        return account_now(self.target.settings)
+
+    def _pass_to(self, moment: dt.datetime) -> dict[str, str]:
+        """Set the clock once nothing is under way; give the record of what the monitor saw, if it was due by then."""
+        self._until(self._is_at_rest, "the end of all that is under way")
+        machine = str(self.target.outputs.monitoring_machine_arn)
+        before = set(execution_arns(self.target.aws, machine))
+        due = (self.now - _MONITORED_AT).date() < (moment - _MONITORED_AT).date()
+        move_clock(self.target.settings, moment)
+        if not due:
+            return {}
+
+        def looked() -> Execution | None:
+            new = [arn for arn in execution_arns(self.target.aws, machine) if arn not in before]
+            execution = read_execution(self.target.aws, "monitor", new[0]) if new else None
+            return None if execution is None or execution.status == RUNNING else execution
+
+        execution = self._until(looked, "what the monitor's schedule starts")
+        if execution.status != SUCCEEDED:
+            raise Failure(f"the monitor failed: {execution.error}: {execution.cause}")
+        return record_of(self.target, execution.input["run_id"])
+
+    def _is_at_rest(self) -> bool:
+        """Whether no execution runs, and no event waits for one."""
+        outputs, functions = self.target.outputs, self.target.aws.client("stepfunctions")
+        counts = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        waiting = self.target.aws.client("sqs").get_queue_attributes(
+            QueueUrl=outputs.intake_queue_url, AttributeNames=list(counts)
+        )["Attributes"]
+        return not any(int(waiting[name]) for name in counts) and not any(
+            functions.list_executions(stateMachineArn=arn, statusFilter="RUNNING", maxResults=1)["executions"]
+            for arn in [*outputs.machines.values(), outputs.monitoring_machine_arn]
+        )
+
     # -- a month
 
     def month(self, step: Step) -> None:
         """Live through a month and what it sets off."""
         day = (step.end - _DAY).replace(hour=0, minute=0, second=0, microsecond=0)
-        self.clock.move(day + _ASKED_AT)
+        self._pass_to(day + _ASKED_AT)
         rows = _spread(self.history.served(step.number), ASKED)
         asked = self._ask(rows)
-        self.clock.move(day + _LABELS_AT)
+        self._pass_to(day + _LABELS_AT)
         labels = self._bring_labels(rows, asked)
-        self.clock.move(day + _LANDS_AT)
-        self._land(step, day + _DAY - self.history.label_delay)
-        self._note(step, rows, asked, labels)
+        self._pass_to(day + _LANDS_AT)
+        last = self._land(step, day + _DAY - self.history.label_delay)
+        self._note(step, rows, asked, {"labels": labels, "last_event": last})
         known = set(self._loops())
-        found = self._look(day + _LOOKS_AT)
+        found = self._pass_to(day + _LOOKS_AT)
         with Traffic(self.target).going_on() as traffic:
             self._react(found, known, traffic)
 
@@ -265,7 +302,7 @@ class Live:
 
     def _captured(self, folder: str) -> set[str]:
         """The ids of all requests that were captured on this day."""
-        now = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC)
+        now = self.now
         s3, bucket = self.target.aws.client("s3"), self.target.outputs.artefacts_bucket
         prefix = f"{folder}{self.target.outputs.variant_name}/{now:%Y/%m/%d}/"
         names: set[str] = set()
@@ -277,7 +314,7 @@ class Live:
 
     def _bring_labels(self, rows: pa.Table, asked: Sequence[tuple[str, list[Document]]]) -> int:
         """Write the labels that are known by now; give of how many rows."""
-        known = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC) - self.history.label_delay
+        known = self.now - self.history.label_delay
         times, truth = event_times(rows), rows[self.history.workload.target].to_pylist()
         lines, count = [], 0
         for number, (name, answers) in enumerate(asked):
@@ -293,12 +330,16 @@ class Live:
         )
         return count
 
-    def _land(self, step: Step, as_of: dt.datetime) -> None:
-        """Land the batch of what is known by then; it makes a dataset, and trains nothing by itself."""
+    def _land(self, step: Step, as_of: dt.datetime) -> str:
+        """Land the batch of what is known by then, which trains nothing by itself; give its dataset's last event."""
         landed = step_land(self.target, _batch(step, 0, as_of), self.quiet)
-        step_run(self.target, landed, self.quiet, timeout_seconds=TIMEOUT_SECONDS)
+        chain = step_run(self.target, landed, self.quiet, timeout_seconds=TIMEOUT_SECONDS)
+        data = chain.of("data")
+        if data is None or data.status != SUCCEEDED:
+            raise Failure(f"no dataset came of the batch as of {landed.as_of}: {chain.outcome()}")
+        return max(str(split["to"]) for split in data.output["dataset"]["splits"].values())
 
-    def _note(self, step: Step, rows: pa.Table, asked: Sequence[tuple[str, list[Document]]], labels: int) -> None:
+    def _note(self, step: Step, rows: pa.Table, asked: Sequence[tuple[str, list[Document]]], more: Document) -> None:
         """Keep how good the answers were, and those that the told policies gave to the same rows."""
         answers = [each for _, some in asked for each in some]
         whole = self.history.served(step.number)
@@ -313,30 +354,12 @@ class Live:
                 "begin": step.begin.isoformat(),
                 "end": step.end.isoformat(),
                 "rows": rows.num_rows,
-                "labels": labels,
+                **more,
                 "quality": self.story.judges.quality(rows, answers),
                 "told": told,
                 "model": _short_of(self.serving) if self.serving is not None else None,
             }
         )
-
-    def _look(self, due: dt.datetime) -> dict[str, str]:
-        """Wait for what the monitor's schedule starts at its time; give the record of the run."""
-        machine = str(self.target.outputs.monitoring_machine_arn)
-        before = set(execution_arns(self.target.aws, machine))
-        self.clock.move(due + dt.timedelta(minutes=1))
-
-        def ended() -> Execution | None:
-            for arn in execution_arns(self.target.aws, machine):
-                if arn not in before:
-                    execution = read_execution(self.target.aws, "monitor", arn)
-                    return execution if execution.status != RUNNING else None
-            return None
-
-        execution = self._until(ended, "the monitor's window")
-        if execution.status != SUCCEEDED:
-            raise Failure(f"the monitor failed: {execution.error}: {execution.cause}")
-        return record_of(self.target, execution.input["run_id"])
 
     # -- what follows
 
@@ -422,7 +445,7 @@ class Live:
     # -- telling
 
     def _tell(self, kind: str, text: str) -> None:
-        at = dt.datetime.fromtimestamp(self.clock.now(), dt.UTC).replace(microsecond=0)
+        at = self.now.replace(microsecond=0)
         self.events.append({"at": at.isoformat(), "kind": kind, "text": text})
         self.console.print(f"{at:%Y-%m-%d %H:%M}  [bold]{kind}[/]  ", text[:160], highlight=False)
 
