@@ -30,7 +30,7 @@ from local.clock import account_now, move_clock
 from local.demo import DemoOptions, Record, borrowed, prepare
 from local.errors import Failure, UserError
 from local.executions import RUNNING, SUCCEEDED, Execution, execution_arns, read_execution
-from local.flights import Months
+from local.flights import YEAR, Months
 from local.memory import PeakMemory
 from local.monitor import record_of
 from local.predict import golden_request, model_of, predict
@@ -45,9 +45,6 @@ from local.story.schedule import Step
 from local.watch import watch
 
 WORKLOAD: Final = "flight_delays"
-MONTHS: Final = 4
-"""How many months are lived through."""
-
 BATCH_MONTHS: Final = 4
 """A batch holds the flights of so many months, as the first one does."""
 
@@ -147,12 +144,15 @@ def check_live(history: History) -> None:
     Raises:
         UserError: It is another workload's, or does not go by months of 2013.
     """
-    steps = history.steps[:MONTHS]
-    by_month = all(step.label == f"2013-{step.begin.month:02}" and step.begin.day == 1 for step in steps)
+    steps = history.steps
+    by_month = all(
+        step.label == f"{YEAR}-{step.begin.month:02}" and step.begin.day == 1 and step.begin.month > BATCH_MONTHS
+        for step in steps
+    )
     if history.workload.name != WORKLOAD or not by_month:
         raise UserError(
             f"--live with {history.workload.name} in steps from {steps[0].label} to {steps[-1].label} "
-            f"(allowed: {WORKLOAD} by month, from the first of a month on)"
+            f"(allowed: {WORKLOAD} by month, from the first of May {YEAR} or of a later month on)"
         )
 
 
@@ -177,7 +177,7 @@ def run_live(settings: Settings, story: Story, console: Console) -> Told:
         target = prepare(settings, options, record, memory, console)
         live = Live(target, story, console)
         live.begin(options.landing)
-        for step in history.steps[:MONTHS]:
+        for step in history.steps:
             live.month(step)
         live.sabotage()
     return Told(live.events, live.months)
