@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local import cdk, synth
+from local import cdk
 from local.cdk import StackEvent, parse_event, run_cdk
 from local.errors import Failure
 from local.server_file import Server
@@ -32,11 +32,8 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
-def test_synthesises_again_only_when_an_input_has_changed(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(synth, "CHECKOUT", checkout)
-    settings = Settings(tmp_path / "state")
+def test_synthesises_again_only_when_an_input_has_changed(checkout: Path, tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "state", project=checkout)
     settings.prepare()
     first, second = synthesise(settings), synthesise(settings)
     assert first.seconds > 0 == second.seconds
@@ -45,11 +42,8 @@ def test_synthesises_again_only_when_an_input_has_changed(
     assert (checkout / "runs.txt").read_text() == "again\nagain\n"
 
 
-def test_an_application_that_fails_is_told_and_tried_again(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(synth, "CHECKOUT", checkout)
-    settings = Settings(tmp_path / "state")
+def test_an_application_that_fails_is_told_and_tried_again(checkout: Path, tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "state", project=checkout)
     settings.prepare()
     (checkout / "app.py").write_text("raise SystemExit('workload.yaml: unknown field: featurs')")
     for _ in range(2):
