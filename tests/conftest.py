@@ -54,6 +54,7 @@ SLOW = tuple(
         "local/sagemaker/rollouts/test_experiments",
         "local/sagemaker/rollouts/test_rare_rollouts",
         "local/sagemaker/rollouts/test_serving_modes",
+        "local/story/test_live",
     )
 )
 """Modules marked ``slow``: variations of a path that the others walk; ``make test-all`` runs them as well."""

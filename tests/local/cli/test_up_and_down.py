@@ -41,10 +41,15 @@ def _processes(settings: Settings) -> list[Process]:
     return [root, *descendants(server.pid)]
 
 
-def test_up_twice_is_one_server_and_down_leaves_none(own: Settings, run_command: Run) -> None:
-    first, second = (run_command(own.state_dir, "up") for _ in range(2))
+def test_up_twice_is_one_server_whose_clock_goes_forward_and_down_leaves_none(own: Settings, run_command: Run) -> None:
+    first, second = (run_command(own.state_dir, "up", "--clock", "2013-05-01T04:00:00Z") for _ in range(2))
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert first.stdout == second.stdout
+    assert run_command(own.state_dir, "clock").stdout.startswith("2013-05-01T04:")
+    assert run_command(own.state_dir, "clock", "2013-06-01T00:00:00Z").stdout.startswith("2013-06-01T00:00:")
+    back = run_command(own.state_dir, "clock", "2013-05-01T04:00:00Z")
+    assert back.returncode == 2
+    assert "cannot be set to 2013-05-01T04:00:00Z, which is earlier (allowed: later" in back.stderr
     everybody = _processes(own)
     assert run_command(own.state_dir, "down").returncode == 0
     assert wait_until_gone(everybody, 5.0) == []
@@ -188,6 +193,9 @@ def test_a_damaged_server_file_is_told(own: Settings) -> None:
         (["--workload", "no", "status"], "is not a workload name"),
         (["up", "--wait-scale", "0"], "allowed: above 0"),
         (["up", "--engine", "flink"], "allowed: sail, spark"),
+        (["up", "--clock", "noon"], "--clock 'noon' (allowed: ISO 8601"),
+        (["clock", "noon"], "cannot be set to 'noon' (allowed: ISO 8601"),
+        (["clock"], "start it with `python -m local up`"),
         (["land", "--months", "13"], "allowed: from 1-1 to 12-12"),
         (["land", "--as-of", "tomorrow"], "ISO 8601"),
         (["predict", "--file", "/nonexistent.json"], "cannot be read as JSON"),
