@@ -61,7 +61,7 @@ def test_two_ups_at_a_time_start_one_server(own: Settings) -> None:
     both = [
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    told = [process.communicate(timeout=90) for process in both]
+    told = [process.communicate(timeout=600) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert told[0][0].replace("\n", "") == told[1][0].replace("\n", "")
 
@@ -123,7 +123,7 @@ def test_an_interrupted_up_leaves_no_server(own: Settings) -> None:
     _wait_for(lambda: own.lock_file.is_file() and own.lock_file.read_text() != "")
     server = identify(int(own.lock_file.read_text()))
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=60)
+    process.wait(timeout=600)
     assert server is not None
     assert process.returncode == 128 + signal.SIGTERM
     assert wait_until_gone([server], 10.0) == []
@@ -147,7 +147,7 @@ def test_a_demo_that_is_ended_leaves_no_process(own: Settings, number: signal.Si
     _wait_for(lambda: running(own) is not None and len(descendants(process.pid)) > 1)
     everybody = [*descendants(process.pid), *_processes(own)]
     process.send_signal(number)
-    process.wait(timeout=60)
+    process.wait(timeout=600)
     assert process.returncode != 0
     assert wait_until_gone(everybody, 15.0) == []
     assert running(own) is None
