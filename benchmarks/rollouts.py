@@ -1,6 +1,6 @@
 """How many requests fail in each scenario of a rollout: a Markdown table.
 
-Run ``python benchmarks/rollouts.py``; it starts a local AWS of its own and takes a minute or two.
+Run ``python benchmarks/rollouts.py``; it starts two local AWS of its own, one after the other, and takes five minutes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import types
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,14 +24,21 @@ def main() -> None:
     conftest = importlib.import_module("tests.local.conftest")
     stands = importlib.import_module("tests.local.sagemaker.rollouts.stand")
     scenarios = importlib.import_module("tests.local.sagemaker.rollouts.scenarios")
-    with tempfile.TemporaryDirectory() as folder:
-        server = conftest.start_server(Path(folder, "state"), *stands.SCALES)
-        try:
-            scratch = Path(folder, "stand")
-            scratch.mkdir()
-            told = scenarios.Telling(stands.deploy_stand(server, scratch)).all()
-        finally:
-            server.stop()
+    rare = importlib.import_module("tests.local.sagemaker.rollouts.rare_scenarios")
+    told: list[Any] = []
+    for workloads, tellers, faults in (
+        (stands.WORKLOADS, scenarios.TELLERS, scenarios.FAULTS),
+        ((scenarios.CANARY, scenarios.ROLLING), rare.TELLERS, 0),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            server = conftest.start_server(Path(folder, "state"), *stands.SCALES)
+            try:
+                scratch = Path(folder, "stand")
+                scratch.mkdir()
+                stand = stands.deploy_stand(server, scratch, workloads)
+                told += scenarios.Telling(stand, tellers, faults).all()
+            finally:
+                server.stop()
     lines = ["| strategy | scenario | ends | serves at the end | requests | failed |", "|---|---|---|---|---:|---:|"]
     for each in told:
         ends = "deployed" if each.deployment.status == "SUCCEEDED" else each.deployment.error

@@ -12,7 +12,7 @@ STAGE = "roll"
 ASSETS_BUCKET = "rollout-stand-assets"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workload:
     """A workload of the stand: its strategy and its fleet.
 

@@ -140,7 +140,7 @@ def changed(stand: Stand, workload: Workload, state: str, old: str, new: str) ->
     given = client.describe_state_machine(stateMachineArn=machine)["definition"]
     definition = json.loads(given)
     before = json.dumps(definition["States"][state])
-    assert before.count(old) == 1
+    assert old in before
     definition["States"][state] = json.loads(before.replace(old, new))
     client.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
     try:
@@ -221,6 +221,19 @@ def test_a_test_that_nobody_wins_in_time_leaves_the_champion(stand: Stand) -> No
 # --- what comes in between: an A/B test and a shadow side by side -------------------------------------------------
 
 
+@pytest.fixture
+def champions(stand: Stand) -> dict[Workload, str]:
+    """Who answers before; nothing is captured yet, since whoever judges reads all that was captured in an hour."""
+    s3, bucket = stand.client("s3"), stand.outputs["Artefacts"]
+    for each in BOTH:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{each.name}/capture/")
+        for page in pages:
+            keys = [{"Key": found["Key"]} for found in page.get("Contents", [])]
+            if keys:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+    return {each: stand.answered_by(each) for each in BOTH}
+
+
 def check_alone(stand: Stand, workload: Workload, client: Client, *answered: str, serves: str) -> None:
     """See that one variant serves alone, which is written down, and that requests were answered by these only."""
     assert variants_of(stand, workload) == ["primary"]
@@ -231,8 +244,9 @@ def check_alone(stand: Stand, workload: Workload, client: Client, *answered: str
 
 
 @pytest.mark.parametrize("by", ["another version", "one that never starts", "somebody who goes back"])
-def test_an_experiment_that_is_overtaken_touches_nothing_more(stand: Stand, by: str) -> None:
-    champions = {each: stand.answered_by(each) for each in BOTH}
+def test_an_experiment_that_is_overtaken_touches_nothing_more(
+    stand: Stand, champions: dict[Workload, str], by: str
+) -> None:
     live = {each: stand.live(each) for each in BOTH}
     packages = {each: stand.package(each, f"before {by}") for each in BOTH}
     code = NEVER_STARTS if by == "one that never starts" else ""
@@ -275,8 +289,9 @@ def test_an_experiment_that_is_overtaken_touches_nothing_more(stand: Stand, by: 
 @pytest.mark.parametrize(
     ("code", "says"), [(NEVER_STARTS, "ping"), (FAILS, "-challenger-errors")], ids=["ping", "alarm"]
 )
-def test_a_challenger_that_fails_at_once_is_compared_with_nobody(stand: Stand, code: str, says: str) -> None:
-    champions = {each: stand.answered_by(each) for each in BOTH}
+def test_a_challenger_that_fails_at_once_is_compared_with_nobody(
+    stand: Stand, champions: dict[Workload, str], code: str, says: str
+) -> None:
     packages = {each: stand.package(each, says, code) for each in BOTH}
     with ExitStack() as running:
         clients = {each: running.enter_context(stand.traffic(each)) for each in BOTH}
@@ -296,9 +311,10 @@ def test_a_challenger_that_fails_at_once_is_compared_with_nobody(stand: Stand, c
         stand.await_quiet(each)
 
 
-def test_an_alarm_ends_a_test_while_both_answer_and_a_winner_while_it_bakes(stand: Stand) -> None:
+def test_an_alarm_ends_a_test_while_both_answer_and_a_winner_while_it_bakes(
+    stand: Stand, champions: dict[Workload, str]
+) -> None:
     """The A/B test's challenger fails before anything is decided, the shadow when it has taken over."""
-    champions = {each: stand.answered_by(each) for each in BOTH}
     packages = {each: stand.package(each, "fails later", FAILS_LATER) for each in BOTH}
     with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
         with ending_at_the_next_look(stand, SHADOWED), baking_long(stand, SHADOWED, "UpdateEndpoint"):
@@ -324,8 +340,9 @@ def test_an_alarm_ends_a_test_while_both_answer_and_a_winner_while_it_bakes(stan
         stand.await_quiet(each)
 
 
-def test_a_challenger_that_answers_otherwise_and_a_judge_that_fails_leave_the_champion(stand: Stand) -> None:
-    champions = {each: stand.answered_by(each) for each in BOTH}
+def test_a_challenger_that_answers_otherwise_and_a_judge_that_fails_leave_the_champion(
+    stand: Stand, champions: dict[Workload, str]
+) -> None:
     liar, good = stand.package(TESTED, "liar", ANSWERS_OTHERWISE), stand.package(SHADOWED, "unjudged")
     with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
         with changed(stand, SHADOWED, "Judge", '"mode": "shadow"', '"mode": "none"'):
@@ -341,9 +358,8 @@ def test_a_challenger_that_answers_otherwise_and_a_judge_that_fails_leave_the_ch
     assert all("RestorePrevious" in each.states for each in (mismatch, unjudged))
 
 
-def test_an_experiment_that_is_cancelled_is_in_nobodys_way(stand: Stand) -> None:
+def test_an_experiment_that_is_cancelled_is_in_nobodys_way(stand: Stand, champions: dict[Workload, str]) -> None:
     """Both serve on until somebody deploys."""
-    champions = {each: stand.answered_by(each) for each in BOTH}
     with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
         executions = {each: stand.start(each, stand.package(each, "cancelled")) for each in BOTH}
         for each in BOTH:
