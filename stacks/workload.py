@@ -65,7 +65,7 @@ from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.monitoring import CAPTURE, OUTCOMES, MonitoringParts
 from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
-from constructs_lib.machines.score_rollback import Way
+from constructs_lib.machines.score_rollback import GoingBack
 from constructs_lib.machines.scoring import FOLDER as SCORING
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import MODELS
@@ -1136,6 +1136,7 @@ class WorkloadStack(Stack):
         if not workload.monitoring.is_own:
             return self._define_aws_monitors(workload.monitoring, options, hashlib.sha256(text.encode()).hexdigest())
         way = workload.monitoring.rollback_by_score
+        versions = workload.monitoring.rollback_versions
         monitor = EndpointMonitor(
             self,
             "Monitor",
@@ -1144,7 +1145,7 @@ class WorkloadStack(Stack):
                 workload.monitoring,
                 options,
                 in_process=workload.model.evaluated_in_process,
-                going_back=(way, self._deployment.machine_arn) if way is not None else None,
+                going_back=GoingBack(way, self._deployment.machine_arn, versions) if way is not None else None,
             ),
             lake=self._lake,
             registry=self._registry,
@@ -1161,7 +1162,7 @@ class WorkloadStack(Stack):
         return monitor
 
     def _monitoring_parts(
-        self, monitoring: Monitoring, options: TextAsset, *, in_process: bool, going_back: tuple[Way, str] | None = None
+        self, monitoring: Monitoring, options: TextAsset, *, in_process: bool, going_back: GoingBack | None = None
     ) -> MonitoringParts:
         return MonitoringParts(
             place=self._job_place(),

@@ -27,6 +27,7 @@ OF_EVERYTHING = frozenset(
         "prediction_api",
         "registry",
         "relabelling",
+        "retraining",
         "score_rollback",
         "second_project",
         "training_guard",
@@ -46,10 +47,14 @@ SLOW = tuple(
         "end_to_end/test_other_models",
         "end_to_end/test_own_code",
         "end_to_end/test_removed_grants",
+        "end_to_end/test_retraining",
         "end_to_end/test_score_rollback",
         "end_to_end/test_segments",
         "end_to_end/test_tuning",
+        "local/sagemaker/rollouts/test_experiments",
+        "local/sagemaker/rollouts/test_rare_rollouts",
         "local/sagemaker/rollouts/test_serving_modes",
+        "local/story/test_live",
     )
 )
 """Modules marked ``slow``: variations of a path that the others walk; ``make test-all`` runs them as well."""

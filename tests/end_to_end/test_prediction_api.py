@@ -39,7 +39,7 @@ def post(live: Live, content: Any, headers: Mapping[str, str] = MappingProxyType
     context = ssl.create_default_context(cafile=str(server.ca_file))
     sent = urllib.request.Request(url, data=body, headers=dict(request.headers.items()))  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(sent, context=context, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(sent, context=context, timeout=600) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())

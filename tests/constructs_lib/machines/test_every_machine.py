@@ -157,7 +157,7 @@ def test_is_valid_amazon_states_language(definition: State, tmp_path: Path) -> N
         "--json-path",
         str(path),
     ]
-    done = subprocess.run(validator, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(validator, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
