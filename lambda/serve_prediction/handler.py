@@ -190,25 +190,28 @@ def drawn(sticky: str, settings: Settings) -> Draw | None:
 
 
 def predict(asked: Asked, inference_id: str, settings: Settings) -> Answer:
-    """Asks the endpoint for the prediction of a request; draws anew where the variant has gone in the meantime.
+    """Asks the endpoint for the prediction of a request.
+
+    A variant that has gone leaves the choice to SageMaker: when a test of two models ends, the endpoint is described
+    with both for as long as the update bakes.
 
     Raises:
         BadRequest: The model refuses the request.
         NoAnswer: There is none.
     """
+    draw = drawn(asked.sticky, settings) if asked.sticky is not None else None
     try:
-        return ask_variant(asked, inference_id, settings)
+        return ask_variant(asked, inference_id, settings, draw)
     except NoVariant:
-        shares_of.cache_clear()
-    return ask_variant(asked, inference_id, settings)
+        log.warning("the variant has gone", extra={"inference_id": inference_id})
+    return ask_variant(asked, inference_id, settings, None)
 
 
-def ask_variant(asked: Asked, inference_id: str, settings: Settings) -> Answer:
+def ask_variant(asked: Asked, inference_id: str, settings: Settings, draw: Draw | None) -> Answer:
     """Asks the variant that is drawn, and of several models the one of the segment.
 
     The fallback is asked where the set that serves is older than the segment and has no model of it.
     """
-    draw = drawn(asked.sticky, settings) if asked.sticky is not None else None
     try:
         return ask(runtime(), settings.endpoint_name, asked.body, options_of(inference_id, draw, asked.model))
     except NoModel:

@@ -157,7 +157,8 @@ def test_the_capture_names_the_model_that_answered(regional: Live, first: Chain)
     for region, name in names.items():
         assert ask(regional, {**ORDER, "region": region}, name=name)[0] == 200
     found = captured(regional, set(names.values()))
-    assert {region: attributes_of(found[name])["model"] for region, name in names.items()} == ANSWERING
+    asked = {region: attributes_of(found[name])["model"] for region, name in names.items()}
+    assert asked == {"north": "north", "south": "south", "east": "east", "west": "_fallback"}  # the east has a copy
 
 
 # --- two sets side by side --------------------------------------------------------------------------------------------
@@ -186,7 +187,7 @@ class Traffic:
 
     def _ask_on(self, region: str) -> None:
         number = 0
-        while not self._stop.wait(0.2):
+        while not self._stop.wait(0.5):
             number += 1
             code, said = ask(self.live, {**ORDER, "region": region}, customer=f"{region}-{number % 10}")
             self.seen[(code, str(said.get("error", "")))] += 1
@@ -241,7 +242,7 @@ def meet(live: Live, number: int, name: str) -> tuple[str, str, float]:
 def compared(regional: Live, first: Chain) -> Compared:
     """A second set, of a world that has changed, compared with the first one until it is known to be better."""
     assert first.outcome() == "deployed", first
-    traffic, customers = Traffic(regional), range(240)
+    traffic, customers, mark = Traffic(regional), range(160), uuid.uuid4().hex
     with traffic.coming():
         key = land(regional, batch(dt.date(2024, 3, 11), many_are_late=False), "later")
         comparison(regional, key)
@@ -252,8 +253,8 @@ def compared(regional: Live, first: Chain) -> Compared:
             return "challenger" in attributes_of(captured(regional, {name})[name]).get("shares", "")
 
         eventually(drawn, "requests that are assigned to one of two sets")
-        met = {f"met-{number}": meet(regional, number, f"met-{number}") for number in customers}
-        again = {f"met-{number}": meet(regional, number, f"again-{number}") for number in customers[:20]}
+        met = {f"{mark}-{number}": meet(regional, number, f"{mark}-{number}") for number in customers}
+        again = {f"{mark}-{number}": meet(regional, number, f"again-{mark}-{number}") for number in customers[:20]}
         records = captured(regional, set(met))
         many = {name: (order_of(number)["items"] >= 5) for number, name in zip(customers, met, strict=True)}
         tell(regional, {name: many[name] == (region == "south") for name, (_, region, _) in met.items()})
@@ -271,7 +272,7 @@ def second_set(regional: Live, compared: Compared, tmp_path_factory: pytest.Temp
 def test_a_customer_meets_one_set_and_of_it_the_model_of_the_region(
     compared: Compared, first_set: Mapping[str, Numbers], second_set: Mapping[str, Numbers]
 ) -> None:
-    assert all([each[0] for each in compared.met.values()].count(arm) > 80 for arm in ("primary", "challenger"))
+    assert all([each[0] for each in compared.met.values()].count(arm) > 50 for arm in ("primary", "challenger"))
     assert compared.again == {name: compared.met[name] for name in compared.again}
     sets = {"primary": first_set, "challenger": second_set}
     expected = {
