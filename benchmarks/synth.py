@@ -35,7 +35,7 @@ def count_resources(folder: Path) -> int:
 
 
 def measure(stage: str | None, runs: int) -> None:
-    """Prints the times of some runs and what they come to for one resource."""
+    """Prints the times of some runs, and what they come to for one resource of all stages."""
     with tempfile.TemporaryDirectory() as folder:
         seconds = [synthesise(Path(folder) / str(run), stage) for run in range(runs)]
         resources = count_resources(Path(folder) / "0")
@@ -43,7 +43,8 @@ def measure(stage: str | None, runs: int) -> None:
     print("seconds:", ", ".join(f"{each:.2f}" for each in seconds))  # noqa: T201
     print(f"resources: {resources}")  # noqa: T201
     for name, value in (("median", statistics.median(seconds)), ("best", min(seconds))):
-        print(f"{name}: {value:.2f} s, {value / resources * 1000:.1f} ms per resource (aim: {AIM:.0f})")  # noqa: T201
+        each = f", {value / resources * 1000:.1f} ms per resource (aim: {AIM:.0f})" if stage is None else ""
+        print(f"{name}: {value:.2f} s{each}")  # noqa: T201
 
 
 def main() -> None:
