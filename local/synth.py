@@ -17,7 +17,7 @@ from local.environment import synth_env
 from local.errors import Failure, UserError
 from local.processes import child
 from local.server_process import log_tail
-from local.settings import CHECKOUT, Settings
+from local.settings import Settings
 
 _INPUTS = ("app.py", "cdk.json", "stacks", "constructs_lib", "lambda", "glue_jobs", "sagemaker_jobs", "workloads")
 _ELSEWHERE = ("account", "region", "promotion")
@@ -48,8 +48,8 @@ def synthesise(settings: Settings) -> Templates:
     """
     out = settings.cache_dir / "cdk.out"
     stamp = settings.cache_dir / "synth.json"
-    context = context_here(CHECKOUT, settings.stage)
-    digest = f"{settings.stage} {inputs_digest(CHECKOUT)}"
+    context = context_here(settings.project, settings.stage)
+    digest = f"{settings.stage} {inputs_digest(settings.project)}"
     if (out / "manifest.json").is_file() and stamp.is_file() and json.loads(stamp.read_text())["digest"] == digest:
         return Templates(out, 0.0)
     stamp.unlink(missing_ok=True)
@@ -125,7 +125,7 @@ def _run_app(settings: Settings, out: Path, context: dict[str, str]) -> float:
     with log.open("wb") as output:
         command = [sys.executable, "app.py"]
         env = synth_env(settings, out) | context
-        with child(command, env=env, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT) as process:
+        with child(command, env=env, cwd=settings.project, stdout=output, stderr=subprocess.STDOUT) as process:
             code = process.wait()
     if code != 0:
         raise Failure(f"app.py ended with exit code {code}\n{log_tail(log)}")

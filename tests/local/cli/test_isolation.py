@@ -31,7 +31,7 @@ def test_these_settings_do_lead_a_careless_program_into_the_trap(hostile: Hostil
     config = hostile.home / ".aws" / "config"
     kept = [line for line in config.read_text().splitlines() if not line.startswith(("use_fips", "ca_bundle"))]
     config.write_text("\n".join(kept))
-    subprocess.run([sys.executable, "-c", _CARELESS], env=env, capture_output=True, check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", _CARELESS], env=env, capture_output=True, check=False, timeout=600)
     assert hostile.trap.visits > 0
     assert hostile.connections()
 
