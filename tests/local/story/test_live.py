@@ -74,7 +74,7 @@ def test_an_alarm_asks_and_the_policy_goes_by_the_clock(events: list[Document]) 
     decisions = [each for each in events if each["kind"] == "decision"]
     assert decisions[0]["at"].startswith("2013-06-01T01:")
     assert "drift alarm: retrains" in decisions[0]["text"]
-    assert "the cooldown of 28 days ended 2013-05-29 04:00" in decisions[0]["text"]
+    assert "the cooldown of 28 days ended 2013-05-28 04:00" in decisions[0]["text"]
     assert any(each["at"].startswith("2013-07-01T01:") for each in decisions)
 
 
