@@ -507,7 +507,7 @@ def add_to_parent(
     with job.clock.phase("cleaning"):
         own = Own(options.version, parse_instant(options.as_of), validated_tables(job))
         places = Places(options.datasets_uri, options.dataset_uri, features_uri, run_uri)
-        grown = grow(job.spark, contract, job.bundle, job.parent, own, places)
+        grown = grow(job.spark, contract, job.bundle, job.parent, own, places, job.answers)
     with job.clock.phase("splitting"):
         splits = []
         for plan in plan_days(contract, grown.days):
@@ -519,8 +519,9 @@ def add_to_parent(
             "parent": options.parent,
             "lineage": lineage(contract, job.bundle),
             **write_lists(contract, grown.days, options.dataset_uri),
+            **grown.answers,
         }
-    return grown.dropped, grown.rows, splits, more, {"accumulation": grown.figures}
+    return grown.dropped, grown.rows, splits, more, {"accumulation": grown.figures, **grown.answers}
 
 
 def write_split_manifest(job: Job, split: str) -> str:

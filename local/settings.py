@@ -49,7 +49,7 @@ class Settings:
 
     @property
     def cache_dir(self) -> Path:
-        """What can be made again from the checkout: synthesised templates and unpacked packages."""
+        """What can be made again from the checkout, such as synthesised templates."""
         return self.cli_dir / "cache"
 
     @property

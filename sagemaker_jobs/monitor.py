@@ -4,9 +4,9 @@ Arguments: ``--baseline`` (folder with ``baseline.json``), ``--capture`` (folder
 ``--labels`` (folder with what turned out to be true; may be left out), ``--model`` (folder with the serving model's
 ``model.tar.gz``, for attributions; may be left out), ``--past`` (folder with the ``window.json`` of an earlier window
 of the same model; may be left out), ``--earlier`` (folder with the archive of a model that has served before, to be
-scored on the same rows when answers are worse than they have to be; may be left out), ``--options`` (what the workload
-asks for), ``--as_of`` (the end of the window, ISO 8601), ``--output`` and ``--message``. With ``--allow_pickle``
-archives may hold pickles.
+scored on the same rows when answers are worse than they have to be; given once for each, or left out), ``--options``
+(what the workload asks for), ``--as_of`` (the end of the window, ISO 8601), ``--output`` and ``--message``. With
+``--allow_pickle`` archives may hold pickles.
 
 Writes, in Model Monitor's formats, ``statistics.json``, ``constraints.json`` and ``constraint_violations.json``; for
 people ``report.html``; for later windows ``window.json``, the sketches; for the state machine ``monitoring.json``::
@@ -14,7 +14,8 @@ people ``report.html``; for later windows ``window.json``, the sketches; for the
     {"as_of", "from", "to", "rows", "lines", "refused": {reason: lines}, "labels", "reference",
      "families": {family: {"violations", "worst"}}, "violations": [{"column", "check", "measured", "allowed", "text"}],
      "columns": {feature: {distance: {"value", "matters", "chance"}}}, "predictions": {…}, "quality": null or {…},
-     "bias": null or {…}, "attributions": null or {…}, "earlier": null or {"metric", "value", "serving", "better", …}}
+     "bias": null or {…}, "attributions": null or {…},
+     "earlier": null or {"metric", "value", "serving", "better", "place", "versions", …}}
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from gapless_sagemaker.monitoring.baseline import Baseline, read_baseline
 from gapless_sagemaker.monitoring.bias import check_bias
 from gapless_sagemaker.monitoring.checks import Finding, check_columns, check_predictions
 from gapless_sagemaker.monitoring.documents import constraints, statistics, violations
-from gapless_sagemaker.monitoring.earlier import judge_earlier
+from gapless_sagemaker.monitoring.earlier import best_of, judge_earlier
 from gapless_sagemaker.monitoring.families import families
 from gapless_sagemaker.monitoring.options import MonitoringOptions
 from gapless_sagemaker.monitoring.page import report
@@ -62,7 +63,7 @@ class Options:
     labels: Path | None = None
     model: Path | None = None
     past: Path | None = None
-    earlier: Path | None = None
+    earlier: tuple[Path, ...] = ()
     allow_pickle: bool = False
 
 
@@ -79,9 +80,10 @@ def parse_options(arguments: Sequence[str]) -> Options:
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--past", type=Path)
-    parser.add_argument("--earlier", type=Path)
+    parser.add_argument("--earlier", type=Path, action="append", default=[])
     parser.add_argument("--allow_pickle", action="store_true")
     given = vars(parser.parse_args(list(arguments)))
+    given["earlier"] = tuple(given["earlier"])
     return Options(**{field.name: given[field.name] for field in dataclasses.fields(Options)})
 
 
@@ -112,7 +114,7 @@ def run(options: Options, scratch: Path) -> dict[str, Any]:
     more, predictions = check_predictions(answers, window.predictions, wishes.limits)
     labelled, late = judge_labels(asked, wishes, baseline, window, seed_of(options.as_of))
     weights, moved = judge_attributions(options, asked, baseline, window, scratch)
-    earlier = judge_earlier_model(options, asked, wishes, window, labelled["quality"], late, scratch)
+    earlier = judge_earlier_models(options, asked, wishes, window, labelled["quality"], late, scratch)
     findings += [*more, *late, *moved]
     looked = {
         "schema": columns,
@@ -210,7 +212,7 @@ def judge_labels(
     return {"quality": quality, "bias": bias}, findings
 
 
-def judge_earlier_model(
+def judge_earlier_models(
     options: Options,
     asked: EvaluationOptions,
     wishes: MonitoringOptions,
@@ -219,14 +221,20 @@ def judge_earlier_model(
     late: Sequence[Finding],
     scratch: Path,
 ) -> dict[str, Any] | None:
-    """Score the model that served before, if the answers of the one that serves are worse than they have to be."""
-    if options.earlier is None or quality is None or not any(each.check == QUALITY for each in late):
+    """Score the models that served before, if the answers of the one that serves are worse than they have to be.
+
+    Gives what is said of the best one; its ``place`` is that among the folders that were given.
+    """
+    if not options.earlier or quality is None or not any(each.check == QUALITY for each in late):
         return None
     rows = window.labelled.ordered()
     table = with_labels(as_table((row for row, _ in rows), window.columns), str(asked.target), asked.problem, rows)
-    model = load(options.earlier, scratch / "earlier", ArchiveLimits(pickles=options.allow_pickle))
-    seed = seed_of(options.as_of)
-    return judge_earlier(asked, model, table, quality, more_is_better=wishes.more_is_better, seed=seed)
+    limits, seed = ArchiveLimits(pickles=options.allow_pickle), seed_of(options.as_of)
+    found = []
+    for place, folder in enumerate(options.earlier):
+        model = load(folder, scratch / f"earlier{place}", limits)
+        found.append(judge_earlier(asked, model, table, quality, more_is_better=wishes.more_is_better, seed=seed))
+    return best_of(found, more_is_better=wishes.more_is_better)
 
 
 def judge_attributions(
@@ -256,7 +264,7 @@ def write(
     write_json(output, "statistics.json", statistics(window.columns, window.rows, sensitive))
     write_json(output, "constraints.json", constraints(before, wishes.limits, sensitive))
     write_json(output, "constraint_violations.json", violations(findings))
-    (output / "report.html").write_text(report(document, before, window, sensitive), encoding="utf-8")
+    (output / "report.html").write_text(report(document, before, window.columns, sensitive), encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -65,7 +65,7 @@ from constructs_lib.machines.model import model_machine
 from constructs_lib.machines.monitoring import CAPTURE, OUTCOMES, MonitoringParts
 from constructs_lib.machines.pins import FOLDER as PINS
 from constructs_lib.machines.promotion import PromotionParts, promotion_machine
-from constructs_lib.machines.score_rollback import Way
+from constructs_lib.machines.score_rollback import GoingBack
 from constructs_lib.machines.scoring import FOLDER as SCORING
 from constructs_lib.machines.scoring import Scoring
 from constructs_lib.machines.signing import MODELS
@@ -930,14 +930,12 @@ class WorkloadStack(Stack):
         return endpoint
 
     def _define_sets(self) -> ModelSets | None:
-        mode = self._workload.serving.mode
-        if not isinstance(mode, MultiModel):
+        if not isinstance(self._workload.serving.mode, MultiModel):
             return None
         return ModelSets(
             self,
             "ModelSets",
             workload=self._workload.name,
-            routing=mode.routing,
             allow_pickle=allows_pickle(self._workload.model),
             lake=self._lake,
             alarms=self._alarms,
@@ -1138,6 +1136,7 @@ class WorkloadStack(Stack):
         if not workload.monitoring.is_own:
             return self._define_aws_monitors(workload.monitoring, options, hashlib.sha256(text.encode()).hexdigest())
         way = workload.monitoring.rollback_by_score
+        versions = workload.monitoring.rollback_versions
         monitor = EndpointMonitor(
             self,
             "Monitor",
@@ -1146,7 +1145,7 @@ class WorkloadStack(Stack):
                 workload.monitoring,
                 options,
                 in_process=workload.model.evaluated_in_process,
-                going_back=(way, self._deployment.machine_arn) if way is not None else None,
+                going_back=GoingBack(way, self._deployment.machine_arn, versions) if way is not None else None,
             ),
             lake=self._lake,
             registry=self._registry,
@@ -1163,7 +1162,7 @@ class WorkloadStack(Stack):
         return monitor
 
     def _monitoring_parts(
-        self, monitoring: Monitoring, options: TextAsset, *, in_process: bool, going_back: tuple[Way, str] | None = None
+        self, monitoring: Monitoring, options: TextAsset, *, in_process: bool, going_back: GoingBack | None = None
     ) -> MonitoringParts:
         return MonitoringParts(
             place=self._job_place(),

@@ -16,16 +16,22 @@ from constructs_lib.asl import (
 from constructs_lib.machines.common import CALL_SECONDS, MINUTE, Surroundings, own_failure
 
 
-def still_newest(check_batch_arn: str) -> dict[str, State]:
+def still_newest(check_batch_arn: str, *, answers: bool = False) -> dict[str, State]:
     """Looks, right before a dataset is published, whether its parent is still the newest dataset before it.
+
+    Answers that people gave meanwhile change nothing: the check is given those that the dataset was made with.
 
     The workload's lease keeps batches apart that land; this is for executions that somebody starts beside them. A
     redriven execution begins with the new parent.
+
+    Args:
+        answers: Whether people's answers go into datasets. Default: they do not.
     """
+    given = "$merge([$states.input, {'answers_uri': $answers_uri}])" if answers else "$states.input"
     return {
         "CheckAgain": task(
             "lambda:invoke",
-            {"FunctionName": check_batch_arn, "Payload": jsonata("$states.input")},
+            {"FunctionName": check_batch_arn, "Payload": jsonata(given)},
             timeout=15 * MINUTE,
             assign={"version_now": jsonata("$states.result.Payload.version")},
         ),

@@ -113,20 +113,31 @@ def find_object(
     )
 
 
-def find_live(s: Surroundings, variable: str, *, previous: str | None = None) -> State:
+def find_live(s: Surroundings, variable: str, *, earlier: str | None = None) -> State:
     """Asks for the record of the model that serves; the variable gets its package's ARN, ``none`` if nothing serves.
 
     Args:
-        previous: The variable that gets the package which served before, or ``none``. Default: nobody asks for it.
+        earlier: The variable that gets the packages which served before, the last one first. Default: nobody asks for
+            them.
     """
     item = "$states.result.Item"
-    more = {previous: jsonata(f"[{item}.previous_package_arn.S, 'none'][0]")} if previous is not None else {}
+    more = {earlier: jsonata(earlier_packages(item))} if earlier is not None else {}
     return task(
         "dynamodb:getItem",
         {"TableName": s.runs_table, "Key": {"run": {"S": f"live#{s.workload}"}}, "ConsistentRead": True},
         timeout=CALL_SECONDS,
         assign={variable: jsonata(f"[{item}.model_package_arn.S, 'none'][0]"), **more},
     )
+
+
+def earlier_packages(item: str) -> str:
+    """The JSONata of the packages that served before, the last one first, by the record of what serves.
+
+    Args:
+        item: The JSONata of the record; records of older releases name the last one only.
+    """
+    kept, last = f"{item}.earlier_package_arns.S", f"{item}.previous_package_arn.S"
+    return f"$exists({kept}) ? $parse({kept}) : [{last}]"
 
 
 def put_metrics(

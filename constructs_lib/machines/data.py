@@ -139,7 +139,7 @@ def data_machine(s: Surroundings, p: DataParts) -> State:
             "Cleaning": show_phase("cleaning"),
             "Splitting": show_phase("splitting"),
             "ReadCandidate": read_candidate(s, p),
-            **(still_newest(p.check_batch_arn) if p.accumulates else {}),
+            **(still_newest(p.check_batch_arn, answers=p.relabels) if p.accumulates else {}),
             "PublishDataset": publish_dataset(s, p),
             "ReadPublished": read_published(s, p),
             "IndexDataset": index_dataset(s, p),

@@ -24,7 +24,18 @@ MEASURED: Final[Mapping[str, Collection[str]]] = {
 SCORES: Final[Mapping[str, str]] = {"binary_classification": "probability", "regression": "value"}
 """Kind of problem to the part of a prediction that Clarify explains."""
 
-_OWN_ONLY: Final = ("alpha", "matters", "reference", "rollback_by_score", "tolerance", "weeks")
+LOOKS_AT: Final[Mapping[str, tuple[str, ...]]] = {
+    "DataQuality": ("schema", "completeness", "drift"),
+    "ModelQuality": ("quality",),
+    "ModelBias": ("bias",),
+    "ModelExplainability": ("attributions",),
+}
+"""SageMaker's kind of monitor to the families of checks that it looks at."""
+
+MOST_ROLLBACK_VERSIONS: Final = 3
+"""A processing job of SageMaker takes ten inputs, of which the monitor has seven without earlier versions."""
+
+_OWN_ONLY: Final = ("alpha", "matters", "reference", "rollback_by_score", "rollback_versions", "tolerance", "weeks")
 
 
 class Tolerance(Part):
@@ -60,8 +71,10 @@ class Monitoring(Part):
         margin: By how much the metric of the gate may be worse than on the test split.
         floor: What that metric may not fall below (a ceiling where less is better). Default: there is none.
         bias_margin: By how much farther from parity a bias metric may be than on the test split.
-        rollback_by_score: Where answers are worse than they have to be, the version that served before is scored on
-            the same rows; one that is better is proposed to people, or goes back into service. Default: nobody looks.
+        rollback_by_score: Where answers are worse than they have to be, versions that served before are scored on the
+            same rows; the best that is better is proposed to people, or goes back into service. Default: nobody looks.
+        rollback_versions: How many of them are scored at most, those that served last; a version that was rejected or
+            deleted since does not count.
     """
 
     backend: Backend = "builtin"
@@ -75,6 +88,7 @@ class Monitoring(Part):
     floor: float | None = None
     bias_margin: Annotated[float, Field(ge=0)] = 0.1
     rollback_by_score: Literal["propose", "perform"] | None = None
+    rollback_versions: Annotated[int, Field(ge=1, le=MOST_ROLLBACK_VERSIONS)] = MOST_ROLLBACK_VERSIONS
 
     @model_validator(mode="after")
     def _is_what_the_backend_knows(self) -> Self:
@@ -83,6 +97,10 @@ class Monitoring(Part):
             raise ValueError(
                 f"{given[0]}: only the builtin backend has it, was given with backend: {self.backend} "
                 "(allowed there: every, margin, floor, bias_margin)"
+            )
+        if self.rollback_by_score is None and "rollback_versions" in self.model_fields_set:
+            raise ValueError(
+                "rollback_versions: has an effect only with rollback_by_score (allowed there: propose, perform)"
             )
         return self
 
@@ -93,8 +111,47 @@ class Monitoring(Part):
 
     def options(self) -> dict[str, Any]:
         """What the job must know, as JSON types."""
-        excluded = {"every", "rollback_by_score", *(("backend",) if self.is_own else ())}
+        excluded = {"every", "rollback_by_score", "rollback_versions", *(("backend",) if self.is_own else ())}
         return self.model_dump(mode="json", exclude=excluded)
+
+
+def kinds_of(problem: str, *, facets: bool, explained: bool) -> tuple[str, ...]:
+    """Returns SageMaker's kinds of monitors for a workload.
+
+    Args:
+        problem: Kind of problem.
+        facets: Whether Clarify looks at bias.
+        explained: Whether Clarify looks at attributions.
+    """
+    return (
+        "DataQuality",
+        *(("ModelQuality",) if problem in MEASURED else ()),
+        *(("ModelBias",) if facets else ()),
+        *(("ModelExplainability",) if explained else ()),
+    )
+
+
+def why_never(
+    family: str, monitoring: Monitoring, *, problem: str, captures: bool, facets: Collection[Facet]
+) -> str | None:
+    """Says why the alarm of a family can never go off; None where it can.
+
+    Args:
+        family: ``drift``, ``quality`` or ``bias``.
+        monitoring: What is asked for.
+        problem: Kind of problem.
+        captures: Whether anything keeps what was asked and answered.
+        facets: Of the evaluation.
+    """
+    if not captures:
+        return f"backend: {monitoring.backend} looks at what was captured, and nothing is"
+    if family == "quality" and problem not in MEASURED:
+        return f"there are no labels with problem: {problem}"
+    if family == "bias" and monitoring.backend == "model_monitor":
+        return "backend: model_monitor does not look at it; builtin and clarify do"
+    if family == "bias" and not facets:
+        return "there are no evaluation.facets"
+    return None
 
 
 def check_backend(

@@ -107,7 +107,7 @@ def check_relabelling(
     sensitive: Sequence[str],
     captured: bool,
     shadowed: bool,
-    refused_with: Mapping[str, bool],
+    without_code: bool,
 ) -> None:
     """Checks what is asked for against the rest of the file.
 
@@ -116,7 +116,7 @@ def check_relabelling(
         sensitive: Features with the name of a sensitive column.
         captured: Whether requests are kept with their answers.
         shadowed: Whether challengers answer the same requests as the champion.
-        refused_with: What it does not go together with, and whether the workload has it.
+        without_code: Whether a recipe or flow makes the features.
 
     Raises:
         ValueError: It does not fit; the message starts with the path.
@@ -130,10 +130,10 @@ def check_relabelling(
             "relabelling: takes rows from what was captured, and nothing is (allowed with serving.mode: real_time, or "
             "serverless with an api, and serving.capture_percent: 1 to 100)"
         )
-    for name in (name for name, has in refused_with.items() if has):
+    if without_code:
         raise ValueError(
-            f"relabelling: does not go together with {name}: rows that come of answers would be missing where it makes "
-            "or keeps them"
+            "relabelling: does not go together with preparation.features: rows that come of answers would be missing "
+            "where a recipe or flow makes them (allowed: features.py)"
         )
     _check_uncertainty(asked, problem, shadowed=shadowed)
     for column in asked.show:

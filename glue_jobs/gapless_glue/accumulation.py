@@ -16,7 +16,9 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 
 from constructs_lib.names.batch import NO_PARENT, canonical_json, parse_instant
+from constructs_lib.names.relabelled import NO_ANSWERS
 from gapless_glue import store
+from gapless_glue.answers import NOTHING, Answers, load_answers, put_in_days
 from gapless_glue.bundle import Bundle
 from gapless_glue.contract import Contract
 from gapless_glue.dataset import dataset_columns, dataset_schema, window_start, write_features
@@ -99,12 +101,14 @@ class Grown:
         days: The days of the dataset.
         rows: The rows of the days that the batch touched.
         figures: For the report.
+        answers: What report and manifest say of people's answers.
     """
 
     dropped: Mapping[str | None, int]
     days: Days
     rows: DataFrame
     figures: Mapping[str, Any]
+    answers: Mapping[str, Any]
 
 
 def load_parent(datasets_uri: str, version: str) -> Parent | None:
@@ -161,9 +165,17 @@ def carried_tables(
 
 
 def grow(
-    spark: SparkSession, contract: Contract, bundle: Bundle, parent: Parent | None, own: Own, places: Places
+    spark: SparkSession,
+    contract: Contract,
+    bundle: Bundle,
+    parent: Parent | None,
+    own: Own,
+    places: Places,
+    answers: Answers = NOTHING,
 ) -> Grown:
     """Adds the batch to its parent; makes the parent's rows anew when they were made by other features.
+
+    Of people's answers, those that the parent's rows have already stay as they are.
 
     Raises:
         BadBundle: ``features.py`` does not do what the contract says.
@@ -179,18 +191,23 @@ def grow(
     try:
         for each in again:
             days = _made_again(spark, contract, bundle, each, days, places)
-        dropped = write_features(contract, bundle, own.tables, own.as_of, f"{staging}{own.version}/")
-        change = _added(spark, contract, days, dropped, f"{staging}{own.version}/", places.of(own.version))
+        staged = f"{staging}{own.version}/"
+        dropped = write_features(contract, bundle, own.tables, own.as_of, staged)
+        if not dropped.get(None, 0):
+            raise TooFewRows(f"no row of the batch can be used: {json.dumps(dict(dropped))}")
+        rows = spark.read.schema(dataset_schema(contract)).parquet(staged)
+        known = answers_of(contract, parent) if parent is not None and same else NOTHING
+        answered = put_in_days(spark, contract, answers, answers.new_since(known), rows, since(days, start))
+        expected = dropped.get(None, 0) + answered.others
+        change = _all_added(contract, add_rows(spark, contract, days, answered.rows, places.of(own.version)), expected)
     finally:
         store.store_of(staging).remove(staging)
-    if not change.added:
-        raise TooFewRows(f"no row of the batch can be used: {json.dumps(dict(dropped))}")
     inside = since(change.days, start)
     figures = {
         "parent": parent.version if parent is not None else NO_PARENT,
         "made_again": [each.version for each in again],
-        "rows_added": change.added,
-        "rows_replaced": change.replaced,
+        "rows_added": change.added - answered.others + answered.added,
+        "rows_replaced": change.replaced - answered.others + answered.added,
         "rows_read": change.read,
         "rows_written": sum(change.days[name].rows for name in change.rewritten),
         "days_written": len(change.rewritten),
@@ -198,7 +215,18 @@ def grow(
         "days": len(inside),
     }
     touched = [change.days[name] for name in change.rewritten]
-    return Grown(dropped, inside, read_rows(spark, contract, touched), figures)
+    counts = {
+        "corrected": answered.corrected,
+        "added": answered.added,
+        "carried": len(answers.used) - answered.corrected - answered.added,
+    }
+    return Grown(dropped, inside, read_rows(spark, contract, touched), figures, answers.told_of(counts))
+
+
+def answers_of(contract: Contract, parent: Parent) -> Answers:
+    """Returns the answers that are in the rows of an earlier dataset."""
+    uri = parent.manifest.get("answers", {}).get("uri", NO_ANSWERS)
+    return load_answers(uri, contract, parent.manifest["as_of"])
 
 
 def ancestors(datasets_uri: str, parent: Parent, start: datetime | None) -> list[Parent]:
@@ -236,9 +264,13 @@ def _added(
     kept = dropped.get(None, 0)
     if not kept:
         return Change(days, [], 0, 0, 0)
-    change = add_rows(spark, contract, days, spark.read.schema(dataset_schema(contract)).parquet(staged), folder_uri)
-    if change.added != kept:
-        raise RowsLost(f"{kept} rows of {contract.primary} were kept, features gave {change.added}")
+    rows = spark.read.schema(dataset_schema(contract)).parquet(staged)
+    return _all_added(contract, add_rows(spark, contract, days, rows, folder_uri), kept)
+
+
+def _all_added(contract: Contract, change: Change, expected: int) -> Change:
+    if change.added != expected:
+        raise RowsLost(f"{expected} rows of {contract.primary} were kept, features gave {change.added}")
     return change
 
 

@@ -2,6 +2,9 @@
 
 A row of the dataset whose ``_row_id`` is that of an answered row takes the answer as its target. An answered row that
 the dataset does not have becomes one of its rows: features as the model saw them, the time at which it was served.
+
+Where datasets accumulate, rows that an earlier batch brought lie in days that are written already. So only answers that
+the parent did not have are looked for among them, and the days of their rows are written anew.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from gapless_glue.dataset import (
     dataset_columns,
     window_start,
 )
+from gapless_glue.days import Days, days_with, read_rows
 
 OTHER_TYPE = "the label is not of the target's type"
 
@@ -53,10 +57,18 @@ class Answers:
 
     def told(self, corrected: int) -> dict[str, Any]:
         """What report and manifest say; nothing where no answer holds."""
+        return self.told_of({"corrected": corrected, "added": len(self.used) - corrected})
+
+    def told_of(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        """What report and manifest say, with these figures; nothing where no answer holds."""
         if not self.digest:
             return {}
-        counts = {"corrected": corrected, "added": len(self.used) - corrected, "unused": dict(self.unused)}
-        return {"answers": {"uri": self.uri, "digest": self.digest, **counts}}
+        return {"answers": {"uri": self.uri, "digest": self.digest, **counts, "unused": dict(self.unused)}}
+
+    def new_since(self, earlier: Answers) -> list[Answer]:
+        """Returns the answers in use that were not, or were others, among earlier ones."""
+        known = {answer.row_id: answer for answer in earlier.used}
+        return [answer for answer in self.used if known.get(answer.row_id) != answer]
 
 
 NOTHING = Answers(NO_ANSWERS, "", (), {})
@@ -91,17 +103,72 @@ def count_corrected(spark: SparkSession, answers: Answers, primary: DataFrame) -
     """
     if not answers.used:
         return 0
-    names = spark.createDataFrame([[answer.row_id] for answer in answers.used], f"`{ROW_ID}` string")
     kept = primary.filter(F.col(DROPPED).isNull()).select(ROW_ID)
-    return int(kept.join(names, ROW_ID, "left_semi").count())
+    return int(kept.join(_names(spark, answers.used), ROW_ID, "left_semi").count())
 
 
 def put_in(spark: SparkSession, contract: Contract, answers: Answers, rows: DataFrame) -> DataFrame:
     """Puts answers into the rows of a dataset; where there are none, the rows stay as they are."""
     if not answers.used:
         return rows
-    given = _as_rows(spark, contract, answers.used)
-    both = rows.withColumn(_OWN, F.lit(True)).join(given, F.col(ROW_ID) == F.col(_GIVEN + ROW_ID), "full_outer")
+    return _joined(contract, rows, _as_rows(spark, contract, answers.used), "full_outer")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The rows of a batch with people's answers in them, and other rows that are to be written anew for their answers.
+
+    Attributes:
+        rows: All of them, with the columns of a dataset.
+        corrected: How many take the target of an answer.
+        added: How many came of answers.
+        others: How many of the rows are none of the batch's own.
+    """
+
+    rows: DataFrame
+    corrected: int
+    added: int
+    others: int
+
+
+def put_in_days(
+    spark: SparkSession, contract: Contract, answers: Answers, new: Sequence[Answer], own: DataFrame, days: Days
+) -> Answered:
+    """Puts answers into the rows of a batch, and new ones into rows of earlier days or beside them.
+
+    A row of the batch takes the place of an earlier one with its id, so the answer is its own.
+
+    Args:
+        contract: The workload's.
+        answers: All that hold: rows of the batch may be answered already.
+        new: Those that the days do not have.
+        own: The rows of the batch, without repeated ids; read several times.
+        days: The days until now that are in the window.
+    """
+    if not answers.used:
+        return Answered(own, 0, 0, 0)
+    ids, given = own.select(ROW_ID), _as_rows(spark, contract, answers.used)
+    batch = _joined(contract, own, given, "left")
+    corrected = int(ids.join(_names(spark, answers.used), ROW_ID, "left_semi").count())
+    if not new:
+        return Answered(batch, corrected, 0, 0)
+    names = _names(spark, new).join(ids, ROW_ID, "left_anti")
+    touched = days_with(spark, contract, days, names)
+    found = read_rows(spark, contract, touched) if touched else own.limit(0)
+    stored = found.join(names, ROW_ID, "left_semi")
+    of_others = _as_rows(spark, contract, new).join(ids, F.col(_GIVEN + ROW_ID) == F.col(ROW_ID), "left_anti")
+    others = _joined(contract, stored, of_others, "full_outer")
+    known, all_others = int(stored.count()), int(others.count())
+    named = int(stored.select(ROW_ID).distinct().count())
+    return Answered(batch.unionByName(others), corrected + named, all_others - known, all_others)
+
+
+def _names(spark: SparkSession, answers: Sequence[Answer]) -> DataFrame:
+    return spark.createDataFrame([[answer.row_id] for answer in answers], f"`{ROW_ID}` string")
+
+
+def _joined(contract: Contract, rows: DataFrame, given: DataFrame, how: str) -> DataFrame:
+    both = rows.withColumn(_OWN, F.lit(True)).join(given, F.col(ROW_ID) == F.col(_GIVEN + ROW_ID), how)
     return both.select(*[_chosen(contract, column.name) for column in dataset_columns(contract)])
 
 

@@ -113,6 +113,18 @@ def read_rows(spark: SparkSession, contract: Contract, days: Iterable[Day]) -> D
     return spark.read.schema(dataset_schema(contract)).parquet(*uris)
 
 
+def days_with(spark: SparkSession, contract: Contract, days: Days, ids: DataFrame) -> list[Day]:
+    """Returns the days that have rows of these ids, in order; only ids and times of the days are read.
+
+    Args:
+        ids: One column, ``_row_id``.
+    """
+    if not days:
+        return []
+    known = read_rows(spark, contract, days.values()).select(ROW_ID, EVENT_TIME)
+    return [days[name] for name in sorted(_count_days(known.join(ids, ROW_ID, "left_semi")))]
+
+
 def add_rows(spark: SparkSession, contract: Contract, days: Days, rows: DataFrame, folder_uri: str) -> Change:
     """Adds rows to days; a row takes the place of an earlier one with its id that lies near enough.
 

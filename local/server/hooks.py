@@ -36,6 +36,8 @@ HOOKS: Mapping[str, Hook] = {
     "app:app": Hook("requests are served, behind a guard of the administrative paths", ("scope", "receive", "send")),
     "app:SERVICE_HANDLERS": Hook("services that ministack lacks, and single operations of those it has, are served"),
     "app:AUTH": Hook("IAM is enforced"),
+    "core.responses:_service_model": Hook("models of services are read once, by whomever", ("service",)),
+    "core.responses:_BOTOCORE_NAME": Hook("models of services are found"),
     # the clock of the account
     "core.responses:datetime": Hook(
         "objects, executions and whatever else has a date are dated by the account's clock"

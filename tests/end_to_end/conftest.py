@@ -159,6 +159,12 @@ def found(everything: Live) -> Live:
 
 
 @pytest.fixture(scope="session")
+def boxed(everything: Live) -> Live:
+    """The workload with a container of its own, whose datasets accumulate and take answers of people."""
+    return of_workload(everything, "boxed_orders")
+
+
+@pytest.fixture(scope="session")
 def linear(everything: Live) -> Live:
     """The workload whose hyperparameter is tuned."""
     return of_workload(everything, "linear_orders")

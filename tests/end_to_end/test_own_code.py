@@ -12,16 +12,10 @@ import pytest
 from local.chain import Chain
 from local.executions import RUNNING, Execution, execution_arns, read_execution
 from tests.end_to_end.live import Live, eventually
-from tests.end_to_end.second_project import land, of_workload
+from tests.end_to_end.second_project import land
 from tests.everything.orders import order_batch
 
 ORDER = {"amount": 12.5, "items": 8, "channel": "web", "region": "south"}
-
-
-@pytest.fixture(scope="session")
-def boxed(everything: Live) -> Live:
-    """The workload with a container of its own."""
-    return of_workload(everything, "boxed_orders")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,11 @@ ROWS = 240
 OUTWEIGH = 3
 """How often each row is asked where others may have asked the sound model in the same hour."""
 
+AS_BEFORE = """
+
+# Another archive, the same answers.
+"""
+
 UPSIDE_DOWN = """
 
 _sound_predict_fn = predict_fn
@@ -101,13 +106,19 @@ def check_went_back(live: Live, done: Execution, expected: Mapping[str, str], le
 def test_a_better_version_is_proposed_and_the_proposed_command_goes_back(
     kept: Live, kept_twice: tuple[Chain, Chain], tmp_path: Path
 ) -> None:
-    earlier, serving = map(package_of, kept_twice)
+    """It is not the one that served right before, which is no better than the one that serves."""
+    earlier, between = map(package_of, kept_twice)
+    serving = push(kept.platform, between, AS_BEFORE)
+    assert deployment_of(kept.platform, serving).status == SUCCEEDED
+    assert kept.record("live#kept_orders")["previous_package_arn"] == between
     orders, late = disputed(
-        model_of(kept, earlier, tmp_path / "earlier"), model_of(kept, serving, tmp_path / "serving")
+        model_of(kept, earlier, tmp_path / "earlier"), model_of(kept, between, tmp_path / "between")
     )
     tell(kept, dict(zip(serve(kept, orders), late, strict=True)))
     found = look(kept, hour_from_now())
     assert json.loads(found["families"])["quality"]["violations"] == 1, found
+    looked = kept.read_json(f"{found['report_uri'].rpartition('/')[0]}/monitoring.json")["earlier"]
+    assert [each["better"] for each in looked["versions"]] == [False, True]
 
     proposed = entry(kept, f"rollback-proposed#{run_id_of(found)}")
     told = kept.on_call.notice(lambda notice: notice.get("better") == earlier)

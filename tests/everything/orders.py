@@ -36,15 +36,21 @@ class OrderBatch:
         return {"workload": self.workload, "as_of": self.as_of, "files": files}
 
 
-def order_rows(first_day: dt.date, days: int, *, per_day: int = 40, seed: int = 1) -> list[tuple[Any, ...]]:
-    """Orders of some days, spread over the hours; the farther south and the more items, the later they are."""
+def order_rows(
+    first_day: dt.date, days: int, *, per_day: int = 40, seed: int = 1, turned_after: int | None = None
+) -> list[tuple[Any, ...]]:
+    """Orders of some days, spread over the hours; the farther south and the more items, the later they are.
+
+    After ``turned_after`` days the world is another: the fewer items, the later.
+    """
     random_ = random.Random(f"{seed}-{first_day.isoformat()}")  # noqa: S311 - data for tests
     rows = []
     for day in range(days):
         for number in range(per_day):
             at = dt.datetime.combine(first_day + dt.timedelta(days=day), dt.time(hour=number % 24, minute=number % 60))
             customer, items = random_.randrange(30), random_.randrange(1, 9)
-            late = random_.random() < (0.1 + 0.08 * items + (0.2 if customer % 3 == 1 else 0))
+            counted = items if turned_after is None or day < turned_after else 9 - items
+            late = random_.random() < (0.1 + 0.08 * counted + (0.2 if customer % 3 == 1 else 0))
             rows.append(
                 (
                     f"{at:%Y%m%d}-{number:04}",
@@ -73,10 +79,13 @@ def csv_gz(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
     return gzip.compress(text.getvalue().encode(), mtime=0)
 
 
-def order_batch(first_day: dt.date, days: int, *, per_day: int = 40, seed: int = 1) -> OrderBatch:
+def order_batch(
+    first_day: dt.date, days: int, *, per_day: int = 40, seed: int = 1, turned_after: int | None = None
+) -> OrderBatch:
     """A whole batch: orders of some days and all customers, as of the midnight after the last day."""
+    rows = order_rows(first_day, days, per_day=per_day, seed=seed, turned_after=turned_after)
     files = {
-        "orders.csv.gz": csv_gz(ORDERS, order_rows(first_day, days, per_day=per_day, seed=seed)),
+        "orders.csv.gz": csv_gz(ORDERS, rows),
         "customers.csv.gz": csv_gz(CUSTOMERS, customer_rows()),
     }
     as_of = f"{first_day + dt.timedelta(days=days)}T00:00:00Z"

@@ -152,7 +152,7 @@ class Shop:
         needed = list(contract.sources) if self.parent == NO_PARENT else [contract.primary]
         files = parse_batch(text, batch_uri, contract, needed=needed).files
         self.runs += 1
-        answers = self.root / "answers.jsonl"
+        answers = self.root / f"answers-{self.runs:05}.jsonl"
         answers.write_bytes(written(self.answers))
         options = Options(
             batch_uri=batch_uri,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from constructs_lib.names.batch import NO_PARENT
+from constructs_lib.names.relabelled import Answer
 from gapless_glue.bundle import features_digest
 from gapless_glue.days import read_days
 from gapless_glue.errors import BadBatch, BadParent, RowsLost, TooFewRows
@@ -54,6 +55,7 @@ class Growing:
 
     shop: Shop
     published: list[str] = field(default_factory=list)
+    reports: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, as_of: str, lines: list[str], *, customers: bytes | None = None) -> dict[str, Any]:
         """Lands a batch after the one before, runs the job on it and publishes what it made."""
@@ -64,6 +66,7 @@ class Growing:
             self.shop.land("customers", "customers.csv", customers)
         self.shop.as_of = as_of
         report: dict[str, Any] = self.shop.run()
+        self.reports.append(report)
         if report["phases"]["splitting"]["train"]["rows"]:
             self.publish(report)
         return report
@@ -92,6 +95,11 @@ class Growing:
 
     def ids(self, version: str | None = None) -> list[str]:
         return [row["_row_id"] for row in self.rows(version)]
+
+    def row(self, name: str) -> dict[str, Any]:
+        """The one row of this id."""
+        (found,) = [row for row in self.rows() if row["_row_id"] == name]
+        return found
 
     def days(self, version: str | None = None) -> dict[str, Any]:
         return read_days(self.manifest(version)["days_uri"])
@@ -379,3 +387,114 @@ def test_what_makes_rows_is_features_and_every_script_that_it_imports(tmp_path: 
         (tmp_path / name).write_text(scripts[name] + "\nother = 2\n")
         assert (features_digest(tmp_path) == whole) == (name == "train.py"), name
         (tmp_path / name).write_text(scripts[name])
+
+
+# --- answers of people ------------------------------------------------------------------------------------------------
+
+
+def answer(name: str, day: str, *, label: bool, labelled_at: str = "2024-01-09T12:00:00Z", at: int = 9) -> Answer:
+    """A label that somebody has given to a row that was served on a day."""
+    asked = {"amount": 77, "country": "DE", "premium": False}
+    return Answer(name, 0, f"{day}T{at:02}:30:00Z", asked, label, labelled_at, "20240109T000000Z")
+
+
+def told(growing: Growing) -> dict[str, Any]:
+    """What the newest manifest says of answers, but for where they are."""
+    return {name: growing.manifest()["answers"][name] for name in ("corrected", "added", "carried", "unused")}
+
+
+@pytest.fixture
+def answered(january: Growing) -> Growing:
+    """One answer to a row of an earlier batch, one to a row of this one, and one to a row that nobody brings."""
+    january.shop.answers = [
+        answer("0", "2024-01-06", label=True),
+        answer("100", "2024-01-06", label=True),
+        answer("served", "2024-01-04", label=False),
+    ]
+    january.add("2024-01-10T00:00:00Z", numbered(100, ["2024-01-09"]))
+    return january
+
+
+def test_answers_change_rows_of_earlier_batches_and_of_this_one_and_add_others(answered: Growing) -> None:
+    assert [answered.row(name)["returned"] for name in ("0", "100", "served")] == [True, True, False]
+    assert answered.row("0")["_event_time"].date() == date(2024, 1, 1), "the time of the event, not of the request"
+    added = answered.row("served")
+    assert (added["amount"], added["country"], added["premium"]) == (77.0, "DE", False)
+    assert added["_event_time"].isoformat() == "2024-01-04T09:30:00+00:00"
+    assert told(answered) == {"corrected": 2, "added": 1, "carried": 0, "unused": {}}
+    assert len(answered.rows()) == 37
+    found = figures(answered.reports[-1])
+    assert (found["rows_added"], found["rows_replaced"], found["days_written"]) == (5, 0, 3), "corrected is no new row"
+
+
+def test_only_days_of_new_answers_are_written_anew_and_the_rows_are_those_of_a_dataset_made_at_once(
+    answered: Growing,
+) -> None:
+    before, first = answered.days(), answered.days(answered.published[0])
+    changed = {name for name in before if before[name] != first.get(name)}
+    assert changed == {"2024-01-01", "2024-01-04", "2024-01-09"}
+    report = answered.add("2024-01-11T00:00:00Z", numbered(200, ["2024-01-10"]))
+    assert {name: answered.days()[name] for name in before} == before
+    assert figures(report)["days_written"] == 1
+    assert told(answered) == {"corrected": 0, "added": 0, "carried": 3, "unused": {}}
+    assert [answered.row(name)["returned"] for name in ("0", "100", "served")] == [True, True, False]
+
+    grown = answered.manifest()["splits"]
+    answered.shop.parent = NO_PARENT
+    lines = [*numbered(0, days_from("2024-01-01", 8)), *numbered(100, ["2024-01-09"]), *numbered(200, ["2024-01-10"])]
+    answered.add("2024-01-11T00:00:00Z", lines, customers=CUSTOMERS)
+    at_once = answered.manifest()["splits"]
+    for name in SPLITS:
+        assert {**grown[name], "manifest_uri": None} == {**at_once[name], "manifest_uri": None}
+
+
+def test_a_later_answer_takes_the_place_of_an_earlier_one(answered: Growing) -> None:
+    later = "2024-01-10T12:00:00Z"
+    answered.shop.answers = [
+        *answered.shop.answers,
+        answer("0", "2024-01-06", label=False, labelled_at=later),
+        answer("served", "2024-01-04", label=True, labelled_at=later),
+    ]
+    answered.add("2024-01-11T00:00:00Z", numbered(200, ["2024-01-10"]))
+    assert [answered.row(name)["returned"] for name in ("0", "100", "served")] == [False, True, True]
+    assert told(answered) == {"corrected": 2, "added": 0, "carried": 1, "unused": {}}
+    assert len(answered.rows()) == 41
+
+
+def test_a_row_that_comes_again_keeps_its_answer(answered: Growing) -> None:
+    """Also the row that came of an answer, when a batch brings what was asked about."""
+    lines = [order(100, "2024-01-09", amount=99, returned="false"), *numbered(200, ["2024-01-10"])]
+    answered.add("2024-01-11T00:00:00Z", lines)
+    assert (answered.row("100")["amount"], answered.row("100")["returned"]) == (99.0, True)
+    answered.shop.answers = [*answered.shop.answers, answer("300", "2024-01-11", label=True)]
+    answered.add("2024-01-12T00:00:00Z", numbered(400, ["2024-01-11"]))
+    assert answered.row("300")["amount"] == 77.0
+    answered.add("2024-01-13T00:00:00Z", [order(300, "2024-01-12", amount=5, returned="false")])
+    assert (answered.row("300")["amount"], answered.row("300")["returned"]) == (5.0, True)
+
+
+def test_an_answer_about_what_was_served_after_a_batch_waits_for_the_next(january: Growing) -> None:
+    january.shop.answers = [answer("served", "2024-01-10", label=True)]
+    january.add("2024-01-10T00:00:00Z", numbered(100, ["2024-01-09"]))
+    assert "served" not in january.ids()
+    assert told(january) == {"corrected": 0, "added": 0, "carried": 0, "unused": {"not before as_of": 1}}
+    january.add("2024-01-11T00:00:00Z", numbered(200, ["2024-01-10"]))
+    assert january.row("served")["returned"] is True
+    assert told(january) == {"corrected": 0, "added": 1, "carried": 0, "unused": {}}
+
+
+def test_rows_that_are_made_anew_take_all_answers_again(answered: Growing) -> None:
+    answered.shop.scripts["features.py"] += b"\n\n# another\n"
+    report = answered.add("2024-01-11T00:00:00Z", numbered(200, ["2024-01-10"]))
+    assert figures(report)["made_again"] == answered.published[:2]
+    assert [answered.row(name)["returned"] for name in ("0", "100", "served")] == [True, True, False]
+    assert told(answered) == {"corrected": 2, "added": 1, "carried": 0, "unused": {}}
+
+
+def test_answers_leave_the_window_with_their_days(answered: Growing) -> None:
+    answered.shop.contract["window_days"] = 6
+    report = answered.add("2024-01-12T00:00:00Z", numbered(200, ["2024-01-11"]))
+    assert "served" not in answered.ids() and "0" not in answered.ids()
+    assert answered.row("100")["returned"] is True
+    assert told(answered) == {"corrected": 0, "added": 0, "carried": 2, "unused": {"before the window": 1}}
+    assert figures(report)["days_written"] == 1

@@ -24,6 +24,7 @@ import monitor_baseline
 from gapless_sagemaker.monitoring.attributions import check_attributions, ndcg
 from gapless_sagemaker.monitoring.baseline import BadBaseline, Baseline, make_baseline, read_baseline
 from gapless_sagemaker.monitoring.bias import check_bias
+from gapless_sagemaker.monitoring.earlier import best_of
 from gapless_sagemaker.monitoring.quality import BadLabel
 from gapless_sagemaker.monitoring.rows import BadCapture, BadLabels, Read, read_capture, read_labels
 from gapless_sagemaker.predictions import write_requests
@@ -145,7 +146,7 @@ def run(
     capture: Path,
     tmp_path: Path,
     labels: Path | None = None,
-    earlier: Path | None = None,
+    *earlier: Path,
     **wishes: Any,
 ) -> dict[str, Any]:
     """Monitor a window; give what is written for the state machine."""
@@ -153,7 +154,7 @@ def run(
     options = options_folder(tmp_path / "options", features=FEATURES, more_is_better=True, monitoring=wishes)
     arguments = ["--baseline", str(baseline), "--capture", str(capture), "--options", str(options)]
     arguments += ["--as_of", "2013-05-02T00:00:00Z", "--output", str(output), "--message", str(tmp_path / "message")]
-    arguments += ["--earlier", str(earlier)] if earlier is not None else []
+    arguments += [text for folder in earlier for text in ("--earlier", str(folder))]
     monitor.main([*arguments, *(["--labels", str(labels)] if labels is not None else [])])
     found: dict[str, Any] = json.loads((output / "monitoring.json").read_text())
     return found
@@ -434,6 +435,30 @@ def test_an_earlier_model_is_scored_on_the_rows_on_which_the_serving_one_is_wors
     assert found["serving"] == pytest.approx(0.5, abs=0.05)
     assert found["value"] == {"BOS": 1.0, "none": 0.5, "A": None}[value]
     assert ("needs gate, which requests do not have" in found["text"]) == (feature == "gate")
+
+
+def test_the_best_of_several_earlier_models_is_named_by_its_place(baseline: Path, tmp_path: Path) -> None:
+    table = drawn(2_000, 80)
+    late = pa.array([dest == "BOS" for dest in table["dest"].to_pylist()])
+    changed = table.set_column(table.column_names.index("late"), "late", late)
+    capture, labels = captured(tmp_path / "capture", served(table)), labels_of(tmp_path / "labels", changed)
+    given = [("gate", "A"), ("dest", "none"), ("dest", "BOS"), ("dest", "BOS")]
+    models = [earlier_model(tmp_path / f"earlier{place}", *each) for place, each in enumerate(given)]
+    found = run(baseline, capture, tmp_path, labels, *models, reference="all")["earlier"]
+    assert (found["place"], found["better"], found["value"]) == (2, True, 1.0)
+    assert [each["value"] for each in found["versions"]] == [None, 0.5, 1.0, 1.0]
+    assert [each["better"] for each in found["versions"]] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("more_is_better", "best"), [(True, 3), (False, 2)])
+def test_a_better_earlier_model_goes_before_others_whatever_their_figures(more_is_better: bool, best: int) -> None:
+    def said(value: float | None, *, better: bool) -> dict[str, Any]:
+        return {"value": value, "better": better}
+
+    found = [said(None, better=False), said(0.9, better=False), said(0.6, better=True), said(0.7, better=True)]
+    assert best_of(found, more_is_better=more_is_better)["place"] == best
+    assert best_of(found[:2], more_is_better=more_is_better)["place"] == 1
+    assert best_of(found[:1], more_is_better=more_is_better)["place"] == 0
 
 
 def test_an_earlier_model_that_refuses_a_row_is_left_out(baseline: Path, tmp_path: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from constructs_lib.asl import JSON, State, jsonata, now_seconds, task
-from constructs_lib.machines.common import CALL_SECONDS, HOUR, Surroundings, record, run_record, text
+from constructs_lib.machines.common import CALL_SECONDS, HOUR, Surroundings, earlier_packages, record, run_record, text
 from constructs_lib.machines.deployment.parts import DeploymentParts
 
 GIVEN = "$states.input"
 _ITEM = "$states.result.Item"
+
+EARLIER_KEPT = 10
+"""So many versions that served before are remembered; those that were rejected since are among them."""
 
 
 def served_key() -> str:
@@ -30,7 +33,13 @@ def read_live(s: Surroundings) -> State:
     return read_item(
         s,
         text(f"live#{s.workload}"),
-        {"live": {**values, "probation_until": jsonata(f"[{_ITEM}.probation_until.S, '0'][0]")}},
+        {
+            "live": {
+                **values,
+                "earlier_packages": jsonata(earlier_packages(_ITEM)),
+                "probation_until": jsonata(f"[{_ITEM}.probation_until.S, '0'][0]"),
+            }
+        },
     )
 
 
@@ -89,10 +98,23 @@ def probation_until(hours: int) -> str:
 
 
 def record_previous(s: Surroundings) -> State:
-    """Writes down the last good configuration, which is kept, and its version; the same one again is none before."""
+    """Writes down the last good configuration, which is kept, and its version; the same one again is none before.
+
+    Of all versions that served before, a rollback does not add the one that was left: its approval is taken back.
+    """
     same = f"$live.package = {GIVEN}.model_package_arn"
     before = f"{same} ? $live.previous_package : $live.package"
-    return record(s, text(f"live#{s.workload}"), {"previous_config": "$previous", "previous_package_arn": before})
+    left = "$append($rollback ? [] : [$live.package], $live.earlier_packages)"
+    others = f"$filter({left}, function($each) {{ $each != 'none' and $each != {GIVEN}.model_package_arn }})"
+    return record(
+        s,
+        text(f"live#{s.workload}"),
+        {
+            "previous_config": "$previous",
+            "previous_package_arn": before,
+            "earlier_package_arns": f"($others := {others}; $string([$others[[0..{EARLIER_KEPT - 1}]]]))",
+        },
+    )
 
 
 def record_run(s: Surroundings, p: DeploymentParts) -> State:

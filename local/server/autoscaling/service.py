@@ -10,8 +10,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from local.server import clock
+from local.server.clients import service_model
 from local.server.host import Caller, Host, Request, Response, ServiceError
-from local.server.sagemaker.service_model import service_model
 from local.server.sagemaker.shaping import shaped
 from local.server.sagemaker.store import AlreadyThere, Document, Store
 from local.server.set_times import BadTime, next_time

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from local.server import clock
+from local.server.clients import service_model
 from local.server.codebuild.build import BuildFailed, make_image
 from local.server.codebuild.projects import PROJECT
 from local.server.host import Denied, Host, Request, Response, ServiceError
 from local.server.own_images import OwnImages
-from local.server.sagemaker.service_model import service_model
 from local.server.sagemaker.shaping import shaped
 from local.server.sagemaker.store import Document, Store
 from local.server.validation import validate

@@ -1,4 +1,4 @@
-"""An earlier model on the rows whose truth is known by now: would it have done better than the one that serves?"""
+"""Earlier models on the rows whose truth is known by now: would one have done better than the one that serves?"""
 
 from __future__ import annotations
 
@@ -56,6 +56,22 @@ def judge_earlier(
     )
     text = f"on {rows} labelled rows {metric} is {_shown(value)} of the earlier model, {serving:.4f} of the serving one"
     return {**told, "value": value, "interval": interval, "better": better, "text": text}
+
+
+def best_of(found: Sequence[Mapping[str, Any]], *, more_is_better: bool) -> dict[str, Any]:
+    """Give what is said of the best earlier model, with its ``place`` among them; of equal ones the first.
+
+    One that is better than the serving model goes before all that are not, and one that cannot be scored behind all
+    others. What is said of every one is under ``versions``.
+    """
+    sign = 1.0 if more_is_better else -1.0
+
+    def rank(place: int) -> tuple[bool, bool, float]:
+        value = found[place]["value"]
+        return found[place]["better"], value is not None, sign * value if value is not None else 0.0
+
+    place = max(range(len(found)), key=rank)
+    return {**found[place], "place": place, "versions": [dict(each) for each in found]}
 
 
 def _left_out(reason: str) -> dict[str, Any]:

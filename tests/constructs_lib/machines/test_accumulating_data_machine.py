@@ -1,6 +1,7 @@
 """What the data machine does besides where datasets accumulate."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,8 +67,7 @@ def any_answers(**changed: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def definition(surroundings: Surroundings) -> dict[str, Any]:
+def any_parts(**changed: Any) -> DataParts:
     zones = {zone: zone for zone in ("validated", "quarantine", "curated", "datasets")}
     databases = {zone: f"dev_{zone}" for zone in ("validated", "quarantine", "curated")}
     parts = DataParts(
@@ -84,7 +84,12 @@ def definition(surroundings: Surroundings) -> dict[str, Any]:
         max_quarantined_share=0.05,
         accumulates=True,
     )
-    return data_machine(surroundings, parts)
+    return replace(parts, **changed)
+
+
+@pytest.fixture
+def definition(surroundings: Surroundings) -> dict[str, Any]:
+    return data_machine(surroundings, any_parts())
 
 
 def test_the_job_is_told_the_parent_that_the_check_found(definition: dict[str, Any], walk: Any) -> None:
@@ -133,6 +138,16 @@ def test_nothing_is_published_when_another_dataset_was_meanwhile(definition: dic
     assert done.status == "FAILED"
     assert "PublishDataset" not in done.path
     assert "ParentChanged" in json.dumps(done.arguments("RecordFailure"))
+
+
+def test_answers_that_came_meanwhile_are_for_the_next_dataset(surroundings: Surroundings, walk: Any) -> None:
+    uri = "s3://artefacts/flight_delays/relabelling/answered/00000007.jsonl"
+    checked = {**any_answers()["CheckBatch"][0]["result"]["Payload"], "answers_uri": uri}
+    definition = data_machine(surroundings, any_parts(relabels=True))
+    done = walk(definition, GIVEN, any_answers(CheckBatch=result({"Payload": checked})))
+    assert done.status == "SUCCEEDED", done.cause
+    assert done.arguments("PrepareDataset")["Arguments"]["--answers_uri"] == uri
+    assert done.arguments("CheckAgain")["Payload"] == {**done.arguments("CheckBatch")["Payload"], "answers_uri": uri}
 
 
 def test_what_was_published_before_is_catalogued_again(definition: dict[str, Any], walk: Any) -> None:

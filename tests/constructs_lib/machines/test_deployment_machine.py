@@ -299,7 +299,34 @@ def test_a_later_model_replaces_the_old_one_guarded_by_alarms(definition: dict[s
     alarms = request["DeploymentConfig"]["AutoRollbackConfiguration"]["Alarms"]
     assert alarms == [{"AlarmName": "live-errors"}, {"AlarmName": "live-latency"}]
     recorded = done.arguments("RecordPrevious")["ExpressionAttributeValues"]
-    assert recorded == {":previous_config": {"S": OLD}, ":previous_package_arn": {"S": "none"}}
+    assert recorded == {
+        ":previous_config": {"S": OLD},
+        ":previous_package_arn": {"S": "none"},
+        ":earlier_package_arns": {"S": "[]"},
+    }
+
+
+OTHERS = [PACKAGE.replace("/3", f"/{number}") for number in range(20, 31)]
+
+
+@pytest.mark.parametrize(
+    ("what", "kept", "previous", "expected"),
+    [
+        ("the one that served goes before those before it", OTHERS[:2], None, [OLD_PACKAGE, *OTHERS[:2]]),
+        ("the one that serves is none of them", [PACKAGE, OTHERS[0]], None, [OLD_PACKAGE, OTHERS[0]]),
+        ("the oldest are forgotten", OTHERS, None, [OLD_PACKAGE, *OTHERS[:9]]),
+        ("a record of an older release names one", None, OTHERS[0], [OLD_PACKAGE, OTHERS[0]]),
+        ("nothing served before", None, "none", [OLD_PACKAGE]),
+    ],
+)
+def test_versions_that_served_before_are_recorded_the_last_one_first(
+    definition: dict[str, Any], walk: Any, new: str, what: str, kept: Any, previous: Any, expected: Any
+) -> None:
+    item = live(package_arn=OLD_PACKAGE, previous=previous)[0]["result"]["Item"]
+    item |= {"earlier_package_arns": {"S": json.dumps(kept)}} if kept is not None else {}
+    done = walk(definition, GIVEN, update(new, ReadLive=result({"Item": item})))
+    recorded = done.arguments("RecordPrevious")["ExpressionAttributeValues"]
+    assert json.loads(recorded[":earlier_package_arns"]["S"]) == expected, what
 
 
 def test_what_serves_is_recorded(definition: dict[str, Any], walk: Any, new: str) -> None:
@@ -564,11 +591,16 @@ def test_tries_on_to_go_back_while_there_are_no_machines(
     assert for_ever.seconds >= 2 * 3600
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"GoldenAfter": [MISMATCH]}, {"DescribeRollout": [endpoint("InService", "dev-flight-delays-conf-half")]}],
+    ids=["answers otherwise", "alarm"],
+)
 def test_goes_back_to_what_was_verified_not_to_what_was_left_half_way(
-    definition: dict[str, Any], walk: Any, new: str
+    definition: dict[str, Any], walk: Any, new: str, changed: dict[str, Any]
 ) -> None:
     half = "dev-flight-delays-conf-half"
-    answers = update(new, ReadLive=live(), DescribeEndpoint=[endpoint("InService", half)], GoldenAfter=[MISMATCH])
+    answers = update(new, ReadLive=live(), DescribeEndpoint=[endpoint("InService", half)], **changed)
     assert walk(definition, GIVEN, answers).arguments("RestorePrevious")["EndpointConfigName"] == OLD
 
 
@@ -703,6 +735,9 @@ def test_a_wish_of_three_lines_goes_back_to_the_version_before(definition: dict[
     assert done.status == "SUCCEEDED"
     assert done.output["model_package_arn"] == PACKAGE
     assert "GoldenBefore" not in done.path, "it has answered them before"
+    recorded = done.arguments("RecordPrevious")["ExpressionAttributeValues"]
+    assert recorded[":previous_package_arn"] == {"S": OLD_PACKAGE}
+    assert recorded[":earlier_package_arns"] == {"S": "[]"}, "the version that was left loses its approval"
     assert done.arguments("GoldenAfter")["Payload"]["golden_uri"] == "s3://artefacts/golden/earlier.json"
     assert done.arguments("RecordRun")["Key"] == {"run": {"S": "deployment#by-hand"}}
 
@@ -743,6 +778,22 @@ def test_an_alarm_that_is_on_does_not_stop_who_goes_back_because_of_it(
     config = done.arguments("UpdateEndpoint")["DeploymentConfig"]
     assert "AutoRollbackConfiguration" not in config
     assert config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_who_goes_back_from_a_mixture_is_guarded_only_while_the_alarms_are_quiet(
+    surroundings: Surroundings, place: JobPlace, walk: Any, noisy: bool
+) -> None:
+    definition = definition_with(surroundings, place, rollout=Rollout("rolling", 5, 0.5))
+    alarms = result({"MetricAlarms": [{"AlarmName": "live-errors"}] if noisy else []})
+    mixed = [endpoint("UpdateRollbackFailed", OLD)]
+    failed = walk(definition, WISH, back("x", DescribeRollout=[endpoint("Failed", "x")]))
+    new = failed.arguments("UpdateEndpoint")["EndpointConfigName"]
+    done = walk(definition, WISH, back(new, AskAlarms=alarms, AskAlarmsAgain=alarms, DescribeEndpoint=mixed))
+    assert done.status == "SUCCEEDED"
+    config = done.arguments("UpdateEndpoint")["DeploymentConfig"]
+    assert config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    assert ("AutoRollbackConfiguration" in config) != noisy
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         place, SIGNING, FUNCTION, ROLE, limits, ROLE, "live", ["errors", "latency"], fleet, rollout
     )
     scoring = Scoring(ROLE, limits)
-    several = ModelSet(FUNCTION, "us-east-1", {"feature": "carrier", "values": ["UA", "DL"]})
+    several = ModelSet(FUNCTION, "us-east-1")
     labelling = LabellingParts(
         FUNCTION,
         FUNCTION,

@@ -2,12 +2,15 @@ import json
 import shlex
 from typing import Any
 
+import botocore.session
 import pytest
 
 from constructs_lib.machines.common import Surroundings
 from constructs_lib.machines.jobs import JobLimits, JobPlace
 from constructs_lib.machines.monitoring import MonitoringParts, monitoring_machine
+from constructs_lib.machines.score_rollback import GoingBack
 from constructs_lib.names import metrics
+from constructs_lib.names.monitoring_file import MOST_ROLLBACK_VERSIONS
 
 PACKAGE = "arn:aws:sagemaker:us-east-1:000000000000:model-package/dev-flight-delays-models/3"
 GIVEN = {"run_id": "any-event", "workload": "flight_delays", "as_of": "2026-03-01T01:23:00Z"}
@@ -228,7 +231,11 @@ def test_the_first_window_of_a_model_has_no_past(surroundings: Surroundings, wal
 # --- going back by score ---------------------------------------------------------------------------------------------
 
 EARLIER = PACKAGE.replace("/3", "/2")
-BETTER = {"better": True, "text": "on 900 labelled rows auc is 0.8 of the earlier model, 0.6 of the serving one"}
+BETTER = {
+    "better": True,
+    "place": 0,
+    "text": "on 900 labelled rows auc is 0.8 of the earlier model, 0.6 of the serving one",
+}
 
 
 def scored_answers(*, approval: str = "Approved", earlier: Any = BETTER, **changed: Any) -> dict[str, Any]:
@@ -255,14 +262,14 @@ def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def going_back(surroundings: Surroundings, way: Any) -> dict[str, Any]:
-    return monitoring_machine(surroundings, parts(going_back=(way, "arn:deploy")))
+def going_back(surroundings: Surroundings, way: Any, versions: int = 3) -> dict[str, Any]:
+    return monitoring_machine(surroundings, parts(going_back=GoingBack(way, "arn:deploy", versions)))
 
 
 def test_a_better_version_is_proposed_with_the_command_that_goes_back(surroundings: Surroundings, walk: Any) -> None:
     done = walk(going_back(surroundings, "propose"), GIVEN, scored_answers())
     assert done.status == "SUCCEEDED", done.cause
-    assert inputs_given(done)["earlier"] == "s3://artefacts/flight_delays/models/two/model.tar.gz"
+    assert inputs_given(done)["earlier1"] == "s3://artefacts/flight_delays/models/two/model.tar.gz"
     assert done.arguments("FindEarlier")["Prefix"] == "flight_delays/models/two/model.tar.gz"
     entry = done.arguments("AuditScore")["Item"]
     assert entry["event"] == {"S": "rollback-proposed#any-event"}
@@ -286,6 +293,69 @@ def test_a_better_version_goes_back_into_service_where_that_is_asked_for(surroun
         "cause": "score",
         "model_package_arn": EARLIER,
     }
+
+
+VERSIONS = [PACKAGE.replace("/3", f"/{number}") for number in (2, 1, 7, 5, 4)]
+"""Those that served before, the last one first; the second was rejected since, and the archive of the third is gone."""
+
+
+def several_answers(**changed: Any) -> dict[str, Any]:
+    """As ``scored_answers``, with five versions that served before."""
+
+    def package(folder: int, approval: str = "Approved") -> Any:
+        url = f"s3://artefacts/flight_delays/models/{folder}/model.tar.gz"
+        containers = [{"ModelDataUrl": url}]
+        return {"result": {"ModelApprovalStatus": approval, "InferenceSpecification": {"Containers": containers}}}
+
+    live = {
+        "model_package_arn": {"S": PACKAGE},
+        "previous_package_arn": {"S": "none"},
+        "earlier_package_arns": {"S": json.dumps(VERSIONS)},
+    }
+    there, gone = ({"result": {"KeyCount": count}} for count in (1, 0))
+    return scored_answers(
+        **{
+            "ReadLive": result({"Item": live}),
+            "DescribeEarlier": [package(2), package(1, "Rejected"), package(7), package(5), package(4)],
+            "FindEarlier": [there, gone, there, there],
+            **changed,
+        }
+    )
+
+
+@pytest.mark.parametrize("versions", [1, 2, 3])
+def test_every_version_that_is_kept_is_scored_the_last_ones_first(
+    surroundings: Surroundings, walk: Any, versions: int
+) -> None:
+    best = {**BETTER, "place": versions - 1}
+    done = walk(going_back(surroundings, "perform", versions), GIVEN, several_answers(earlier=best))
+    assert done.status == "SUCCEEDED", done.cause
+    scored = {f"earlier{place + 1}": number for place, number in enumerate((2, 5, 4)[:versions])}
+    given = {name: uri for name, uri in inputs_given(done).items() if name.startswith("earlier")}
+    assert given == {
+        name: f"s3://artefacts/flight_delays/models/{number}/model.tar.gz" for name, number in scored.items()
+    }
+    arguments = done.arguments("Monitor")["AppSpecification"]["ContainerArguments"]
+    folders = [arguments[place + 1] for place, each in enumerate(arguments) if each == "--earlier"]
+    assert [each.rpartition("/")[2] for each in folders] == list(scored)
+    expected = PACKAGE.replace("/3", f"/{(2, 5, 4)[versions - 1]}")
+    assert done.arguments("AuditScore")["Item"]["model_package_arn"] == {"S": expected}
+    assert done.arguments("BeginRollback")["Input"]["model_package_arn"] == expected
+
+
+def test_with_everything_that_it_may_be_given_the_job_has_no_more_inputs_than_sagemaker_takes(
+    surroundings: Surroundings, walk: Any
+) -> None:
+    largest = parts(going_back=GoingBack("propose", "arn:deploy", MOST_ROLLBACK_VERSIONS), remembers=True)
+    known: dict[str, Any] = {"FindPast": result({"Item": {"window_uri": {"S": WINDOW}}}), "RecordWindow": result({})}
+    names = [PACKAGE.replace("/3", f"/{number}") for number in range(10, 20)]
+    live = {"model_package_arn": {"S": PACKAGE}, "earlier_package_arns": {"S": json.dumps(names)}}
+    done = walk(
+        monitoring_machine(surroundings, largest), GIVEN, scored_answers(ReadLive=result({"Item": live}), **known)
+    )
+    assert done.status == "SUCCEEDED", done.cause
+    shape = botocore.session.get_session().get_service_model("sagemaker").shape_for("ProcessingInputs")
+    assert len(inputs_given(done)) == shape.metadata["max"]
 
 
 def inputs_given(done: Any) -> dict[str, str]:
@@ -312,5 +382,5 @@ def test_nobody_goes_back_where(surroundings: Surroundings, walk: Any, way: str,
     assert done.status == "SUCCEEDED", (what, done.cause)
     assert not {"AuditScore", "ProposeRollback", "BeginRollback"} & set(done.path)
     scored = what in ("it is no better", "the serving model is good enough", "another one serves by now")
-    assert ("earlier" in inputs_given(done)) == scored
+    assert ("earlier1" in inputs_given(done)) == scored
     assert "labels" in inputs_given(done)

@@ -169,6 +169,11 @@ def test_says_what_is_wrong_with_a_flow(folder: Path, flow: Any, message: str) -
     assert "preparation.features.data_wrangler_flow: orders.flow" in str(refused.value)
 
 
+def test_does_not_go_together_with_answers_of_people(folder: Path) -> None:
+    with pytest.raises(WorkloadFileError, match=r"relabelling: does not go together with preparation.features: rows"):
+        parsed(folder, RECIPE, relabelling={})
+
+
 def test_does_not_go_together_with_a_dataset_that_accumulates(folder: Path) -> None:
     with pytest.raises(WorkloadFileError, match=r"dataset.accumulate: does not go together with preparation.features"):
         parsed(folder, RECIPE, dataset={"accumulate": True})

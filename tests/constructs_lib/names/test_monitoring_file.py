@@ -43,6 +43,21 @@ def test_the_own_backend_is_the_default_and_its_jobs_are_asked_as_ever() -> None
             "(allowed there: every, margin, floor, bias_margin)",
         ),
         (
+            {"backend": "model_monitor", "rollback_versions": 2},
+            {},
+            "rollback_versions: only the builtin backend has it, was given with backend: model_monitor ",
+        ),
+        (
+            {"rollback_versions": 2},
+            {},
+            "rollback_versions: has an effect only with rollback_by_score (allowed there: propose, perform)",
+        ),
+        (
+            {"rollback_by_score": "propose", "rollback_versions": 4},
+            {},
+            "monitoring.rollback_versions: input should be less than or equal to 3",
+        ),
+        (
             {"backend": "model_monitor"},
             {"gate": {"metric": "log_loss", "champion": {"required": False}}},
             "model_monitor does not measure 'log_loss', the metric of the gate (allowed: accuracy, auc, f1, ",

@@ -93,10 +93,14 @@ def test_a_labelling_job_is_opt_in_and_knows_its_labels() -> None:
             "relabelling.ground_truth.work_team: must match",
         ),
         ({}, {"serving": {"capture_percent": 0}}, "relabelling: takes rows from what was captured, and nothing is"),
-        ({}, {"dataset": {"accumulate": True}}, "relabelling: does not go together with dataset.accumulate"),
     ],
 )
 def test_mistakes_are_told_with_what_is_allowed(given: Any, more: Any, told: str) -> None:
     with pytest.raises(WorkloadFileError) as refused:
         parsed(given, **more)
     assert told in str(refused.value)
+
+
+def test_goes_together_with_datasets_that_accumulate() -> None:
+    contract = parsed({}, dataset={"accumulate": True}).contract()
+    assert (contract["relabelling"], contract["dataset"]["accumulate"]) == (True, True)

@@ -139,6 +139,20 @@ def test_synthesis_gets_no_keys_and_no_endpoint(tmp_path: Path) -> None:
     assert not {"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_PROFILE"} & set(env)
 
 
+def test_packages_are_unpacked_once_for_all_state_directories_and_in_their_own_where_nothing_else_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(state: str) -> str:
+        return synth_env(Settings(tmp_path / state), tmp_path)["JSII_RUNTIME_PACKAGE_CACHE_ROOT"]
+
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert place("first") == place("second") == str(tmp_path / ".jsii")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "missing"))
+    assert place("first") == str(tmp_path / "first" / "cli" / "cache" / "jsii")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert place("first") == str(tmp_path / "first" / "cli" / "cache" / "jsii")
+
+
 def test_refuses_to_send_a_request_beyond_loopback(aws: Aws) -> None:
     s3 = Aws(aws.server).client("s3")
     s3.meta.events.register("before-sign.s3", _redirect)
