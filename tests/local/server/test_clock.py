@@ -13,6 +13,7 @@ import pytest
 
 from local.server import clock
 from local.server.clock import NAME, Clock, WentBackwards
+from local.server.sagemaker.endpoints.capture import Capture, Exchange
 
 MAY = dt.datetime(2013, 5, 1, 4, tzinfo=dt.UTC)
 JUNE = dt.datetime(2013, 6, 1, 4, tzinfo=dt.UTC)
@@ -60,6 +61,33 @@ def test_moves_forward_for_all_who_follow_it_and_never_back(machine: Callable[[f
     with pytest.raises(WentBackwards, match=r"says 2013-06-01T04:00:30Z and cannot be set to 2013-05-01T04:00:00Z"):
         ours.move(MAY)
     assert theirs.now() == JUNE.timestamp() + 30
+
+
+class Bucket:
+    """Stands for S3."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, *, Key: str, Body: bytes, **_: object) -> None:
+        self.objects[Key] = Body
+
+
+def test_requests_are_captured_under_its_hour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    set_clock, bucket = Clock(tmp_path / NAME), Bucket()
+    set_clock.begin(MAY)
+    monkeypatch.setattr(clock, "_clock", set_clock)
+    asked = {
+        "DestinationS3Uri": "s3://bucket/capture",
+        "InitialSamplingPercentage": 100,
+        "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+    }
+    capture = Capture(bucket, asked, "live", "main")
+    capture.add(Exchange(b"{}", "application/json", b"{}", "application/json", "one", None))
+    capture.close()
+    ((key, body),) = bucket.objects.items()
+    assert key.startswith("capture/live/main/2013/05/01/04/00-")
+    assert json.loads(body)["eventMetadata"]["inferenceTime"].startswith("2013-05-01T04:00:")
 
 
 def is_within_an_hour_of(moment: dt.datetime, text: str | dt.datetime) -> bool:

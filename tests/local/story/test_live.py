@@ -15,6 +15,8 @@ from local.settings import CHECKOUT, Settings
 from local.story.command import StoryRequest, run_story
 from local.story.schedule import Schedule
 
+pytestmark = pytest.mark.timeout(1800)  # on a busy machine two months take a while
+
 START = dt.datetime(2013, 5, 1, 4, tzinfo=dt.UTC)
 DELAY = dt.timedelta(days=1)
 
@@ -25,7 +27,7 @@ Document = dict[str, Any]
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Document, str]]:
     """The story of May and June, told on few flights and lived through: its document and its page."""
     root = tmp_path_factory.mktemp("live")
-    batch = build_batch("flight_delays", Months(1, 6), sample=12_000)
+    batch = build_batch("flight_delays", Months(1, 6), sample=8_000)
     data = root / "data"
     data.mkdir()
     for file in batch.files:
@@ -74,7 +76,7 @@ def test_an_alarm_asks_and_the_policy_goes_by_the_clock(events: list[Document]) 
     decisions = [each for each in events if each["kind"] == "decision"]
     assert decisions[0]["at"].startswith("2013-06-01T01:")
     assert "drift alarm: retrains" in decisions[0]["text"]
-    assert "the cooldown of 28 days ended 2013-05-29 04:00" in decisions[0]["text"]
+    assert "the cooldown of 28 days ended 2013-05-28 04:00" in decisions[0]["text"]
     assert any(each["at"].startswith("2013-07-01T01:") for each in decisions)
 
 

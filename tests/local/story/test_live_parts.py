@@ -13,9 +13,9 @@ from constructs_lib.names.workload_file import WorkloadFile
 from local.errors import UserError
 from local.settings import CHECKOUT
 from local.story.history import History
-from local.story.live import SECTIONS, check_live
+from local.story.live import MAY_ASK, SECTIONS, check_live
 from local.story.project import make_project
-from local.story.rules import ASKS, CHOSEN, policy_of
+from local.story.rules import CHOSEN, policy_of
 from local.story.schedule import Step
 from local.synth import inputs_digest
 
@@ -35,7 +35,7 @@ def test_the_project_is_the_application_with_one_workload_that_is_monitored_by_t
     assert plain.monitoring is None
     assert workload.monitoring is not None
     assert workload.monitoring.every == "day"
-    assert policy_of(workload) == replace(CHOSEN, triggers=ASKS)
+    assert policy_of(workload) == replace(CHOSEN, triggers=MAY_ASK)
     assert workload.contract_json() == plain.contract_json(), "datasets and scripts are those of the workload"
 
 
