@@ -13,23 +13,20 @@ from constructs_lib.images import Pullable, RegistryImage
 from constructs_lib.machine_schedule import MachineSchedule, MachineTrigger
 from constructs_lib.machines.aws_monitors import AFTER_DEPLOYMENT, AwsMonitorsParts, monitors_machine
 from constructs_lib.machines.common import Surroundings
-from constructs_lib.machines.monitoring import BASELINES, CAPTURE, MONITORS, OUTCOMES
+from constructs_lib.machines.monitoring import BASELINES, CAPTURE, MONITORING, MONITORS, OUTCOMES
 from constructs_lib.model_registry import ModelRegistry
 from constructs_lib.monitor_functions import MonitorReader, MonitorSetter
 from constructs_lib.names import metrics, monitor_images
+from constructs_lib.names.monitoring_file import LOOKS_AT
 from constructs_lib.network import Network
 from constructs_lib.on_call import OnCallTopic
 from constructs_lib.pipeline_machine import PipelineMachine
 from constructs_lib.sagemaker_jobs import SageMakerJobs, SageMakerRole, grant_service_use
 from constructs_lib.text_asset import TextAsset
 
-_FAMILIES = {
-    "DataQuality": ("schema", "completeness", "drift"),
-    "ModelQuality": ("quality",),
-    "ModelBias": ("bias",),
-    "ModelExplainability": ("attributions",),
-}
-_READING = "Read the violations in the run's record, or constraint_violations.json below monitors/results/."
+_READING = (
+    "Read the monitor's page (report_uri of the run's record), or constraint_violations.json below monitors/results/."
+)
 
 
 def preprocessor_script() -> str:
@@ -180,7 +177,8 @@ class AwsMonitors(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         options.grant_fetch(processing)
-        lake.grant_write(processing, "artefacts", f"{around.workload}/{BASELINES}/")
+        for folder in (BASELINES, MONITORING):
+            lake.grant_write(processing, "artefacts", f"{around.workload}/{folder}/")
         self.machine = PipelineMachine(
             self,
             "Machine",
@@ -216,7 +214,7 @@ class AwsMonitors(Construct):
             does=does,
             alarms=alarms,
         )
-        families = [family for kind in parts.kinds for family in _FAMILIES[kind]]
+        families = [family for kind in parts.kinds for family in LOOKS_AT[kind]]
         self.alarm_names = watch_families(self, around, families, parts.making.every, found, _READING)
         watch_amounts(self, around, parts.making, found)
 
@@ -237,3 +235,4 @@ class AwsMonitors(Construct):
         grant_metrics(machine, metrics.NAMESPACE)
         lake.grant_table(machine, lake.runs_table, "dynamodb:GetItem", "dynamodb:UpdateItem")
         lake.grant_read(machine, "datasets", f"{around.workload}/")
+        lake.grant_read(machine, "artefacts", f"{around.workload}/{MONITORING}/")

@@ -10,7 +10,7 @@ from constructs_lib.alarms import Alarms
 from constructs_lib.data_lake import DataLake
 from constructs_lib.machines.deployment import ModelSet
 from constructs_lib.machines.signing import MODELS, READING_SECONDS
-from constructs_lib.names.segments import SETS, Routing
+from constructs_lib.names.segments import SETS
 from constructs_lib.python_function import PythonFunction
 
 _MEMORY_MB = 3008
@@ -23,7 +23,6 @@ class ModelSets(Construct):
 
     Args:
         workload: Whose models they are.
-        routing: Which model of a set is asked.
         allow_pickle: Whether archives may hold pickles.
         lake: Where archives are.
         alarms: Whom to tell when a call fails, or why nobody is told.
@@ -39,7 +38,6 @@ class ModelSets(Construct):
         construct_id: str,
         *,
         workload: str,
-        routing: Routing,
         allow_pickle: bool,
         lake: DataLake,
         alarms: Alarms,
@@ -69,7 +67,7 @@ class ModelSets(Construct):
         self._lake, self._folder = lake, f"{workload}/{SETS}/"
         lake.grant_read(self._function, "artefacts", f"{workload}/{MODELS}/")
         lake.grant_write(self._function, "artefacts", self._folder)
-        self.parts = ModelSet(self._function.function_arn, Aws.REGION, routing.content())
+        self.parts = ModelSet(self._function.function_arn, Aws.REGION)
 
     def grant_unpack(self, grantee: iam.IGrantable) -> None:
         """Lets somebody have a version unpacked."""

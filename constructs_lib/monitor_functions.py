@@ -32,7 +32,7 @@ class MonitorSetter(PythonFunction):
 
     Args:
         around: What is around the workload.
-        lake: Where what Clarify shall analyse is written.
+        lake: Where what Clarify shall analyse is written, and the names of job definitions are kept.
         alarms: Whom to tell when a call fails, or why nobody is told.
         log_retention_days: How long the function's log is kept, in days.
     """
@@ -61,6 +61,9 @@ class MonitorSetter(PythonFunction):
         self._schedules = arn("sagemaker", f"monitoring-schedule/{around.prefix}*")
         grant(self, ["sagemaker:DescribeMonitoringSchedule", "sagemaker:DeleteMonitoringSchedule"], self._schedules)
         grant(self, [f"sagemaker:Delete{kind}JobDefinition" for kind in _KINDS], *self._definitions())
+        names = f"{around.workload}/{MONITORS}/definitions/"
+        lake.grant_read(self, "artefacts", names)
+        lake.grant_write(self, "artefacts", names)
 
     def grant_make(self, role: iam.Role) -> None:
         """Lets the function make schedules whose jobs run with a role."""

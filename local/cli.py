@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 import json
 import sys
@@ -17,6 +16,7 @@ from rich.text import Text
 from local import relabel, scoring
 from local import status as look
 from local.batch_folder import read_batch
+from local.clock import account_now, move_clock
 from local.datasets import commands as datasets
 from local.deliveries import delivery_lines
 from local.demo import DemoOptions, run_demo
@@ -106,10 +106,30 @@ def main_options(
 
 @app.command()
 def up(
-    context: typer.Context, wait_scale: WaitScale = 0.02, engine: Engine = "sail", spot_interruptions: Spot = 0
+    context: typer.Context,
+    wait_scale: WaitScale = 0.02,
+    engine: Engine = "sail",
+    spot_interruptions: Spot = 0,
+    clock: Annotated[
+        str | None, typer.Option(help="What time it is in a new account: ISO 8601. Default: the machine's time.")
+    ] = None,
 ) -> None:
     """Start the local AWS; does nothing if it runs."""
-    step_up(context.obj, StartOptions(wait_scale, engine, spot_interruptions=spot_interruptions), console)
+    moment = parse_instant(clock, "--clock")
+    step_up(context.obj, StartOptions(wait_scale, engine, spot_interruptions=spot_interruptions, clock=moment), console)
+
+
+@app.command()
+def clock(
+    context: typer.Context,
+    moment: Annotated[str | None, typer.Argument(help="Set it to this later instant: ISO 8601.")] = None,
+) -> None:
+    """Say what time it is in the account of the local AWS, or set it forward; what is due by then becomes due."""
+    later = parse_instant(moment, "the clock cannot be set to")
+    attach(context.obj)
+    if later is not None:
+        move_clock(context.obj, later)
+    console.print(account_now(context.obj).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
 
 @app.command()
@@ -219,7 +239,7 @@ def score(
     """Score files of rows by batch transform, and wait for the predictions."""
     target = platform(context.obj)
     machine = scoring.machine_of(context.obj, target.aws)
-    delivery = scoring.read_delivery(files, parse_instant(as_of) or dt.datetime.now(dt.UTC).replace(microsecond=0))
+    delivery = scoring.read_delivery(files, parse_instant(as_of) or account_now(context.obj).replace(microsecond=0))
     key = scoring.deliver(context.obj, target.aws, target.outputs, delivery, folder or files[0].name)
     done = scoring.wait_for(target.aws, machine, key, timeout * 60)
     manifest, rows = scoring.read_predictions(target.aws, done.output["manifest_uri"])
@@ -350,7 +370,7 @@ def monitor(
 ) -> None:
     """Compare what the endpoint served in a window with the dataset behind its model."""
     target = platform(context.obj)
-    arn, run_id = start_monitoring(target, parse_instant(as_of) or dt.datetime.now(dt.UTC))
+    arn, run_id = start_monitoring(target, parse_instant(as_of) or account_now(context.obj))
     with console.status("monitoring") as status:
         await_end(
             target.aws,
@@ -478,7 +498,7 @@ def ingest_list(context: typer.Context) -> None:
 def ingest_start(context: typer.Context, path: IngestionPath) -> None:
     """Do now what the path's schedule does later."""
     aws = attach(context.obj)
-    start_path(aws, path_of(context.obj, aws, path), dt.datetime.now(dt.UTC))
+    start_path(aws, path_of(context.obj, aws, path), account_now(context.obj))
     console.print(f"started {path}")
 
 

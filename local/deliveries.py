@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from constructs_lib.names import metrics
 from local.aws import Aws
+from local.clock import account_now
 from local.settings import Settings
 from local.status import Line
 
@@ -54,7 +55,7 @@ def delivery_lines(settings: Settings, aws: Aws) -> Iterator[Line]:
 
 
 def _figure(settings: Settings, aws: Aws, name: str, statistic: str) -> float | None:
-    now = datetime.now(UTC)
+    now = account_now(settings)
     points = aws.client("cloudwatch").get_metric_statistics(
         Namespace=metrics.NAMESPACE,
         MetricName=name,

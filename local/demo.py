@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import time
@@ -47,12 +48,14 @@ class DemoOptions:
         keep: Leave server and state as they are at the end.
         timeout_seconds: How long the pipelines may take.
         wait_scale: What a second of waiting in a state machine lasts. Default: as everywhere.
+        clock: What time it is in the account. Default: what the machine's clock says.
     """
 
     landing: LandRequest
     keep: bool
     timeout_seconds: float
     wait_scale: float = StartOptions.wait_scale
+    clock: dt.datetime | None = None
 
 
 @dataclass
@@ -138,7 +141,10 @@ def _take_down(settings: Settings, *, forget: bool) -> None:
 def prepare(settings: Settings, options: DemoOptions, record: Record, memory: PeakMemory, console: Console) -> Platform:
     """Start the server, deploy and publish."""
     aws = record.timed(
-        "up", lambda: step_up(settings, StartOptions(options.wait_scale, tied=not options.keep), console)
+        "up",
+        lambda: step_up(
+            settings, StartOptions(options.wait_scale, tied=not options.keep, clock=options.clock), console
+        ),
     )
     memory.roots.add(aws.server.pid)
     templates = record.timed("synth", lambda: step_synth(settings, console))

@@ -53,9 +53,15 @@ def synth_env(settings: Settings, out: Path) -> dict[str, str]:
         "CDK_OUTDIR": str(out),
         "CDK_VALIDATION": "false",
         "JSII_NODE": str(node()),
-        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(settings.cache_dir / "jsii"),
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(_unpacked_packages(settings)),
         "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
     }
+
+
+def _unpacked_packages(settings: Settings) -> Path:
+    """Where jsii unpacks packages: once for all state directories in the virtual environment that they are from."""
+    shared = sys.prefix != sys.base_prefix and os.access(sys.prefix, os.W_OK)
+    return Path(sys.prefix, ".jsii") if shared else settings.cache_dir / "jsii"
 
 
 def aws_env(settings: Settings, server: Server) -> dict[str, str]:

@@ -12,8 +12,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from constructs_lib.names.serving_modes import MultiModel
-from constructs_lib.names.workload_file import WorkloadFile
 from local.aws import Aws
 from local.errors import Failure, UserError
 from local.outputs import Outputs
@@ -107,6 +105,9 @@ def model_of(settings: Settings, request: Mapping[str, Any]) -> str | None:
     Raises:
         UserError: Several would have to.
     """
+    from constructs_lib.names.serving_modes import MultiModel  # what reads workload files takes a while to load
+    from constructs_lib.names.workload_file import WorkloadFile
+
     mode = WorkloadFile.load(settings.workload_dir / "workload.yaml").serving.mode
     if not isinstance(mode, MultiModel):
         return None

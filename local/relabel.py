@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from rich.console import Console
 
 from constructs_lib.names.relabelled import FOLDER, IN, RESULTS
+from local.clock import account_now
 from local.errors import Failure, UserError
 from local.instants import parse_instant
 from local.steps import Platform, platform
@@ -37,7 +38,7 @@ def export(
 ) -> None:
     """Choose rows as the schedule does, but now, and copy the file that people fill in."""
     target = platform(context.obj)
-    chosen = choose(target, parse_instant(as_of) or dt.datetime.now(dt.UTC))
+    chosen = choose(target, parse_instant(as_of) or account_now(context.obj))
     if not chosen["rows"]:
         console.print("there is nothing to label: no row of the window lacks a label and is not out already")
         return

@@ -6,6 +6,7 @@ is, never depends on a number that the system may have given to somebody else si
 
 from __future__ import annotations
 
+import datetime as dt
 import fcntl
 import os
 import shutil
@@ -42,6 +43,7 @@ class StartOptions:
     Args:
         wait_scale: What a second of a Wait state, a bake time or a deadline lasts on the laptop, in seconds.
         engine: What runs Glue jobs.
+        clock: What time it is in an account that is new. Default: what the machine's clock says.
         spot_interruptions: How often a training on spot machines loses them, each time after it has kept a checkpoint.
         tied: Whether the server ends when the starting process ends, however that ends.
 
@@ -53,6 +55,7 @@ class StartOptions:
     engine: str = "sail"
     tied: bool = False
     spot_interruptions: int = 0
+    clock: dt.datetime | None = None
 
     def __post_init__(self) -> None:
         if not 0 < self.wait_scale <= 1:
@@ -186,6 +189,8 @@ def _spawn(settings: Settings, options: StartOptions, lock: int) -> subprocess.P
     command += ["--port", str(_choose_port(settings.port_file)), "--job-python", sys.executable]
     command += ["--wait-scale", str(options.wait_scale), "--engine", options.engine]
     command += ["--spot-interruptions", str(options.spot_interruptions)]
+    if options.clock is not None:
+        command += ["--clock", options.clock.isoformat()]
     with settings.server_log.open("wb") as log:
         process = subprocess.Popen(
             command,

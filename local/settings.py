@@ -25,6 +25,7 @@ class Settings:
         state_dir: Everything that the platform remembers; the command line's own things are under ``cli/``.
         stage: A stage of ``cdk.json``.
         workload: A folder of ``workloads/``.
+        project: The application that is deployed. Default: this checkout.
 
     Raises:
         UserError: The stage or the workload is not spelled as one.
@@ -33,6 +34,7 @@ class Settings:
     state_dir: Path
     stage: str = "dev"
     workload: str = "flight_delays"
+    project: Path = CHECKOUT
 
     def __post_init__(self) -> None:
         if not _STAGE.fullmatch(self.stage):
@@ -47,7 +49,7 @@ class Settings:
 
     @property
     def cache_dir(self) -> Path:
-        """What can be made again from the checkout: synthesised templates and unpacked packages."""
+        """What can be made again from the checkout, such as synthesised templates."""
         return self.cli_dir / "cache"
 
     @property
@@ -92,9 +94,9 @@ class Settings:
         Raises:
             UserError: There is no such workload.
         """
-        folder = CHECKOUT / "workloads" / self.workload
+        folder = self.project / "workloads" / self.workload
         if not (folder / "workload.yaml").is_file():
-            known = sorted(path.parent.name for path in CHECKOUT.glob("workloads/*/workload.yaml"))
+            known = sorted(path.parent.name for path in self.project.glob("workloads/*/workload.yaml"))
             raise UserError(f"workload {self.workload!r} does not exist (there are: {', '.join(known) or 'none'})")
         return folder
 

@@ -14,6 +14,7 @@ from delivery.bundles import Published
 from local.aws import Aws
 from local.cdk import StackEvent
 from local.chain import Chain, ChainReader
+from local.clock import account_now
 from local.deploy import Deployed, deploy_stacks
 from local.destroy import destroy_stacks, endpoints_of, stage_stacks, survivors
 from local.errors import Failure
@@ -208,7 +209,7 @@ def watch_run(platform: Platform, run_id: str, console: Console, *, timeout_seco
         Failure: As ``step_run``.
     """
     reader = ChainReader(platform.aws, platform.outputs, run_id)
-    chain = watch(reader.read, console, timeout_seconds=timeout_seconds)
+    chain = watch(reader.read, console, timeout_seconds=timeout_seconds, now=lambda: account_now(platform.settings))
     explanation = explain(platform.settings, platform.aws, platform.outputs, chain)
     if explanation is not None:
         raise Failure(explanation.text())

@@ -1,4 +1,4 @@
-"""Synthesise the application once, and again only when something that it reads has changed."""
+"""Synthesise one stage of the application, and again only when something that it reads has changed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.environment import synth_env
-from local.errors import Failure
+from local.errors import Failure, UserError
 from local.processes import child
 from local.server_process import log_tail
-from local.settings import CHECKOUT, Settings
+from local.settings import Settings
 
 _INPUTS = ("app.py", "cdk.json", "stacks", "constructs_lib", "lambda", "glue_jobs", "sagemaker_jobs", "workloads")
 _ELSEWHERE = ("account", "region", "promotion")
@@ -44,15 +44,17 @@ def synthesise(settings: Settings) -> Templates:
 
     Raises:
         Failure: The application did not synthesise; the message has the end of its output.
+        UserError: The application has no such stage.
     """
     out = settings.cache_dir / "cdk.out"
     stamp = settings.cache_dir / "synth.json"
-    digest = inputs_digest(CHECKOUT)
+    context = context_here(settings.project, settings.stage)
+    digest = f"{settings.stage} {inputs_digest(settings.project)}"
     if (out / "manifest.json").is_file() and stamp.is_file() and json.loads(stamp.read_text())["digest"] == digest:
         return Templates(out, 0.0)
     stamp.unlink(missing_ok=True)
     shutil.rmtree(out, ignore_errors=True)
-    seconds = _run_app(settings, out)
+    seconds = _run_app(settings, out, context)
     stamp.write_text(json.dumps({"digest": digest, "seconds": round(seconds, 3)}))
     return Templates(out, seconds)
 
@@ -83,24 +85,31 @@ def inputs_digest(checkout: Path) -> str:
     return digest.hexdigest()
 
 
-def context_here(checkout: Path) -> dict[str, str]:
-    """What replaces parts of the context of ``cdk.json``, as a variable of the CDK; nothing where all of it holds here.
+def context_here(checkout: Path, stage: str) -> dict[str, str]:
+    """What is added to the context of ``cdk.json`` or replaces parts of it, as a variable of the CDK.
 
-    This machine is the account and region of every stage, whichever it has in AWS; so there is no other account to take
-    models from, and nothing that delivers to accounts.
+    One stage is deployed at a time, so it alone is synthesised. This machine is the account and region of every stage,
+    whichever it has in AWS; so there is no other account to take models from, and nothing that delivers to accounts.
+
+    Raises:
+        UserError: There is no such stage.
     """
     path = checkout / "cdk.json"
     content = json.loads(path.read_text(encoding="utf-8")).get("context", {}) if path.is_file() else {}
     stages = content.get("stages")
     if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
         return {}
+    if stage not in stages:
+        raise UserError(f"stage {stage!r} is not in {path} (there are: {', '.join(stages) or 'none'})")
     here = {
         name: {key: value for key, value in stage.items() if key not in _ELSEWHERE} for name, stage in stages.items()
     }
-    replaced: dict[str, object] = {"stages": here} if here != stages else {}
+    replaced: dict[str, object] = {"stage": stage}
+    if here != stages:
+        replaced["stages"] = here
     if "pipeline" in content:
         replaced["pipeline"] = None
-    return {"CDK_CONTEXT_JSON": json.dumps(replaced)} if replaced else {}
+    return {"CDK_CONTEXT_JSON": json.dumps(replaced)}
 
 
 def _input_files(checkout: Path) -> Iterator[Path]:
@@ -110,13 +119,13 @@ def _input_files(checkout: Path) -> Iterator[Path]:
         yield from sorted(path for path in found if path.is_file() and "__pycache__" not in path.parts)
 
 
-def _run_app(settings: Settings, out: Path) -> float:
+def _run_app(settings: Settings, out: Path, context: dict[str, str]) -> float:
     log = settings.log_dir / "synth.log"
     started = time.monotonic()
     with log.open("wb") as output:
         command = [sys.executable, "app.py"]
-        env = synth_env(settings, out) | context_here(CHECKOUT)
-        with child(command, env=env, cwd=CHECKOUT, stdout=output, stderr=subprocess.STDOUT) as process:
+        env = synth_env(settings, out) | context
+        with child(command, env=env, cwd=settings.project, stdout=output, stderr=subprocess.STDOUT) as process:
             code = process.wait()
     if code != 0:
         raise Failure(f"app.py ended with exit code {code}\n{log_tail(log)}")

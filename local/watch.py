@@ -21,27 +21,41 @@ _STYLES = {SUCCEEDED: "green", RUNNING: "cyan"}
 _PIPELINES = {"loop": "loop", "data": "data pipeline", "model": "model pipeline", "deployment": "deployment pipeline"}
 
 
-def watch(read: Callable[[], Chain], console: Console, *, timeout_seconds: float) -> Chain:
+Now = Callable[[], dt.datetime]
+
+
+def machine_now() -> dt.datetime:
+    """What the machine's clock says."""
+    return dt.datetime.now(dt.UTC)
+
+
+def watch(read: Callable[[], Chain], console: Console, *, timeout_seconds: float, now: Now = machine_now) -> Chain:
     """Ask again and again until the run has finished, showing what it does.
+
+    Args:
+        read: Gives what the run has done so far.
+        console: Where that is shown.
+        timeout_seconds: For how long to ask.
+        now: The clock by which executions are dated.
 
     Raises:
         Failure: Nothing was started within a minute, or the run did not finish in time.
     """
     return (
-        _watch_live(read, console, timeout_seconds)
+        _watch_live(read, console, timeout_seconds, now)
         if console.is_terminal
-        else _watch_lines(read, console, timeout_seconds)
+        else _watch_lines(read, console, timeout_seconds, now)
     )
 
 
-def _watch_live(read: Callable[[], Chain], console: Console, timeout_seconds: float) -> Chain:
+def _watch_live(read: Callable[[], Chain], console: Console, timeout_seconds: float, now: Now) -> Chain:
     with Live(console=console, refresh_per_second=8, transient=True) as live:
-        chain = _poll(read, timeout_seconds, lambda chain: live.update(live_table(chain, console.height)))
-    console.print(state_table(chain))
+        chain = _poll(read, timeout_seconds, lambda chain: live.update(live_table(chain, console.height, now)))
+    console.print(state_table(chain, now))
     return chain
 
 
-def _watch_lines(read: Callable[[], Chain], console: Console, timeout_seconds: float) -> Chain:
+def _watch_lines(read: Callable[[], Chain], console: Console, timeout_seconds: float, now: Now) -> Chain:
     told: set[tuple[str, str, bool]] = set()
 
     def tell(chain: Chain) -> None:
@@ -53,11 +67,11 @@ def _watch_lines(read: Callable[[], Chain], console: Console, timeout_seconds: f
                 if over and mark not in told:
                     told.add(mark)
                     name = f"{state.name} x{state.visits}" if again else state.name
-                    console.print(f"{execution.machine:<10} {name:<28} {_seconds(state):>8}", highlight=False)
+                    console.print(f"{execution.machine:<10} {name:<28} {_seconds(state, now):>8}", highlight=False)
 
     chain = _poll(read, timeout_seconds, tell)
     for execution in chain.executions:
-        console.print(f"{execution.machine:<10} {execution.status:<28} {_duration(execution):>8}", highlight=False)
+        console.print(f"{execution.machine:<10} {execution.status:<28} {_duration(execution, now):>8}", highlight=False)
     return chain
 
 
@@ -79,26 +93,26 @@ def _poll(read: Callable[[], Chain], timeout_seconds: float, show: Callable[[Cha
         time.sleep(_POLL_SECONDS)
 
 
-def live_table(chain: Chain, height: int) -> Group:
+def live_table(chain: Chain, height: int, now: Now = machine_now) -> Group:
     """The pipelines with their status, and as many states of the running one as fit."""
     table = _new_table()
     for execution in chain.executions:
-        _add_execution(table, execution)
+        _add_execution(table, execution, now)
     running = [item for item in chain.executions if item.status == RUNNING and item.machine != "loop"]
     room = max(3, height - len(chain.executions) - 8)
     for execution in running[-1:]:
         for state in execution.states[-room:]:
-            _add_state(table, execution, state)
+            _add_state(table, execution, state, now)
     return Group(table, Text(chain.outcome() if chain.executions else "waiting for the start of the loop", style="dim"))
 
 
-def state_table(chain: Chain) -> Table:
+def state_table(chain: Chain, now: Now = machine_now) -> Table:
     """Every pipeline with all of its states."""
     table = _new_table()
     for execution in chain.executions:
-        _add_execution(table, execution)
+        _add_execution(table, execution, now)
         for state in execution.states:
-            _add_state(table, execution, state)
+            _add_state(table, execution, state, now)
     return table
 
 
@@ -110,16 +124,16 @@ def _new_table() -> Table:
     return table
 
 
-def _add_execution(table: Table, execution: Execution) -> None:
+def _add_execution(table: Table, execution: Execution, now: Now) -> None:
     style = _STYLES.get(execution.status, "red")
     table.add_row(
         Text(_PIPELINES[execution.machine], style="bold"),
         Text(execution.status.lower(), style=style),
-        _duration(execution),
+        _duration(execution, now),
     )
 
 
-def _add_state(table: Table, execution: Execution, state: StateRun) -> None:
+def _add_state(table: Table, execution: Execution, state: StateRun, now: Now) -> None:
     status = "failed" if state.error else "done" if state.exited else "running"
     if state.error and execution.status == SUCCEEDED:
         status = "caught"
@@ -127,14 +141,14 @@ def _add_state(table: Table, execution: Execution, state: StateRun) -> None:
         status = "ended here"
     style = {"failed": "red", "caught": "yellow", "done": "green", "running": "cyan", "ended here": "red"}[status]
     visits = f" x{state.visits}" if state.visits > 1 else ""
-    table.add_row(f"  {state.name}{visits}", Text(status, style=style), _seconds(state))
+    table.add_row(f"  {state.name}{visits}", Text(status, style=style), _seconds(state, now))
 
 
-def _seconds(state: StateRun) -> str:
-    end = state.exited if state.exited is not None else dt.datetime.now(dt.UTC)
+def _seconds(state: StateRun, now: Now) -> str:
+    end = state.exited if state.exited is not None else now()
     return f"{max(0.0, (end - state.entered).total_seconds()):.1f}"
 
 
-def _duration(execution: Execution) -> str:
-    end = execution.ended if execution.ended is not None else dt.datetime.now(dt.UTC)
+def _duration(execution: Execution, now: Now) -> str:
+    end = execution.ended if execution.ended is not None else now()
     return f"{max(0.0, (end - execution.started).total_seconds()):.1f}"

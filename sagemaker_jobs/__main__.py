@@ -17,6 +17,7 @@ JOBS = {
     "golden_requests": "golden_requests",
     "monitor": "monitor",
     "monitor_baseline": "monitor_baseline",
+    "monitor_results": "monitor_results",
     "pack_code": "pack_code",
     "requests": "write_requests",
     "score_rows": "score_rows",

@@ -18,7 +18,8 @@ What is learned (means, categories, classes) is learned from the training split 
     encoded.json    {"hyperparameters", "rows": {split: n}, "left_out": {split: n}, "adapters_sha256"}
 
 ``hyperparameters`` are texts: those of an algorithm that follow from the encoded split. Rows of the validation split
-whose class the training split does not have are left out and counted. Equal input gives equal bytes.
+whose class the training split does not have are left out and counted, and so are rows of both without a target or with
+one that is not finite. Equal input gives equal bytes.
 """
 
 from __future__ import annotations
@@ -201,7 +202,11 @@ def encode_split(table: pa.Table, encoding: Encoding, options: Options, target: 
     """Write one channel.
 
     Returns:
-        How many rows were left out, since the encoding does not know their class or they have no target.
+        How many rows were left out, since the encoding does not know their class or they have no target: a number
+        that is not finite is missing, as in datasets.
+
+    Raises:
+        BadSplit: The target of a regression is no number.
     """
     known = table if options.target is None else table.filter(_is_known(table[options.target], encoding))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +216,9 @@ def encode_split(table: pa.Table, encoding: Encoding, options: Options, target: 
 
 def _is_known(column: pa.ChunkedArray, encoding: Encoding) -> pa.ChunkedArray:
     if not encoding["classes"]:
-        return pc.is_valid(column)
+        if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+            raise BadSplit(f"the target of a regression is {column.type}; allowed are numbers")
+        return pc.fill_null(pc.is_finite(column), False)
     return pc.is_in(column, value_set=pa.array(encoding["classes"], type=column.type))
 
 

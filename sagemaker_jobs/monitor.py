@@ -264,7 +264,7 @@ def write(
     write_json(output, "statistics.json", statistics(window.columns, window.rows, sensitive))
     write_json(output, "constraints.json", constraints(before, wishes.limits, sensitive))
     write_json(output, "constraint_violations.json", violations(findings))
-    (output / "report.html").write_text(report(document, before, window, sensitive), encoding="utf-8")
+    (output / "report.html").write_text(report(document, before, window.columns, sensitive), encoding="utf-8")
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -381,29 +381,33 @@ class PlatformConfig(_Part):
     Attributes:
         stages: The stages.
         pipeline: What deploys them. Default: people do.
+        only: The one of the stages that is synthesised. Default: all of them.
     """
 
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1)]
     pipeline: PipelineConfig | None = None
+    only: str | None = None
 
     @classmethod
     def read(cls, app: App) -> PlatformConfig:
-        """Reads the context ``stages``, ``allow_removal`` and ``pipeline`` of an app.
+        """Reads the context ``stages``, ``allow_removal``, ``pipeline`` and ``stage`` of an app.
 
         Raises:
             ConfigurationError: A key is unknown, missing or has a wrong value.
         """
-        stages, allow_removal, pipeline = map(app.node.try_get_context, ("stages", "allow_removal", "pipeline"))
-        return cls.parse(stages, allow_removal, pipeline)
+        return cls.parse(*map(app.node.try_get_context, ("stages", "allow_removal", "pipeline", "stage")))
 
     @classmethod
-    def parse(cls, stages: object, allow_removal: object = None, pipeline: object = None) -> PlatformConfig:
+    def parse(
+        cls, stages: object, allow_removal: object = None, pipeline: object = None, only: object = None
+    ) -> PlatformConfig:
         """Checks the values of the context.
 
         Args:
             stages: Stage name to its settings, as ``StageConfig`` has them.
             allow_removal: The second key to removable data: true, false or (from a command line) their names.
             pipeline: The settings of the pipeline, as ``PipelineConfig`` has them. Default: there is none.
+            only: The name of the one stage to synthesise. Default: all of them.
 
         Raises:
             ConfigurationError: A key is unknown, missing or has a wrong value.
@@ -412,16 +416,26 @@ class PlatformConfig(_Part):
             raise ConfigurationError(f"context stages: must map stage names to settings, was {_shown(stages)}")
         if allow_removal not in (None, True, False, "true", "false"):
             raise ConfigurationError(f"context allow_removal: must be true or false, was {_shown(allow_removal)}")
+        if only is not None and only not in list(stages):
+            raise ConfigurationError(f"context stage: must be one of {', '.join(stages)}, was {_shown(only)}")
+        if only is not None and pipeline is not None:
+            raise ConfigurationError(f"context stage: must be absent where a pipeline deploys, was {_shown(only)}")
         agreed = allow_removal in (True, "true")
         config = cls(
             stages=tuple(_stage(name, settings, agreed) for name, settings in stages.items()),
             pipeline=parse_pipeline(pipeline),
+            only=None if only is None else str(only),
         )
         for stage in config.stages:
             config.check_promotion(stage)
         if config.pipeline is not None:
             check_pipeline(config.pipeline, {stage.name: (stage.account, stage.region) for stage in config.stages})
         return config
+
+    @property
+    def synthesised(self) -> tuple[StageConfig, ...]:
+        """The stages whose stacks are synthesised; what is of an account has all of its stages in any case."""
+        return tuple(stage for stage in self.stages if self.only in (None, stage.name))
 
     def check_promotion(self, stage: StageConfig) -> None:
         """Refuses a promotion that cannot work.

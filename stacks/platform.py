@@ -306,11 +306,11 @@ def _check_pins(config: StageConfig, workload: WorkloadFile) -> None:
 def build_platform(
     app: App, config: PlatformConfig, workloads: Iterable[WorkloadFile], rules: RulesOfWorkloads | None = None
 ) -> None:
-    """Defines every stage in the app, and the account stack of each account and region that the stages name.
+    """Defines the stages in the app, and the account stack of each account and region that any stage names.
 
     Args:
         app: The app.
-        config: The stages.
+        config: The stages, or the only one of them that is defined.
         workloads: What runs in each of them.
         rules: Workload → source → its rules for the catalogue. Default: no rulesets.
 
@@ -326,7 +326,7 @@ def build_platform(
     pipeline = config.pipeline
     accounts = _define_accounts(app, config, names, with_api)
     stages = []
-    for stage in config.stages:
+    for stage in config.synthesised:
         _check_images(stage, workloads)
         defined = PlatformStage(
             app,

@@ -930,14 +930,12 @@ class WorkloadStack(Stack):
         return endpoint
 
     def _define_sets(self) -> ModelSets | None:
-        mode = self._workload.serving.mode
-        if not isinstance(mode, MultiModel):
+        if not isinstance(self._workload.serving.mode, MultiModel):
             return None
         return ModelSets(
             self,
             "ModelSets",
             workload=self._workload.name,
-            routing=mode.routing,
             allow_pickle=allows_pickle(self._workload.model),
             lake=self._lake,
             alarms=self._alarms,

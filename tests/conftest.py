@@ -34,7 +34,10 @@ OF_EVERYTHING = frozenset(
         "tuning",
     )
 )
-"""The modules that need the second platform; all others of the end-to-end tests need the first."""
+"""The modules that need the second platform; all others of the end-to-end tests need the first, or have their own."""
+
+OF_THEIR_OWN = frozenset({f"{END_TO_END}test_segments.py"})
+"""The modules that deploy a platform that no other module needs."""
 
 
 SLOW = tuple(
@@ -46,8 +49,12 @@ SLOW = tuple(
         "end_to_end/test_removed_grants",
         "end_to_end/test_retraining",
         "end_to_end/test_score_rollback",
+        "end_to_end/test_segments",
         "end_to_end/test_tuning",
+        "local/sagemaker/rollouts/test_experiments",
+        "local/sagemaker/rollouts/test_rare_rollouts",
         "local/sagemaker/rollouts/test_serving_modes",
+        "local/story/test_live",
     )
 )
 """Modules marked ``slow``: variations of a path that the others walk; ``make test-all`` runs them as well."""
@@ -117,13 +124,13 @@ def check_platforms(items: Iterable[pytest.Item]) -> None:
         needed[module_of(item.nodeid)] |= {LIVE, EVERYTHING} & set(getattr(item, "fixturenames", ()))
     for module, platforms in needed.items():
         said = platform_of(module)
-        if said is not None and platforms - {said}:
-            raise pytest.UsageError(f"{module} needs {', '.join(sorted(platforms))}; OF_EVERYTHING says {said}")
+        if module.startswith(END_TO_END) and platforms - {said}:
+            raise pytest.UsageError(f"{module} needs {', '.join(sorted(platforms))}; said is {said or 'its own'}")
 
 
 def platform_of(module: str) -> str | None:
-    """The platform that a module of the end-to-end tests needs; none for other modules."""
-    if not module.startswith(END_TO_END):
+    """The platform that a module shares with others of the end-to-end tests; none for other modules."""
+    if not module.startswith(END_TO_END) or module in OF_THEIR_OWN:
         return None
     return EVERYTHING if module in OF_EVERYTHING else LIVE
 

@@ -88,7 +88,6 @@ from constructs_lib.names.lake_queries import LakeQuery
 from constructs_lib.names.relabelling_file import GroundTruth
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
 from constructs_lib.names.retraining_file import Retraining
-from constructs_lib.names.segments import Routing
 from constructs_lib.names.workload_file import WorkloadFile
 from constructs_lib.network import Network, OwnNetwork
 from constructs_lib.no_code_features import FlowFeatures, RecipeFeatures
@@ -884,7 +883,6 @@ MAKERS: dict[type[Construct], Callable[[Construct, int], Construct]] = {
         scope,
         f"Sets{n}",
         workload="example",
-        routing=Routing("shop", ("north", "south")),
         allow_pickle=False,
         lake=shared_lake,
         alarms=alarms,

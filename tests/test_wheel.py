@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in [*sources(), Path("pyproject.toml")]:
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, project / path)
-    subprocess.run([uv(), "build", "--quiet", "--wheel", "--out-dir", "dist"], cwd=project, check=True, timeout=120)
+    subprocess.run([uv(), "build", "--quiet", "--wheel", "--out-dir", "dist"], cwd=project, check=True, timeout=600)
     (built,) = (project / "dist").glob("*.whl")
     return built
 

@@ -109,7 +109,7 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         CDK_DEFAULT_REGION="ap-southeast-2",
     )
     for process in (here, there):
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     return folder / "here" / "cdk.out", folder / "there" / "cdk.out"
 
@@ -241,7 +241,7 @@ def test_the_cdk_cli_synthesises_the_same_templates_without_credentials(
         "CDK_DISABLE_VERSION_CHECK": "1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     by_cli = {stack.stack: stack.content for stack in templates(tmp_path / "cdk.out")}
     assert by_cli == {stack.stack: stack.content for stack in templates(assemblies[0])}

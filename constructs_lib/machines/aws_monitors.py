@@ -1,7 +1,8 @@
 """The machine of SageMaker's own monitors: keeps their schedules, and reads what they found.
 
 Input: ``{"run_id", "workload", "as_of", "triggered_by"}``. A run that a deployment has triggered only sets schedules;
-any other also reads the window's results, once all of them are there. Output: ``{"monitored", "violations"}``.
+any other also reads the window's results, once all of them are there, and has them measured and shown. Output:
+``{"monitored", "report_uri" (``none`` while nothing was looked at), "violations"}``.
 
 A schedule needs an endpoint when it is made, and the deployment machine makes the endpoint; so this machine runs after
 every deployment, and again after each window, which mends what went wrong in between. Every run may be repeated.
@@ -13,7 +14,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from constructs_lib.asl import JSON, State, choice, go_to, jsonata, machine, now_seconds, remember, succeed, task, wait
+from constructs_lib.asl import (
+    JSON,
+    State,
+    attempt,
+    choice,
+    go_to,
+    jsonata,
+    machine,
+    now_seconds,
+    remember,
+    succeed,
+    task,
+    wait,
+)
 from constructs_lib.machines.common import (
     CALL_SECONDS,
     HOUR,
@@ -28,25 +42,30 @@ from constructs_lib.machines.common import (
     run_record,
     text,
 )
-from constructs_lib.machines.jobs import JobLimits, resources
+from constructs_lib.machines.jobs import IN, MESSAGE, OUT, JobLimits, input_files, processing_job, resources
 from constructs_lib.machines.monitoring import (
+    MONITORING,
     MONITORS,
     OUTCOMES,
     SETTING_SECONDS,
     MonitoringParts,
     dataset_key,
     describe_package,
+    longer,
     make_baseline,
+    outcome,
     publish_metrics,
+    publish_worst,
+    report_uri,
     set_monitors,
 )
 from constructs_lib.names import metrics
 from constructs_lib.names.fairness_file import favourable_of
-from constructs_lib.names.monitoring_file import SCORES, Monitoring
+from constructs_lib.names.monitoring_file import SCORES, Monitoring, kinds_of
 from constructs_lib.names.workload_file import WorkloadFile
 
 AFTER_DEPLOYMENT: Final = "deployment"
-FINAL_ERRORS: Final = ("BadBaseline", "MonitorFailed", "NoBaseline", "UnsafeArtefact")
+FINAL_ERRORS: Final = ("BadBaseline", "BadResults", "MonitorFailed", "NoBaseline", "UnsafeArtefact")
 """Errors that another try would meet again."""
 
 _BASELINE_FILE: Final = "baseline.json"
@@ -64,6 +83,9 @@ _PROBLEMS: Final = {
 
 _SAMPLES: Final = 10
 """Rows that the model is asked for each row of the evaluation's background."""
+
+_RESULTS: Final = ("data", "quality", "bias", "attributions")
+"""Kinds of monitors, as the names of their schedules end."""
 
 _OFFSETS: Final = {"day": "-PT24H", "hour": "-PT1H"}
 
@@ -147,12 +169,7 @@ class AwsMonitorsParts:
     @property
     def kinds(self) -> tuple[str, ...]:
         """SageMaker's kinds of monitors that there are."""
-        return (
-            "DataQuality",
-            *(("ModelQuality",) if self.problem in _PROBLEMS else ()),
-            *(("ModelBias",) if self.facets else ()),
-            *(("ModelExplainability",) if self.explained is not None else ()),
-        )
+        return kinds_of(self.problem, facets=bool(self.facets), explained=self.explained is not None)
 
 
 def monitors_machine(s: Surroundings, p: AwsMonitorsParts) -> State:
@@ -161,7 +178,7 @@ def monitors_machine(s: Surroundings, p: AwsMonitorsParts) -> State:
     return machine(
         f"Keeps SageMaker's monitors of {s.workload}, and reads what they found",
         {
-            "Begin": remember({"deadline": jsonata(f"{now_seconds()} + {_LATE_SECONDS}")}),
+            "Begin": remember({"deadline": jsonata(f"{now_seconds()} + {_LATE_SECONDS}"), "report_uri": "none"}),
             "ReadLive": read_live(s),
             "Serves": choice([("$live_arn != 'none'", "DescribePackage")], default="NothingServed"),
             "DescribePackage": describe_package(),
@@ -186,15 +203,27 @@ def monitors_machine(s: Surroundings, p: AwsMonitorsParts) -> State:
                 default="PublishMetrics",
             ),
             "PublishMetrics": publish_metrics(s),
+            "HasResults": choice([("$count($keys($found.folders)) > 0", "ShowResults")], default="RecordRun"),
+            "ShowResults": show_results(s, making),
+            "ReadResults": get_json(
+                s,
+                making.place.artefacts_bucket,
+                f"'{s.workload}/{MONITORING}/' & $monitoring_id & '/monitoring.json'",
+                {
+                    "found": jsonata("$merge([$found, {'families': $parse($states.result.Body).families}])"),
+                    "report_uri": jsonata(report_uri(s, making)),
+                },
+            ),
+            "PublishWorst": publish_worst(s),
             "RecordRun": record_found(s),
             "AllWell": choice([("$count($found.failed) + $count($found.waiting) = 0", "Monitored")], default="NotAll"),
-            "Monitored": succeed({"monitored": True, "violations": jsonata("$count($found.violations)")}),
+            "Monitored": succeed(outcome(monitored=True)),
             "WaitForMonitors": go_to("ReadMonitors", wait(_WAIT_SECONDS)),
             "RecordSet": run_record(s, MONITORS, {"status": "'set'", "as_of": "$states.input.as_of"}),
-            "Set": succeed({"monitored": False, "violations": 0}),
+            "Set": succeed(outcome(monitored=False)),
             "NothingServed": put_metrics(s, {metrics.ROWS_MONITORED: "0"}),
             "RecordNothing": run_record(s, MONITORS, {"status": "'nothing served'", "as_of": "$states.input.as_of"}),
-            "Idle": succeed({"monitored": False, "violations": 0}),
+            "Idle": succeed(outcome(monitored=False)),
             "NoDataset": own_failure(
                 "NoBaseline",
                 "'dataset ' & $package.dataset_version & ' of the serving model is not in this stage; nothing can be "
@@ -260,6 +289,38 @@ def read_monitors(s: Surroundings, p: AwsMonitorsParts) -> State:
     )
 
 
+def show_results(s: Surroundings, p: MonitoringParts) -> State:
+    """Measures what the monitors wrote, and makes the page of it."""
+    arguments: list[JSON] = [
+        *("--baseline", f"{IN}/baseline", "--options", f"{IN}/options", "--as_of", jsonata("$states.input.as_of")),
+        *("--output", OUT, "--message", MESSAGE),
+    ]
+    inputs: list[JSON] = [
+        input_files("job", p.place.job_code_uri),
+        input_files("baseline", jsonata("$baseline_uri")),
+        input_files("options", p.options_uri),
+    ]
+    more_arguments: list[tuple[str, list[JSON]]] = []
+    more_inputs: list[tuple[str, list[JSON]]] = []
+    for kind in _RESULTS:
+        there = f"$exists($found.folders.{kind})"
+        more_arguments.append((there, [f"--{kind}", f"{IN}/{kind}"]))
+        more_inputs.append((there, [input_files(kind, jsonata(f"$found.folders.{kind}"))]))
+    return processing_job(
+        s,
+        p.place,
+        p.limits,
+        kind="shown",
+        command="monitor_results",
+        role_arn=p.processing_role_arn,
+        image_uri=p.place.image_uri,
+        arguments=longer(arguments, more_arguments),
+        inputs=longer(inputs, more_inputs),
+        output_prefix=MONITORING,
+        assign={"monitoring_id": jsonata(attempt())},
+    )
+
+
 def record_found(s: Surroundings) -> State:
     """Completes the run's record."""
     return run_record(
@@ -270,6 +331,7 @@ def record_found(s: Surroundings) -> State:
             "as_of": "$states.input.as_of",
             "model_package_arn": "$live_arn",
             "baseline_uri": "$baseline_uri",
+            "report_uri": "$report_uri",
             "rows": "$string($found.rows)",
             "families": "$string($found.families)",
             "violations": "$substring($string($found.violations), 0, 8000)",

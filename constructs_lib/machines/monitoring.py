@@ -51,7 +51,8 @@ OUTCOMES = "outcomes"
 """Folders below the workload's artefacts; in the last one lie what turned out to be true."""
 
 MONITORS = "monitors"
-"""Folder of SageMaker's own monitors, where they look: ``configs/`` of Clarify, ``results/`` of all."""
+"""Folder of SageMaker's own monitors, where they look: ``configs/`` of Clarify, ``results/`` of all; beside them
+``definitions/``, which names the job definitions that there may be."""
 
 SETTING_SECONDS = 120
 
@@ -200,6 +201,7 @@ def set_monitors(s: Surroundings, function_arn: str, p: MonitoringParts, wanted:
         p: What the machine works with.
         wanted: The monitors; none to remove all of them.
     """
+    folder = f"s3://{p.place.artefacts_bucket}/{s.workload}/{MONITORS}/"
     return task(
         "lambda:invoke",
         {
@@ -207,7 +209,8 @@ def set_monitors(s: Surroundings, function_arn: str, p: MonitoringParts, wanted:
             "Payload": {
                 "prefix": s.name_of("monitor-"),
                 "every": p.every,
-                "configs_uri": f"s3://{p.place.artefacts_bucket}/{s.workload}/{MONITORS}/configs/",
+                "configs_uri": f"{folder}configs/",
+                "definitions_uri": f"{folder}definitions/names.json",
                 "monitors": wanted,
             },
         },
@@ -334,8 +337,8 @@ def monitor(s: Surroundings, p: MonitoringParts) -> State:
         command="monitor",
         role_arn=p.processing_role_arn,
         image_uri=p.place.image_uri,
-        arguments=_longer([*arguments, *more_arguments], [(condition, options) for condition, options, _ in more]),
-        inputs=_longer([*inputs, *more_inputs], [(condition, files) for condition, _, files in more]),
+        arguments=longer([*arguments, *more_arguments], [(condition, options) for condition, options, _ in more]),
+        inputs=longer([*inputs, *more_inputs], [(condition, files) for condition, _, files in more]),
         output_prefix=MONITORING,
         assign={"monitoring_id": jsonata(attempt())},
     )
@@ -349,8 +352,8 @@ def _model(p: MonitoringParts) -> tuple[list[JSON], list[JSON]]:
     return ["--model", f"{IN}/model", *allowed], [input_files("model", jsonata("$package.model_uri"))]
 
 
-def _longer(always: list[JSON], more: list[tuple[str, list[JSON]]]) -> JSON:
-    """A list that is longer where conditions hold, each written in JSONata."""
+def longer(always: list[JSON], more: list[tuple[str, list[JSON]]]) -> JSON:
+    """Returns a list that is longer where conditions hold, each written in JSONata."""
     listed = expression(always)
     for condition, each in more:
         listed = f"({condition} ? $append({listed}, {expression(each)}) : {listed})"
@@ -370,19 +373,34 @@ def report_uri(s: Surroundings, p: MonitoringParts) -> str:
 
 def publish_metrics(s: Surroundings) -> State:
     """Publishes the violations and the worst value of every family that was looked at, and how many rows there were."""
-    dimensions = [{"Name": name, "Value": value} for name, value in metrics.dimensions(s.stage, s.workload).items()]
-
-    def figure(name: str, value: str) -> str:
-        return f"{{'MetricName': '{name}', 'Value': {value}, 'Dimensions': {expression(dimensions)}}}"
-
-    figures = [figure(metrics.ROWS_MONITORED, "$found.rows")]
+    figures = [_figure(s, metrics.ROWS_MONITORED, "$found.rows")]
     for family in metrics.MONITORED:
         looked = f"$found.families.{family}"
-        violations, worst = metrics.of_family(family)
-        figures.append(f"$exists({looked}) ? {figure(violations, f'{looked}.violations')} : []")
-        figures.append(f"$type({looked}.worst) = 'number' ? {figure(worst, f'{looked}.worst')} : []")
+        name = metrics.of_family(family)[0]
+        figures.append(f"$exists({looked}) ? {_figure(s, name, f'{looked}.violations')} : []")
+        figures.append(_worst(s, family))
     quality = "$found.families.quality"
-    figures.append(f"$exists({quality}) ? {figure(metrics.LABEL_QUALITY_LOST, f'{quality}.violations')} : []")
+    lost = _figure(s, metrics.LABEL_QUALITY_LOST, f"{quality}.violations")
+    return _put_metrics([*figures, f"$exists({quality}) ? {lost} : []"])
+
+
+def publish_worst(s: Surroundings) -> State:
+    """Publishes the worst values, where what is broken was published before."""
+    return _put_metrics([_worst(s, family) for family in metrics.MONITORED])
+
+
+def _worst(s: Surroundings, family: str) -> str:
+    value = f"$found.families.{family}.worst"
+    return f"$type({value}) = 'number' ? {_figure(s, metrics.of_family(family)[1], value)} : []"
+
+
+def _figure(s: Surroundings, name: str, value: str) -> str:
+    dimensions = [{"Name": name, "Value": value} for name, value in metrics.dimensions(s.stage, s.workload).items()]
+    return f"{{'MetricName': '{name}', 'Value': {value}, 'Dimensions': {expression(dimensions)}}}"
+
+
+def _put_metrics(figures: list[str]) -> State:
+    """Publishes figures; each is the JSONata of one, or of none."""
     listed = figures[0]
     for each in figures[1:]:
         listed = f"$append({listed}, {each})"

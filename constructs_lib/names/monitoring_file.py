@@ -24,6 +24,14 @@ MEASURED: Final[Mapping[str, Collection[str]]] = {
 SCORES: Final[Mapping[str, str]] = {"binary_classification": "probability", "regression": "value"}
 """Kind of problem to the part of a prediction that Clarify explains."""
 
+LOOKS_AT: Final[Mapping[str, tuple[str, ...]]] = {
+    "DataQuality": ("schema", "completeness", "drift"),
+    "ModelQuality": ("quality",),
+    "ModelBias": ("bias",),
+    "ModelExplainability": ("attributions",),
+}
+"""SageMaker's kind of monitor to the families of checks that it looks at."""
+
 MOST_ROLLBACK_VERSIONS: Final = 3
 """A processing job of SageMaker takes ten inputs, of which the monitor has seven without earlier versions."""
 
@@ -105,6 +113,45 @@ class Monitoring(Part):
         """What the job must know, as JSON types."""
         excluded = {"every", "rollback_by_score", "rollback_versions", *(("backend",) if self.is_own else ())}
         return self.model_dump(mode="json", exclude=excluded)
+
+
+def kinds_of(problem: str, *, facets: bool, explained: bool) -> tuple[str, ...]:
+    """Returns SageMaker's kinds of monitors for a workload.
+
+    Args:
+        problem: Kind of problem.
+        facets: Whether Clarify looks at bias.
+        explained: Whether Clarify looks at attributions.
+    """
+    return (
+        "DataQuality",
+        *(("ModelQuality",) if problem in MEASURED else ()),
+        *(("ModelBias",) if facets else ()),
+        *(("ModelExplainability",) if explained else ()),
+    )
+
+
+def why_never(
+    family: str, monitoring: Monitoring, *, problem: str, captures: bool, facets: Collection[Facet]
+) -> str | None:
+    """Says why the alarm of a family can never go off; None where it can.
+
+    Args:
+        family: ``drift``, ``quality`` or ``bias``.
+        monitoring: What is asked for.
+        problem: Kind of problem.
+        captures: Whether anything keeps what was asked and answered.
+        facets: Of the evaluation.
+    """
+    if not captures:
+        return f"backend: {monitoring.backend} looks at what was captured, and nothing is"
+    if family == "quality" and problem not in MEASURED:
+        return f"there are no labels with problem: {problem}"
+    if family == "bias" and monitoring.backend == "model_monitor":
+        return "backend: model_monitor does not look at it; builtin and clarify do"
+    if family == "bias" and not facets:
+        return "there are no evaluation.facets"
+    return None
 
 
 def check_backend(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
@@ -65,13 +66,27 @@ class Retraining(Part):
         return self.model_dump(mode="json", exclude={"schedule"})
 
 
-def check_retraining(retraining: Retraining, *, monitored: bool) -> None:
+def check_retraining(retraining: Retraining, *, monitored: bool, never: Mapping[str, str]) -> None:
     """Checks the policy against the rest of the file.
+
+    Args:
+        retraining: The policy.
+        monitored: Whether anything looks at what is served.
+        never: Families whose alarms can never go off, and why.
 
     Raises:
         ValueError: An alarm is named that nothing sets off.
     """
-    if not monitored and "triggers" in retraining.model_fields_set and retraining.alarms:
+    if "triggers" not in retraining.model_fields_set or not retraining.alarms:
+        return
+    if not monitored:
         raise ValueError(
             f"retraining.triggers: {retraining.alarms[0]!r} is an alarm of the monitor, and there is no monitoring"
         )
+    for each in retraining.alarms:
+        if each in never:
+            allowed = ", ".join(trigger for trigger in TRIGGERS if trigger not in never)
+            raise ValueError(
+                f"retraining.triggers: {each!r} is an alarm that the monitor never sets off: {never[each]} "
+                f"(allowed: {allowed})"
+            )

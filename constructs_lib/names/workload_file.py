@@ -48,12 +48,12 @@ from constructs_lib.names.model_file import (
     check_machines,
     check_multi_model,
 )
-from constructs_lib.names.monitoring_file import Monitoring, check_backend
+from constructs_lib.names.monitoring_file import Monitoring, check_backend, why_never
 from constructs_lib.names.openapi import Described
 from constructs_lib.names.problems import PROBLEMS
 from constructs_lib.names.relabelling_file import Relabelling, check_relabelling, relabelling_options
 from constructs_lib.names.retention_file import DatasetRetention, ModelRetention
-from constructs_lib.names.retraining_file import Retraining, check_retraining
+from constructs_lib.names.retraining_file import ALARMED, Retraining, check_retraining
 from constructs_lib.names.serving_file import ROLLOUTS, Serving
 from constructs_lib.names.serving_modes import MODES, MultiModel
 from constructs_lib.names.stages_file import StageName, StageValues
@@ -354,7 +354,7 @@ class WorkloadFile(Part):
                 features=self.feature_types,
             )
         if self.retraining is not None:
-            check_retraining(self.retraining, monitored=self.monitoring is not None)
+            check_retraining(self.retraining, monitored=self.monitoring is not None, never=self._alarms_never_set_off())
         if self.relabelling is not None:
             self._check_relabelling(self.relabelling)
         if self.serving.judging is not None:
@@ -391,12 +391,33 @@ class WorkloadFile(Part):
             raise ValueError(f"stages.{name}.{error}") from error
         return whole
 
+    def _alarms_never_set_off(self) -> dict[str, str]:
+        """Families of the monitor's checks whose alarms can never go off, and why; none where nothing is monitored."""
+        if self.monitoring is None:
+            return {}
+        reasons = {
+            family: why_never(
+                family,
+                self.monitoring,
+                problem=self.problem,
+                captures=self._captured,
+                facets=self.evaluation.facets,
+            )
+            for family in ALARMED
+        }
+        return {family: why for family, why in reasons.items() if why is not None}
+
+    @property
+    def _captured(self) -> bool:
+        """Whether requests are kept with their answers."""
+        return self.serving.captured_percent > 0 or self.serving.captured_by_api
+
     def _check_relabelling(self, asked: Relabelling) -> None:
         check_relabelling(
             asked,
             problem=self.problem,
             sensitive=self.sensitive_among(self.feature_types),
-            captured=self.serving.captured_percent > 0 or self.serving.captured_by_api,
+            captured=self._captured,
             shadowed=self.serving.rollout.strategy == "shadow",
             without_code=self.preparation.features is not None,
         )

@@ -63,10 +63,14 @@ class Event(TypedDict):
 
 
 class Result(TypedDict):
-    """What was found: schedules that have not ended or have failed, rows, and violations by family."""
+    """What was found: schedules that have not ended or have failed, rows, and violations by family.
+
+    ``folders`` says where the results of each kind are that has looked, by what the name of its schedule ends in.
+    """
 
     waiting: list[str]
     failed: list[str]
+    folders: dict[str, str]
     rows: int
     families: dict[str, dict[str, int]]
     violations: list[dict[str, str]]
@@ -78,6 +82,7 @@ class Found:
 
     waiting: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    folders: dict[str, str] = field(default_factory=dict)
     rows: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     looked: list[str] = field(default_factory=list)
@@ -88,6 +93,7 @@ class Found:
         return {
             "waiting": self.waiting,
             "failed": self.failed,
+            "folders": self.folders,
             "rows": self.rows,
             "families": {family: {"violations": self.counts[family]} for family in self.looked},
             "violations": self.violations[:_TOLD],
@@ -163,6 +169,7 @@ def folder_of(results_uri: str, schedule: str, scheduled: datetime) -> Address:
 
 def _add(s3: Any, found: Found, kind: str, folder: Address, state: str) -> None:
     found.looked += FAMILIES[kind]
+    found.folders[SCHEDULES[kind]] = str(folder)
     if kind == "DataQuality":
         statistics = _read(s3, folder, "statistics.json")
         found.rows = int(statistics["dataset"]["item_count"]) if statistics is not None else 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from constructs_lib.names.segments import SUFFIX
 from gapless_lambda.s3 import Address
 
 JSON = "application/json"
@@ -22,7 +23,7 @@ class Exchange:
 
     Attributes:
         request, response: The bodies, as the endpoint took and gave them.
-        assigned: By whom and in which shares the request was assigned, as ``attributes`` gives it; none if it was not.
+        attributes: What the request said of who was to answer, as ``attributes`` gives it; none if it said nothing.
         at: When the answer was there, in UTC.
     """
 
@@ -30,7 +31,7 @@ class Exchange:
     response: str
     variant: str
     inference_id: str
-    assigned: str | None
+    attributes: str | None
     latency_ms: float
     at: datetime
 
@@ -43,8 +44,8 @@ def record(exchange: Exchange) -> dict[str, Any]:
         "inferenceTime": f"{exchange.at:%Y-%m-%dT%H:%M:%SZ}",
         "latencyMs": round(exchange.latency_ms, 3),
     }
-    if exchange.assigned is not None:
-        metadata["customAttributes"] = [exchange.assigned]
+    if exchange.attributes is not None:
+        metadata["customAttributes"] = [exchange.attributes]
     data = {
         "endpointInput": _side("INPUT", exchange.request),
         "endpointOutput": _side("OUTPUT", exchange.response),
@@ -52,13 +53,30 @@ def record(exchange: Exchange) -> dict[str, Any]:
     return {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
 
 
-def attributes(unit: str, shares: Mapping[str, float]) -> str:
-    """Gives what is said of an assignment in SageMaker's custom attributes, which capture keeps.
+@dataclass(frozen=True)
+class Draw:
+    """Whom a request was drawn by, and in which shares: variant → weight."""
 
-    Whoever judges an experiment needs the shares that held when the request was assigned.
+    unit: str
+    shares: Mapping[str, float]
+
+
+def attributes(draw: Draw | None = None, model: str | None = None) -> str | None:
+    """Gives what is said of who is to answer in SageMaker's custom attributes, which capture keeps; none for nothing.
+
+    Whoever judges an experiment needs the shares that held when the request was drawn. Of several models, capture
+    itself names none.
+
+    Args:
+        model: The archive of the model that is asked, if there are several.
     """
-    weights = ",".join(f"{name}:{weight:g}" for name, weight in shares.items())
-    return f"unit={unit};shares={weights}"
+    said = {}
+    if draw is not None:
+        said["unit"] = draw.unit
+        said["shares"] = ",".join(f"{name}:{weight:g}" for name, weight in draw.shares.items())
+    if model is not None:
+        said["model"] = model.removesuffix(SUFFIX)
+    return ";".join(f"{name}={value}" for name, value in said.items()) or None
 
 
 def address(base: Address, endpoint: str, exchange: Exchange) -> Address:

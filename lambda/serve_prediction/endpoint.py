@@ -40,12 +40,21 @@ class NoModel(NoAnswer):
     """Of several models the one that was asked for is not there."""
 
 
+class NoVariant(NoAnswer):
+    """The variant that was asked for is not there: a test of two models has ended, or another one has begun."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What the endpoint said: the body, and the variant that made it."""
+    """What the endpoint said: the body, and the variant that made it.
+
+    Attributes:
+        attributes: What the request said of who was to answer, which capture keeps; none if it said nothing.
+    """
 
     body: str
     variant: str
+    attributes: str | None = None
 
 
 @cache
@@ -76,7 +85,7 @@ def ask(client: Any, endpoint_name: str, body: str, options: Mapping[str, str]) 
         raise NoAnswer(504, "the model did not answer in time") from error
     except HTTPClientError as error:
         raise NoAnswer(503, "the endpoint cannot be reached", retry_after=5) from error
-    return Answer(text, str(answer.get("InvokedProductionVariant", "")))
+    return Answer(text, str(answer.get("InvokedProductionVariant", "")), options.get("CustomAttributes"))
 
 
 def _without_model(error: ClientError) -> BadRequest | NoAnswer | ClientError:
@@ -96,7 +105,7 @@ def explained(error: ClientError) -> BadRequest | NoAnswer | ClientError:
     if code in _DOWN:
         return NoAnswer(503, "the endpoint has no capacity just now", retry_after=5)
     if code in _NO_ENDPOINT and message.lower().startswith("variant"):
-        return NoAnswer(503, "the variants of the model changed just now", retry_after=15)
+        return NoVariant(503, "the variants of the model changed just now", retry_after=15)
     if code in _NO_ENDPOINT and any(words in message.lower() for words in ("not found", "could not find")):
         return NoAnswer(503, "no model is served yet", retry_after=60)
     if code in _NO_ENDPOINT and "not in service" in message.lower():

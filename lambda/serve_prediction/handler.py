@@ -32,9 +32,9 @@ from predict_online.features import BadRequest as NoInstances
 from predict_online.features import NoFeatures
 from predict_online.store import join
 from serve_prediction.assigning import assign, sticky_value, unit_of, weights
-from serve_prediction.capturing import Exchange, attributes, keep
+from serve_prediction.capturing import Draw, Exchange, attributes, keep
 from serve_prediction.checking import BadRequest, parse
-from serve_prediction.endpoint import Answer, NoAnswer, NoModel, ask, explained, runtime
+from serve_prediction.endpoint import Answer, NoAnswer, NoModel, NoVariant, ask, explained, runtime
 from serve_prediction.measures import measured
 
 INFERENCE_ID = "x-inference-id"
@@ -89,13 +89,19 @@ class Options:
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that is one: the body for the endpoint, who is to answer it for whom, and by which model of several."""
+    """A request that is one.
+
+    Attributes:
+        body: What the endpoint gets.
+        fallbacks: Features that were not read but replaced; none where there is nothing to read.
+        sticky: The value by which a variant is drawn; none if SageMaker draws one.
+        model: Which model of several is asked; none if there is one.
+    """
 
     body: str
     fallbacks: list[dict[str, Any]] | None
-    variant: str | None
-    assigned: str | None
-    model: str | None = None
+    sticky: str | None
+    model: str | None
 
 
 @cache
@@ -144,22 +150,15 @@ def prepare(event: Mapping[str, Any], headers: Mapping[str, str], settings: Sett
     Raises:
         BadRequest: The request is none.
         NoFeatures: A record is missing without which there is no prediction.
-        NoAnswer: There is no endpoint.
     """
     request = parse(event.get("body"), read(settings.document_uri))
     instances, fallbacks = request["instances"], None
-    variant = assigned = None
     model = model_of(instances, options.routing) if options.routing is not None else None
-    if options.sticky_by:
-        value = sticky_value(options.sticky_by, instances, headers)
-        config, shares = shares_of(settings.endpoint_name, int(time.monotonic() // WEIGHTS_SECONDS))
-        if len(shares) > 1:
-            unit = unit_of(value, config)
-            variant, assigned = assign(unit, shares), attributes(unit, shares)
+    sticky = sticky_value(options.sticky_by, instances, headers) if options.sticky_by else None
     if options.group_names:
         instances, found = join(request, read(settings.contract_uri), options.group_names)
         fallbacks = [asdict(each) for each in found]
-    return Asked(json.dumps({"instances": instances}), fallbacks, variant, assigned, model)
+    return Asked(json.dumps({"instances": instances}), fallbacks, sticky, model)
 
 
 def model_of(instances: Sequence[Mapping[str, Any]], routing: Routing) -> str:
@@ -180,25 +179,52 @@ def model_of(instances: Sequence[Mapping[str, Any]], routing: Routing) -> str:
     return next(iter(models))
 
 
+def drawn(sticky: str, settings: Settings) -> Draw | None:
+    """Gives whom a value is drawn by, and in which shares; nothing where one variant answers everybody.
+
+    Raises:
+        NoAnswer: There is no endpoint.
+    """
+    config, shares = shares_of(settings.endpoint_name, int(time.monotonic() // WEIGHTS_SECONDS))
+    return Draw(unit_of(sticky, config), shares) if len(shares) > 1 else None
+
+
 def predict(asked: Asked, inference_id: str, settings: Settings) -> Answer:
-    """Asks the endpoint for the prediction of a request."""
-    options = {"InferenceId": inference_id}
-    if asked.variant is not None:
-        options["TargetVariant"] = asked.variant
-    if asked.assigned is not None:
-        options["CustomAttributes"] = asked.assigned
-    if asked.model is not None:
-        return ask_model(asked, asked.model, settings, options)
-    return ask(runtime(), settings.endpoint_name, asked.body, options)
+    """Asks the endpoint for the prediction of a request; draws anew where the variant has gone in the meantime.
 
-
-def ask_model(asked: Asked, model: str, settings: Settings, options: Mapping[str, str]) -> Answer:
-    """Asks one model of several; the fallback where the set that serves is older than the segment and has none."""
+    Raises:
+        BadRequest: The model refuses the request.
+        NoAnswer: There is none.
+    """
     try:
-        return ask(runtime(), settings.endpoint_name, asked.body, {**options, "TargetModel": model})
+        return ask_variant(asked, inference_id, settings)
+    except NoVariant:
+        shares_of.cache_clear()
+    return ask_variant(asked, inference_id, settings)
+
+
+def ask_variant(asked: Asked, inference_id: str, settings: Settings) -> Answer:
+    """Asks the variant that is drawn, and of several models the one of the segment.
+
+    The fallback is asked where the set that serves is older than the segment and has no model of it.
+    """
+    draw = drawn(asked.sticky, settings) if asked.sticky is not None else None
+    try:
+        return ask(runtime(), settings.endpoint_name, asked.body, options_of(inference_id, draw, asked.model))
     except NoModel:
-        log.warning("no model of its own", extra={"model": model})
-    return ask(runtime(), settings.endpoint_name, asked.body, {**options, "TargetModel": fallback_archive()})
+        log.warning("no model of its own", extra={"model": asked.model})
+    return ask(runtime(), settings.endpoint_name, asked.body, options_of(inference_id, draw, fallback_archive()))
+
+
+def options_of(inference_id: str, draw: Draw | None, model: str | None) -> dict[str, str]:
+    """Gives what a request says beside its body: who is to answer, and what capture keeps of that."""
+    options = {
+        "InferenceId": inference_id,
+        "TargetVariant": assign(draw.unit, draw.shares) if draw is not None else None,
+        "TargetModel": model,
+        "CustomAttributes": attributes(draw, model),
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001
@@ -223,7 +249,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:  # noqa: 
     milliseconds = (time.perf_counter() - begun) * 1000
     if answer is not None:
         _keep(
-            Exchange(asked.body, answer.body, answer.variant, inference_id, asked.assigned, milliseconds, _now()),
+            Exchange(asked.body, answer.body, answer.variant, inference_id, answer.attributes, milliseconds, _now()),
             options,
             settings,
         )

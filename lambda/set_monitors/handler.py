@@ -3,11 +3,13 @@
 Invoked by a state machine, after a deployment and for every window::
 
     {"prefix": "dev-orders-monitor-", "every": "day", "configs_uri": "s3://artefacts/orders/monitors/configs/",
+     "definitions_uri": "s3://artefacts/orders/monitors/definitions/names.json",
      "monitors": [{"kind": "ModelBias", "definition": {request without a name}, "config": {analysis}}]}
 
 A job definition cannot be changed, so its name ends in a digest of it, and a schedule is pointed at another one.
-Everything may be done twice: what is there already is left alone. Kinds that are not wanted lose their schedule and
-definition. What SageMaker is still busy with is an error, so that the machine tries again.
+Everything may be done twice: what is there already is left alone. Kinds that are not wanted lose their schedule, and
+definitions that no schedule refers to are deleted, those of runs that broke off as well. What SageMaker or another run
+is still busy with is an error, so that the machine tries again.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import Any, Final, NotRequired, TypedDict
 from gapless_lambda.clients import client
 from gapless_lambda.log import get_logger
 from gapless_lambda.s3 import parse_uri
+from set_monitors.definitions import Definitions, FileChanged
 
 KINDS: Final[Mapping[str, str]] = {
     "DataQuality": "data",
@@ -43,7 +46,7 @@ log = get_logger(__name__)
 
 
 class MonitorBusy(Exception):
-    """SageMaker is still at work on a schedule."""
+    """SageMaker is still at work on a schedule, or another run is at work on all of them."""
 
 
 class Monitor(TypedDict):
@@ -63,6 +66,7 @@ class Event(TypedDict):
     prefix: str
     every: str
     configs_uri: str
+    definitions_uri: str
     monitors: list[Monitor]
 
 
@@ -79,7 +83,6 @@ class Schedule:
 
     definition: str
     expression: str
-    status: str
 
 
 def digest_of(content: object) -> str:
@@ -119,45 +122,68 @@ def set_monitors(sagemaker: Any, s3: Any, event: Event) -> Result:
     """Bring the schedules about.
 
     Raises:
-        MonitorBusy: SageMaker is still at work on one of them.
+        MonitorBusy: SageMaker is still at work on one of them, or another run is.
     """
-    wanted = {monitor["kind"]: monitor for monitor in event["monitors"]}
+    definitions = Definitions(s3, parse_uri(event["definitions_uri"]))
+    wanted = {
+        each["kind"]: definition_request(event["prefix"], each, _put_config(s3, event["configs_uri"], each))
+        for each in event["monitors"]
+    }
+    there = {kind: schedule for kind in KINDS if (schedule := find(sagemaker, f"{event['prefix']}{KINDS[kind]}"))}
+    needed = {kind: frozenset({request["JobDefinitionName"]}) for kind, request in wanted.items()}
+    possible = {
+        kind: definitions.names.get(kind, frozenset())
+        | needed.get(kind, frozenset())
+        | ({there[kind].definition} if kind in there else frozenset())
+        for kind in KINDS
+    }
+    try:
+        definitions.keep(possible)
+        result = _set_all(sagemaker, event, wanted, there)
+        for kind, names in possible.items():
+            for name in sorted(names - needed.get(kind, frozenset())):
+                _delete_definition(sagemaker, kind, name)
+        definitions.keep(needed)
+    except FileChanged as error:
+        raise MonitorBusy(str(error)) from error
+    return result
+
+
+def _set_all(
+    sagemaker: Any, event: Event, wanted: Mapping[str, dict[str, Any]], there: Mapping[str, Schedule]
+) -> Result:
     result: Result = {"schedules": [], "removed": []}
     for kind, suffix in KINDS.items():
         name = f"{event['prefix']}{suffix}"
-        there = find(sagemaker, name)
-        if there is not None and there.status == "Pending":
-            raise MonitorBusy(f"schedule {name} is still {there.status}")
         if kind in wanted:
-            _set(sagemaker, s3, event, wanted[kind], there)
+            _set(sagemaker, event, kind, wanted[kind], there.get(kind))
             result["schedules"].append(name)
-        elif there is not None:
+        elif kind in there:
             sagemaker.delete_monitoring_schedule(MonitoringScheduleName=name)
-            _delete_definition(sagemaker, kind, there.definition)
             result["removed"].append(name)
     return result
 
 
 def find(sagemaker: Any, name: str) -> Schedule | None:
-    """Give a schedule as it is; None where there is none."""
+    """Give a schedule as it is; None where there is none.
+
+    Raises:
+        MonitorBusy: SageMaker is still at work on it.
+    """
     try:
         found = sagemaker.describe_monitoring_schedule(MonitoringScheduleName=name)
     except sagemaker.exceptions.ResourceNotFound:
         return None
+    if found["MonitoringScheduleStatus"] == "Pending":
+        raise MonitorBusy(f"schedule {name} is still Pending")
     config = found["MonitoringScheduleConfig"]
-    return Schedule(
-        config["MonitoringJobDefinitionName"],
-        config["ScheduleConfig"]["ScheduleExpression"],
-        found["MonitoringScheduleStatus"],
-    )
+    return Schedule(config["MonitoringJobDefinitionName"], config["ScheduleConfig"]["ScheduleExpression"])
 
 
-def _set(sagemaker: Any, s3: Any, event: Event, monitor: Monitor, there: Schedule | None) -> None:
-    kind = monitor["kind"]
-    definition = definition_request(event["prefix"], monitor, _put_config(s3, event["configs_uri"], monitor))
+def _set(sagemaker: Any, event: Event, kind: str, definition: dict[str, Any], there: Schedule | None) -> None:
     request = schedule_request(event["prefix"], kind, definition["JobDefinitionName"], event["every"])
     expression = request["MonitoringScheduleConfig"]["ScheduleConfig"]["ScheduleExpression"]
-    if there is not None and (there.definition, there.expression) == (definition["JobDefinitionName"], expression):
+    if there == Schedule(definition["JobDefinitionName"], expression):
         return
     try:
         getattr(sagemaker, f"create_{_OPERATIONS[kind]}")(**definition)
@@ -165,10 +191,8 @@ def _set(sagemaker: Any, s3: Any, event: Event, monitor: Monitor, there: Schedul
         log.info("job definition is there already", extra={"definition": definition["JobDefinitionName"]})
     if there is None:
         _create_schedule(sagemaker, request)
-        return
-    sagemaker.update_monitoring_schedule(**request)
-    if there.definition != definition["JobDefinitionName"]:
-        _delete_definition(sagemaker, kind, there.definition)
+    else:
+        sagemaker.update_monitoring_schedule(**request)
 
 
 def _create_schedule(sagemaker: Any, request: dict[str, Any]) -> None:

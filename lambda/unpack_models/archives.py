@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from constructs_lib.names.bundle import ARCHIVE, pack
-from constructs_lib.names.segments import FALLBACK, SUFFIX
+from constructs_lib.names.segments import FALLBACK, SUFFIX, Routing
 
 CODE, INDEX = "code/", "segments.json"
 MODELS, SCRIPT = "models/", f"code/{ARCHIVE}"
@@ -36,6 +36,16 @@ def archives_of(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
         mark = json.dumps({"value": value}).encode()
         name = FALLBACK if value is None else value
         yield f"{MODELS}{name}{SUFFIX}", pack({**own, **common, "segment.json": mark}).content
+
+
+def routing_of(files: Mapping[str, bytes]) -> Routing:
+    """Say which model of a set is asked.
+
+    Raises:
+        BadSet: There is no ``segments.json``, or it is none.
+    """
+    index = _index(files)
+    return Routing(index["segment"], tuple(index["models"]))
 
 
 def _index(files: Mapping[str, bytes]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from gapless_lambda.log import get_logger
 from gapless_lambda.s3 import Address, parse_uri
 from gapless_lambda.settings import read_settings
 from gapless_sagemaker.artefact import Limits, UnsafeArtefact, open_artefact
-from unpack_models.archives import MODELS, SCRIPT, BadSet, archives_of
+from unpack_models.archives import MODELS, SCRIPT, BadSet, archives_of, routing_of
 
 MOST_BYTES = 1 << 29
 """What the models of a version may have together, unpacked; the function holds them in its memory."""
@@ -35,10 +35,12 @@ class Event(TypedDict):
 
 
 class Result(TypedDict):
-    """The prefix of the archives, ``s3://…/``, and the address of the script that all of them share."""
+    """The prefix of the archives, ``s3://…/``, the address of the script that all of them share, and which model of
+    this set is asked (``constructs_lib.names.segments``): the file may have other values by now."""
 
     models_uri: str
     code_uri: str
+    routing: dict[str, Any]
     objects: int
 
 
@@ -85,6 +87,7 @@ def handler(event: Event, context: Any) -> Result:  # noqa: ARG001
     for key, content in archives_of(files):
         s3.put_object(Bucket=folder.bucket, Key=f"{folder.key}{key}", Body=content)
         made += 1
-    result = Result(models_uri=f"{folder}{MODELS}", code_uri=f"{folder}{SCRIPT}", objects=made)
+    routing = routing_of(files).content()
+    result = Result(models_uri=f"{folder}{MODELS}", code_uri=f"{folder}{SCRIPT}", routing=routing, objects=made)
     log.info("models unpacked", extra={**result})
     return result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from botocore.exceptions import ClientError
 
 from local.aws import Aws
 from local.chain import Chain
+from local.clock import account_now
 from local.outputs import Outputs
 from local.report.content import Content, Document
 from local.runs.read import RunReader
@@ -46,7 +46,7 @@ def collect(settings: Settings, aws: Aws, outputs: Outputs, chain: Chain) -> Con
         golden=_golden(settings, aws, outputs, chain),
         runs=runs,
         trials=reader.trials(tuned) if tuned is not None else (),
-        sizes=things_of(Place(settings, aws, outputs, dt.datetime.now(dt.UTC))),
+        sizes=things_of(Place(settings, aws, outputs, account_now(settings))),
     )
 
 

@@ -7,6 +7,7 @@ environment gets through: no profile, no credentials, no endpoint.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.server.clock import Clock
 from local.server.host import ACCOUNT, REGION, Credentials, Settings
 from local.server.tls import ensure_certificates
 
@@ -24,8 +26,11 @@ _KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "JAVA_HOME", "LD_LIBRARY_PATH", "DY
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, prepare the state directory and serve until SIGTERM."""
-    settings = _settings(_parser().parse_args(arguments))
+    options = _parser().parse_args(arguments)
+    settings = _settings(options)
     _prepare(settings)
+    if options.clock is not None:
+        Clock(settings.clock_file).begin(options.clock)
     root = _root_credentials(settings.state_dir / "root.json")
     environment = _environment(settings, root)
     os.environ.clear()
@@ -46,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--job-python", type=Path, required=True, help="the interpreter that runs jobs")
     parser.add_argument("--wait-scale", type=float, default=1.0, help="factor on Wait states and retry delays")
     parser.add_argument("--alarm-scale", type=float, default=1.0, help="factor on the periods of alarms")
+    parser.add_argument("--clock", type=_instant, help="what time it is in a new account, ISO 8601 with an offset")
     parser.add_argument("--engine", choices=("sail", "spark"), default="sail", help="what runs Glue jobs")
     parser.add_argument("--spot-interruptions", type=int, default=0, help="how often spot trainings are interrupted")
     parser.add_argument("--account", default=ACCOUNT, help="twelve digits")
@@ -53,6 +59,13 @@ def _parser() -> argparse.ArgumentParser:
         "--neighbour", type=Path, action="append", default=[], help="state directory of a server of another account"
     )
     return parser
+
+
+def _instant(text: str) -> dt.datetime:
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no offset (allowed: such as 2013-05-01T04:00:00+00:00)")
+    return moment
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -14,10 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from local.server import hooks
+from local.server import clock, hooks
 from local.server.host import Host
 from local.server.metric_math import evaluate
 
@@ -160,7 +159,7 @@ class AlarmWatch:
             if not has_metric or alarm["ComparisonOperator"] not in _COMPARE or self._is_held(alarm):
                 return
             periods = int(alarm.get("EvaluationPeriods") or 1)
-            values = _values(alarm, periods, time.time(), self._scale)
+            values = _values(alarm, periods, clock.now(), self._scale)
             state = judge(values, alarm)
             if state is not None and state != alarm["StateValue"]:
                 self._change(alarm, state, _reason(alarm, values, state))
@@ -171,13 +170,13 @@ class AlarmWatch:
         return (
             not own
             and alarm["StateValue"] != "INSUFFICIENT_DATA"
-            and (time.time() - float(alarm.get("StateUpdatedTimestamp") or 0) < _HOLD_SECONDS * self._scale)
+            and (clock.now() - float(alarm.get("StateUpdatedTimestamp") or 0) < _HOLD_SECONDS * self._scale)
         )
 
     def _change(self, alarm: Alarm, state: str, reason: str) -> None:
         old = alarm["StateValue"]
         self._reasons[alarm["AlarmName"]] = reason
-        alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+        alarm.update(StateValue=state, StateReason=reason, StateUpdatedTimestamp=int(clock.now()))
         hooks.get("services.cloudwatch:_record_history")(alarm["AlarmName"], old, state, reason)
         hooks.get("services.cloudwatch:_dispatch_alarm_actions")(alarm, old, state, reason)
         hooks.get("services.cloudwatch:_evaluate_parent_alarms")(alarm)
@@ -288,7 +287,7 @@ def _announce_changes(host: Host) -> None:
     def announce(alarm: Alarm, old_state: str, new_state: str, reason: str) -> None:
         reachable = {field: _reachable(host, alarm, alarm.get(field) or []) for field in _ACTION_FIELDS}
         dispatch({**alarm, **reachable}, old_state, new_state, reason)
-        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        stamp = clock.moment().isoformat(timespec="milliseconds")
         detail = {
             "alarmName": alarm["AlarmName"],
             "state": {"value": new_state, "reason": reason, "timestamp": stamp},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import hashlib
 import json
 import logging
@@ -14,7 +15,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import BotoCoreError
+
 from local.server import hooks
+from local.server.clients import service_model
 from local.server.host import (
     REGION,
     ActionOf,
@@ -59,6 +63,7 @@ class Ministack:
             "core.router:_is_aws_service_name",
             lambda scope_name: scope_name in hooks.get("app:SERVICE_HANDLERS") or is_aws_service(scope_name),
         )
+        hooks.replace("core.responses:_service_model", model_of)
 
     # -- services
 
@@ -338,3 +343,13 @@ def _applies(statement: Mapping[str, Any], service: str, context: Mapping[str, s
 
 def _or_else(alternative: Callable[[Request], Response | None], passed_on: Response) -> Handler:
     return lambda request: alternative(request) or passed_on
+
+
+@functools.cache
+def model_of(service: str) -> Any | None:
+    """The model of a service by ministack's name of it; ``None`` when botocore knows no such service."""
+    name = hooks.get("core.responses:_BOTOCORE_NAME").get(service, service)
+    try:
+        return service_model(name)
+    except BotoCoreError:
+        return None

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
@@ -23,9 +24,24 @@ _CONFIG = Config(
 
 
 @functools.cache
+def _botocore_session() -> botocore.session.Session:
+    """One session for whatever asks for models of services: it reads each of them once."""
+    return botocore.session.get_session()
+
+
+@functools.cache
 def _session() -> boto3.Session:
-    """One session for all clients: it reads the models of the services once."""
-    return boto3.Session()
+    return boto3.Session(botocore_session=_botocore_session())
+
+
+@functools.cache
+def service_model(service: str) -> Any:
+    """What botocore knows of a service: what every request and every answer looks like.
+
+    Raises:
+        UnknownServiceError: It knows no such service.
+    """
+    return _botocore_session().get_service_model(service)
 
 
 def new_client(settings: Settings, service: str, who: Credentials) -> Any:

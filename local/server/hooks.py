@@ -36,6 +36,16 @@ HOOKS: Mapping[str, Hook] = {
     "app:app": Hook("requests are served, behind a guard of the administrative paths", ("scope", "receive", "send")),
     "app:SERVICE_HANDLERS": Hook("services that ministack lacks, and single operations of those it has, are served"),
     "app:AUTH": Hook("IAM is enforced"),
+    "core.responses:_service_model": Hook("models of services are read once, by whomever", ("service",)),
+    "core.responses:_BOTOCORE_NAME": Hook("models of services are found"),
+    # the clock of the account
+    "core.responses:datetime": Hook(
+        "objects, executions and whatever else has a date are dated by the account's clock"
+    ),
+    "services.cloudwatch:time": Hook("metrics and changes of alarms are dated by the account's clock"),
+    "services.eventbridge:_now_ts": Hook("events are dated by the account's clock, and rules keep set times by it", ()),
+    "services.eventbridge:_SCHEDULER_TICK_INTERVAL": Hook("what a set clock has made due comes soon"),
+    "services.scheduler:_now": Hook("schedules are dated by the account's clock", ()),
     # identity
     "core.router:extract_access_key_id": Hook("the caller of a request is known", ("headers", "query_params")),
     "core.router:_is_aws_service_name": Hook(

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from local.server import clock
 from local.server.usage import UsageMeter
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ class Settings:
     account: str = ACCOUNT
     region: str = REGION
     neighbours: tuple[Path, ...] = ()
+
+    @property
+    def clock_file(self) -> Path:
+        """How far the account's clock is from the machine's."""
+        return self.state_dir / clock.NAME
 
 
 @dataclass(frozen=True)

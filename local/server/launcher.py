@@ -19,7 +19,7 @@ from typing import Any
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from local.server import hooks
+from local.server import clock, hooks
 from local.server.bridge import Ministack
 from local.server.children import Children
 from local.server.host import Credentials, Host, Settings
@@ -66,6 +66,7 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 def run(settings: Settings, root: Credentials) -> None:
     """Serve until SIGTERM or SIGINT, then stop every child and save the state."""
     _raise_file_limit()
+    clock.follow(settings.clock_file)
     children = Children()
     try:
         host = Host(settings, root, Ministack(root, settings.account), children)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import time
 import uuid
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.server import hooks
+from local.server import clock, hooks
 from local.server.host import Denied, Host
 from local.server.set_times import BadTime, next_time
 
@@ -47,7 +46,7 @@ class Ticker:
 
     def tick(self) -> None:
         """Deliver what is due, and find out when it is due again."""
-        now = time.time()
+        now = clock.now()
         for key, schedule in list(hooks.get("services.scheduler:_schedules")._data.items()):
             if schedule.get("State") == "ENABLED":
                 self.look(key, schedule, now)

@@ -18,7 +18,7 @@ from local.settings import CHECKOUT, Settings
 from local.story.data import find_data
 from local.story.history import Place, read_history
 from local.story.judging import Judges
-from local.story.live import run_live
+from local.story.live import check_live, run_live
 from local.story.models import check_trains_by_script
 from local.story.page import render
 from local.story.replay import POLICIES, Progress, Story, Workshop
@@ -108,6 +108,8 @@ def run_story(request: StoryRequest, console: Console) -> dict[str, Any]:
         place = Place(work / "reading", request.workload_dir, data.folder, data.as_of)
         place.folder.mkdir()
         history = read_history(place, workload, request.schedule)
+    if request.live is not None:
+        check_live(history)
     judges = Judges(workload, work / "judging")
     story = Story(history, judges, Workshop(history, request.workload_dir, work / "models"))
     console.print(
@@ -127,12 +129,12 @@ def run_story(request: StoryRequest, console: Console) -> dict[str, Any]:
     document = story.document()
     _write(request.output, document)
     console.print(summary(document))
+    if request.live is not None:
+        told = run_live(request.live, story, console)
+        document |= {"live": {"months": told.months, "events": told.events}}
+        _write(request.output, document)
     if not request.keep:
         shutil.rmtree(work)
-    if request.live is not None:
-        events = [*document["events"], *run_live(request.live, console)]
-        document["events"] = sorted(events, key=lambda each: str(each["at"]))
-        _write(request.output, document)
     console.print(f"story: [bold]{request.output / 'story.html'}[/]")
     return document
 

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from local.report.charts import bar_chart, story_chart
 from local.report.html import Fixed, Html, badge, cards, code, figure, join, page, paragraph, section, table
-from local.story.replay import POLICIES
+from local.story.replay import ALWAYS, NEVER, POLICIES
 
 _NAMES: Final = {"never": "never retrained", "always": "retrained every step", "gapless": "Gapless"}
 _PARTS: Final = {"quality": "Quality", "timeline": "Timeline", "steps": "Steps", "decisions": "Decisions"}
+_LIVE: Final = {"live": "On the deployed platform"}
 _KINDS: Final = {
     "start": "start",
     "alarm": "alarm",
@@ -26,6 +27,7 @@ _KINDS: Final = {
 _GOOD: Final = ("start", "promoted", "rollout")
 _NEUTRAL: Final = ("decision",)
 _MARKED: Final = ("alarm", "promoted", "refused", "failed")
+_MARKED_LIVE: Final = ("alarm", "rollout", "refused", "rollback")
 
 Document = Mapping[str, Any]
 
@@ -34,8 +36,12 @@ def render(story: Document) -> str:
     """The page of ``story.json``."""
     head = join([paragraph(_told(story)), cards(_facts(story))])
     parts = [_quality(story), _timeline(story), _steps(story), _decisions(story)]
+    names = dict(_PARTS)
+    if "live" in story:
+        parts.append(_live(story, story["live"]))
+        names |= _LIVE
     footer = "Times are UTC. Every figure on this page was computed in this run."
-    return page(f"{story['workload']}: a story", f"The story of {story['workload']}", head, _PARTS, parts, footer)
+    return page(f"{story['workload']}: a story", f"The story of {story['workload']}", head, names, parts, footer)
 
 
 def _told(story: Document) -> str:
@@ -82,10 +88,12 @@ def _number(value: float | None) -> float:
 
 
 def _timeline(story: Document) -> Html:
-    rows: list[Sequence[Any]] = [
-        [code(_day(each["at"])), _badge(each["kind"]), each["text"]] for each in story["events"]
-    ]
-    return section("timeline", "Timeline", table("What happened under Gapless, and why", ["When", "What", "Why"], rows))
+    return section("timeline", "Timeline", _happened("What happened under Gapless, and why", story["events"]))
+
+
+def _happened(title: str, events: Sequence[Document]) -> Html:
+    rows: list[Sequence[Any]] = [[code(_day(each["at"])), _badge(each["kind"]), each["text"]] for each in events]
+    return table(title, ["When", "What", "Why"], rows)
 
 
 def _day(text: str) -> str:
@@ -122,3 +130,52 @@ def _decisions(story: Document) -> Html:
 
 def _window(days: int | None) -> str:
     return "all events" if days is None else f"{days} days"
+
+
+def _live(story: Document, live: Document) -> Html:
+    months, events = live["months"], live["events"]
+    told = {name: [_number(month["told"][name]) for month in months] for name in (NEVER, ALWAYS)}
+    lines = {_NAMES[name]: values for name, values in told.items()}
+    lines["the endpoint"] = [_number(month["quality"]) for month in months]
+    marks = {_KINDS[kind]: _months_of(kind, months, events) for kind in _MARKED_LIVE}
+    drawn = story_chart([month["step"] for month in months], lines, marks, story["metric"])
+    header = [
+        "Month",
+        "Rows asked",
+        "Labels in time",
+        "The endpoint",
+        *(_NAMES[name] for name in POLICIES),
+        "Served by",
+    ]
+    rows: list[Sequence[Any]] = [
+        [
+            month["step"],
+            month["rows"],
+            month["labels"],
+            Fixed(month["quality"], 4),
+            *(Fixed(month["told"][name], 4) for name in POLICIES),
+            month["model"],
+        ]
+        for month in months
+    ]
+    return section(
+        "live",
+        _LIVE["live"],
+        paragraph(
+            "The same months, one after the other by the clock of a local AWS: what the deployed endpoint answered to "
+            "some of each month's rows, beside what the told policies answered to the same rows; and what monitor, "
+            "alarms, policy, gate and rollouts of the deployed platform made of it."
+        ),
+        figure(drawn, f"{story['metric']} of what was asked in each month, and what happened after it"),
+        table(f"{story['metric']} of the same rows", header, rows),
+        _happened("What happened on the deployed platform, and why", events),
+    )
+
+
+def _months_of(kind: str, months: Sequence[Document], events: Sequence[Document]) -> list[int]:
+    """The months after whose end something of a kind happened."""
+    return [
+        place
+        for place, month in enumerate(months)
+        if any(each["kind"] == kind and month["begin"] < each["at"] <= month["end"] for each in events)
+    ]

@@ -121,6 +121,10 @@ class Workshop:
             self._answers[key] = self.ask(model, rows)
         return self._answers[key]
 
+    def answered(self, name: str, step: int) -> list[Prediction]:
+        """What a model has answered to the rows of a step, asked before."""
+        return self._answers[name, step]
+
     def ask(self, model: Model, rows: pa.Table) -> list[Prediction]:
         """The model's answers to any rows."""
         scratch = model.folder / f"asked-{len(list(model.folder.glob('asked-*')))}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from local.landing import batch_key
@@ -39,21 +40,30 @@ FLIGHTS = ROOT / "workloads" / "flight_delays"
 LOANS = ROOT / "workloads" / "loan_approval"
 
 
-def make_project(folder: Path, *, stage: dict[str, Any], replaced: Mapping[str, str]) -> Path:
-    """Copy the application with the workloads of ``tests/everything`` and, last, the folder of ``loan_approval`` added.
+def make_project(
+    folder: Path,
+    *,
+    stage: dict[str, Any],
+    replaced: Mapping[str, str] = MappingProxyType({}),
+    workloads: Path = EVERYTHING,
+    added: Sequence[Path] = (LOANS,),
+) -> Path:
+    """Copy the application with other workloads, by default those of ``tests/everything`` and ``loan_approval``.
 
-    Scripts that a workload of ``tests/everything`` lacks are plain, or of flights.
+    Scripts that a workload of the first folder lacks are plain, or of flights.
 
     Args:
         folder: Where to; it must not exist.
         stage: Settings of the stage ``every``, as in ``cdk.json``.
         replaced: Texts of ``workload.yaml`` to what stands in their place.
+        workloads: The folder of workloads.
+        added: Folders of workloads that are added to it last, as they are.
     """
     folder.mkdir()
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name)
         else:
             shutil.copy2(source, folder / name)
     for name in LINKED:
@@ -61,10 +71,11 @@ def make_project(folder: Path, *, stage: dict[str, Any], replaced: Mapping[str, 
     settings = json.loads((folder / "cdk.json").read_text())
     settings["context"]["stages"] = {STAGE: stage}
     (folder / "cdk.json").write_text(json.dumps(settings))
-    shutil.copytree(EVERYTHING, folder / "workloads")
+    shutil.copytree(workloads, folder / "workloads")
     for workload in (folder / "workloads").iterdir():
         _complete(workload, replaced)
-    shutil.copytree(LOANS, folder / "workloads" / LOANS.name, ignore=shutil.ignore_patterns("__pycache__"))
+    for each in added:
+        shutil.copytree(each, folder / "workloads" / each.name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 
 
@@ -80,9 +91,9 @@ def _complete(workload: Path, replaced: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def deployed_project(root: Path, state_dir: Path) -> Iterator[Live]:
-    """Deploy a project by its own command line; its local AWS ends with the context."""
-    settings = Settings(state_dir, STAGE, WORKLOAD)
+def deployed_project(root: Path, state_dir: Path, workload: str = WORKLOAD) -> Iterator[Live]:
+    """Deploy a project by its own command line, seen from a workload; its local AWS ends with the context."""
+    settings = Settings(state_dir, STAGE, workload)
     start(settings, StartOptions(tied=True), lambda _: None)
     try:
         deployed = type_command(settings, "deploy", root=root)

@@ -29,7 +29,7 @@ def chain(seattle: Live, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """What the batch that the workload's own script writes has set off."""
     folder = tmp_path_factory.mktemp("batch")
     script = ROOT / "workloads" / WORKLOAD / "batch.py"
-    subprocess.run([sys.executable, str(script), str(folder)], check=True, timeout=60)
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, timeout=600)
     seattle.command("land", "--files", str(folder))
     return seattle.chain_of(last_landed(seattle.settings).key)
 

@@ -25,7 +25,7 @@ def chain(loans: Live, tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """What the batch has set off that the workload's own script writes."""
     folder = tmp_path_factory.mktemp("batch")
     script = loans.root / "workloads" / WORKLOAD / "batch.py"
-    subprocess.run([sys.executable, str(script), str(folder)], check=True, timeout=60)
+    subprocess.run([sys.executable, str(script), str(folder)], check=True, timeout=600)
     document = json.loads((folder / "_batch.json").read_text())
     for name in (*(file["key"] for file in document["files"]), "_batch.json"):
         loans.write(f"{loans.zone('landing')}1990/{name}", (folder / name).read_bytes())

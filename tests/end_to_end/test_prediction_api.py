@@ -11,6 +11,7 @@ import urllib.request
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -29,16 +30,16 @@ STACK = "every-LinearOrdersWorkload"
 ORDER = {"amount": 12.5, "items": 8, "channel": "web", "region": "south"}
 
 
-def post(live: Live, content: Any) -> tuple[int, dict[str, Any]]:
+def post(live: Live, content: Any, headers: Mapping[str, str] = MappingProxyType({})) -> tuple[int, dict[str, Any]]:
     """Status and body of a signed request."""
     server = live.platform.aws.server
     url, body = api_url(server, live.outputs), json.dumps(content).encode()
-    request = AWSRequest("POST", url, data=body, headers={"content-type": "application/json"})
+    request = AWSRequest("POST", url, data=body, headers={"content-type": "application/json", **headers})
     SigV4Auth(Credentials(server.access_key, server.secret_key), "execute-api", "us-east-1").add_auth(request)
     context = ssl.create_default_context(cafile=str(server.ca_file))
     sent = urllib.request.Request(url, data=body, headers=dict(request.headers.items()))  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(sent, context=context, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(sent, context=context, timeout=600) as answer:  # noqa: S310
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())

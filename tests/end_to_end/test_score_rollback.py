@@ -13,7 +13,7 @@ from typing import Any
 from gapless_sagemaker.model import LoadedModel, load
 from local.chain import Chain
 from local.executions import SUCCEEDED, Execution, execution_arn
-from local.story.live import deployment_of, push
+from local.story.sabotage import deployment_of, push
 from tests.end_to_end.live import Live
 from tests.end_to_end.served import TARGET, look, rows_of, serve, tell
 

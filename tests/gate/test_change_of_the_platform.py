@@ -66,7 +66,7 @@ def test_a_construct_that_is_renamed_takes_nothing_with_it(
     assert refused["dev-DataLake/LakeKey7B6C155C"] == "RENAMED"
     assert refused["dev-DataLake/LakeRuns22685F8F"] == "RENAMED"
     command = [sys.executable, "-m", "gate.change", "--before", str(before), "--after", str(after)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 2
     assert "[-] AWS::S3::Bucket LakeLanding2ADFF402 orphan" in done.stdout
     assert "override_logical_id('LakeLanding2ADFF402')" in done.stdout

@@ -35,7 +35,7 @@ def test_prints_what_is_wrong_and_exits_with_one(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 1, done.stderr
     lines = done.stdout.splitlines()

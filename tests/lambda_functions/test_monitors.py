@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
 from read_monitors.handler import NoResult, folder_of, read, state_of, told
 from set_monitors.handler import Event, MonitorBusy, digest_of, set_monitors
 
 PREFIX = "dev-orders-monitor-"
+NAMES = "artefacts/orders/monitors/definitions/names.json"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SERVICE = botocore.session.get_session().get_service_model("sagemaker")
 JOB: dict[str, Any] = {
@@ -32,8 +36,25 @@ class InUse(Exception):
     pass
 
 
-class NoSuchKey(Exception):
-    pass
+class Killed(Exception):
+    """The function dies."""
+
+
+class NoSuchKey(ClientError):  # type: ignore[misc]
+    def __init__(self) -> None:
+        super().__init__({"Error": {"Code": "NoSuchKey", "Message": "it is not there"}}, "GetObject")
+
+
+class Calls:
+    """Counts the calls of all clients, and kills whoever makes a certain one, before it has any effect."""
+
+    def __init__(self, *, killed_at: int | None = None) -> None:
+        self.made, self._killed_at = 0, killed_at
+
+    def count(self) -> None:
+        self.made += 1
+        if self.made == self._killed_at:
+            raise Killed
 
 
 class Body:
@@ -44,20 +65,37 @@ class Body:
         return self._text.encode()
 
 
+def etag(content: Any) -> str:
+    return hashlib.md5(json.dumps(content).encode(), usedforsecurity=False).hexdigest()
+
+
 class S3:
     class exceptions:
         NoSuchKey = NoSuchKey
 
     def __init__(self, **objects: Any) -> None:
         self.objects: dict[str, Any] = objects
+        self.before_put: Callable[[str], None] = lambda _path: None
+        self.calls = Calls()
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
-        self.objects[f"{Bucket}/{Key}"] = json.loads(Body)
+    def put_object(
+        self, Bucket: str, Key: str, Body: bytes, IfMatch: str | None = None, IfNoneMatch: str | None = None
+    ) -> Any:
+        self.calls.count()
+        path = f"{Bucket}/{Key}"
+        self.before_put(path)
+        there = path in self.objects
+        if (IfNoneMatch is not None and there) or (IfMatch is not None and IfMatch != etag(self.objects.get(path))):
+            raise ClientError({"Error": {"Code": "PreconditionFailed", "Message": "it is another"}}, "PutObject")
+        self.objects[path] = json.loads(Body)
+        return {"ETag": etag(self.objects[path])}
 
     def get_object(self, Bucket: str, Key: str) -> Any:
+        self.calls.count()
         if f"{Bucket}/{Key}" not in self.objects:
             raise NoSuchKey
-        return {"Body": Body(self.objects[f"{Bucket}/{Key}"])}
+        content = self.objects[f"{Bucket}/{Key}"]
+        return {"Body": Body(content), "ETag": etag(content)}
 
 
 class SageMaker:
@@ -71,6 +109,7 @@ class SageMaker:
         self.schedules: dict[str, dict[str, Any]] = {}
         self.definitions: set[str] = set()
         self.calls: list[str] = []
+        self.counted = Calls()
 
     def __getattr__(self, method: str) -> Any:
         operation = "".join(word.capitalize() for word in method.split("_"))
@@ -78,6 +117,7 @@ class SageMaker:
         def call(**request: Any) -> Any:
             report = ParamValidator().validate(request, SERVICE.operation_model(operation).input_shape)
             assert report.generate_report() == ""
+            self.counted.count()
             self.calls.append(operation)
             return self._answer(operation, request)
 
@@ -103,6 +143,8 @@ class SageMaker:
             case _:
                 used = [each["MonitoringScheduleConfig"] for each in self.schedules.values()]
                 assert name not in [each["MonitoringJobDefinitionName"] for each in used]
+                if name not in self.definitions:
+                    raise Missing
                 self.definitions.remove(name)
         return {}
 
@@ -133,8 +175,19 @@ def bias(**config: Any) -> Any:
 
 
 def wanted(*monitors: Any, every: str = "day") -> Event:
-    configs = "s3://artefacts/orders/monitors/configs/"
-    return {"prefix": PREFIX, "every": every, "configs_uri": configs, "monitors": list(monitors)}
+    return {
+        "prefix": PREFIX,
+        "every": every,
+        "configs_uri": "s3://artefacts/orders/monitors/configs/",
+        "definitions_uri": f"s3://{NAMES}",
+        "monitors": list(monitors),
+    }
+
+
+def referred(sagemaker: SageMaker) -> set[str]:
+    """The definitions that schedules refer to."""
+    configs = [each["MonitoringScheduleConfig"] for each in sagemaker.schedules.values()]
+    return {each["MonitoringJobDefinitionName"] for each in configs}
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------
@@ -147,7 +200,10 @@ def test_makes_schedules_and_leaves_alone_what_is_there() -> None:
     schedule = sagemaker.schedules[f"{PREFIX}data"]["MonitoringScheduleConfig"]
     assert schedule["MonitoringType"] == "DataQuality"
     assert schedule["ScheduleConfig"] == {"ScheduleExpression": "cron(0 0 ? * * *)"}
+    names = s3.objects.pop(NAMES)
+    assert {name for each in names.values() for name in each} == sagemaker.definitions == referred(sagemaker)
     assert s3.objects == {f"artefacts/orders/monitors/configs/{digest_of({'label': 'late'})}.json": {"label": "late"}}
+    s3.objects[NAMES] = names
     sagemaker.calls.clear()
     set_monitors(sagemaker, s3, event)
     assert set(sagemaker.calls) == {"DescribeMonitoringSchedule"}
@@ -174,12 +230,63 @@ def test_an_analysis_that_has_changed_makes_another_definition() -> None:
     assert sagemaker.definitions.isdisjoint(before)
 
 
-def test_goes_on_where_an_earlier_try_broke_off() -> None:
+BEFORE = (data_quality(), bias(label="late"))
+AFTER = {
+    "the first": ((), (data_quality(), bias(label="late"))),
+    "changed": (BEFORE, (data_quality("newer"), bias(label="early"))),
+    "one fewer": (BEFORE, (data_quality("newer"),)),
+    "none": (BEFORE, ()),
+}
+
+
+@pytest.mark.parametrize("change", AFTER)
+def test_leaves_nothing_behind_wherever_a_run_dies(change: str) -> None:
+    before, after = AFTER[change]
+
+    def world(killed_at: int | None) -> tuple[SageMaker, S3, Calls]:
+        sagemaker, s3 = SageMaker(), S3()
+        set_monitors(sagemaker, s3, wanted(*before))
+        calls = sagemaker.counted = s3.calls = Calls(killed_at=killed_at)
+        return sagemaker, s3, calls
+
+    sagemaker, s3, calls = world(None)
+    set_monitors(sagemaker, s3, wanted(*after))
+    goal, most = sagemaker.schedules, calls.made
+    assert most > len(before) + len(after)
+    for call in range(1, most + 1):
+        for then in (after, (data_quality("newest"),), ()):
+            sagemaker, s3, _ = world(call)
+            with pytest.raises(Killed):
+                set_monitors(sagemaker, s3, wanted(*after))
+            set_monitors(sagemaker, s3, wanted(*then))
+            assert sagemaker.definitions == referred(sagemaker), f"killed at call {call}, then {len(then)} wanted"
+            assert {name for each in s3.objects.get(NAMES, {}).values() for name in each} == sagemaker.definitions
+            assert len(sagemaker.schedules) == len(then)
+            assert then is not after or sagemaker.schedules == goal
+
+
+def test_a_definition_from_before_names_were_kept_is_deleted_too() -> None:
     sagemaker, s3 = SageMaker(), S3()
     set_monitors(sagemaker, s3, wanted(data_quality()))
-    sagemaker.schedules.clear()
-    assert set_monitors(sagemaker, s3, wanted(data_quality()))["schedules"] == [f"{PREFIX}data"]
-    assert f"{PREFIX}data" in sagemaker.schedules
+    del s3.objects[NAMES]
+    set_monitors(sagemaker, s3, wanted(data_quality("newer")))
+    assert sagemaker.definitions == referred(sagemaker)
+
+
+def test_two_runs_at_once_do_not_forget_each_others_definitions() -> None:
+    sagemaker, s3 = SageMaker(), S3()
+    set_monitors(sagemaker, s3, wanted(data_quality()))
+
+    def other_run(path: str) -> None:
+        if path == NAMES:
+            s3.before_put = lambda _path: None
+            set_monitors(sagemaker, s3, wanted(data_quality("other")))
+
+    s3.before_put = other_run
+    with pytest.raises(MonitorBusy, match=r"definitions/names\.json was written by another run"):
+        set_monitors(sagemaker, s3, wanted(data_quality("newer")))
+    set_monitors(sagemaker, s3, wanted(data_quality("newer")))
+    assert sagemaker.definitions == referred(sagemaker)
 
 
 def test_removes_what_is_no_longer_wanted() -> None:
@@ -253,6 +360,7 @@ def test_counts_violations_by_the_families_of_the_own_monitor() -> None:
     assert counted == {"schema": 2, "completeness": 1, "drift": 1, "bias": 1}
     assert (found["rows"], found["waiting"], found["failed"]) == (900, [], [])
     assert {each["column"] for each in found["violations"]} == {"amount", "items", "region"}
+    assert found["folders"] == {name: f"s3://{FOLDER}/{PREFIX}{name}/2026/03/02/00/" for name in ("data", "bias")}
 
 
 def test_a_clean_window_counts_as_looked_at() -> None:
@@ -261,6 +369,7 @@ def test_a_clean_window_counts_as_looked_at() -> None:
     found = read(sagemaker, S3(), ASKED)
     assert found["families"] == {family: {"violations": 0} for family in ("schema", "completeness", "drift")}
     assert found["waiting"] == [f"{PREFIX}bias"]
+    assert list(found["folders"]) == ["data"]
 
 
 def test_a_result_that_is_not_there_is_an_error() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from gapless_lambda.s3 import Address
 from judge_experiment.records import parse_exposure
 from serve_prediction import handler as serving
 from serve_prediction.assigning import assign, sticky_value, unit_of, weights
-from serve_prediction.capturing import Exchange, address, attributes, record
+from serve_prediction.capturing import Draw, Exchange, address, attributes, record
 from serve_prediction.checking import BadRequest, parse
 from serve_prediction.endpoint import NoAnswer, ask, explained
 
@@ -280,10 +281,50 @@ def test_several_variants_are_assigned_by_the_attribute_that_the_workload_names(
         called(endpoint, settings, body=body(channel=channel))
     targets = [asked["TargetVariant"] for asked in endpoint.asked]
     assert targets[0] == targets[2] == assign(unit_of('"web"', "config"), shares)
-    assert endpoint.asked[0]["CustomAttributes"] == attributes(unit_of('"web"', "config"), shares)
+    assert endpoint.asked[0]["CustomAttributes"] == attributes(Draw(unit_of('"web"', "config"), shares))
     settings.setattr(serving, "shares_of", lambda _name, _period: ("config", {"a": 1.0}))
     called(endpoint, settings)
     assert "TargetVariant" not in endpoint.asked[-1]
+
+
+class Ended(Endpoint):
+    """An endpoint of which one variant is left, since a test of two has ended."""
+
+    def invoke_endpoint(self, **asked: Any) -> dict[str, Any]:
+        if "TargetVariant" in asked:
+            self.asked.append(asked)
+            raise failure("ValidationError", f"Variant {asked['TargetVariant']} not found for Request")
+        return super().invoke_endpoint(**asked)
+
+
+class Looks:
+    """SageMaker, whose endpoint has these variants, each at one look."""
+
+    def __init__(self, *variants: Sequence[str]) -> None:
+        self.looks = iter(variants)
+
+    def describe_endpoint(self, **_: Any) -> dict[str, Any]:
+        variants = [{"VariantName": name, "CurrentWeight": 0.5} for name in next(self.looks)]
+        return {"EndpointConfigName": "config", "ProductionVariants": variants}
+
+
+def drawn_from(settings: pytest.MonkeyPatch, endpoint: Endpoint, *variants: Sequence[str]) -> int:
+    """The status of a request that is drawn, where each look at the endpoint finds other variants."""
+    settings.setenv("STICKY_BY", "channel")
+    described = Looks(*variants)
+    settings.setattr(serving, "client", lambda _name: described)
+    serving.shares_of.cache_clear()
+    try:
+        return called(endpoint, settings)[0]
+    finally:
+        serving.shares_of.cache_clear()
+
+
+def test_a_variant_that_has_gone_costs_no_request(settings: pytest.MonkeyPatch) -> None:
+    endpoint = Ended(b'{"predictions": []}')
+    assert drawn_from(settings, endpoint, ("a", "b"), ("a",)) == 200
+    assert ["TargetVariant" in asked for asked in endpoint.asked] == [True, False]
+    assert drawn_from(settings, Ended(b"{}"), ("a", "b"), ("a", "c")) == 503
 
 
 ROUTING = json.dumps({"feature": "channel", "values": ["web"]})
@@ -297,6 +338,16 @@ def test_the_segment_of_a_request_names_the_model_that_answers(settings: pytest.
         assert called(endpoint, settings, body=body(channel=channel))[0] == 200
     targets = [asked.get("TargetModel") for asked in endpoint.asked]
     assert targets == [None, "web.tar.gz", "_fallback.tar.gz", "_fallback.tar.gz"]
+    said = [asked.get("CustomAttributes") for asked in endpoint.asked]
+    assert said == [None, "model=web", "model=_fallback", "model=_fallback"]
+
+
+def test_what_is_captured_names_draw_and_model(settings: pytest.MonkeyPatch) -> None:
+    endpoint = Endpoint(b'{"predictions": []}')
+    settings.setenv("ROUTING", ROUTING)
+    assert drawn_from(settings, endpoint, ("a", "b")) == 200
+    unit = unit_of('"web"', "config")
+    assert endpoint.asked[0]["CustomAttributes"] == f"unit={unit};shares=a:0.5,b:0.5;model=web"
 
 
 def test_one_model_answers_for_a_whole_request(settings: pytest.MonkeyPatch) -> None:
@@ -321,6 +372,7 @@ def test_a_set_that_has_no_model_of_a_segment_yet_answers_by_its_fallback(settin
     endpoint = OlderSet(b'{"predictions": []}')
     assert called(endpoint, settings)[0] == 200
     assert [asked["TargetModel"] for asked in endpoint.asked] == ["web.tar.gz", "_fallback.tar.gz"]
+    assert [asked["CustomAttributes"] for asked in endpoint.asked] == ["model=web", "model=_fallback"]
     none = Endpoint(failure("ValidationError", "Failed to download model data(bucket: b, key: k)."))
     assert called(none, settings)[0] == 503
 
@@ -330,7 +382,7 @@ EXCHANGE = Exchange(
     response='{"predictions": [{"probability": 0.5, "label": true}]}',
     variant="b",
     inference_id="id-1",
-    assigned=attributes("00ff", {"a": 0.9, "b": 0.1}),
+    attributes=attributes(Draw("00ff", {"a": 0.9, "b": 0.1}), "north.tar.gz"),
     latency_ms=12.3456,
     at=datetime(2024, 1, 31, 12, 5, 6, tzinfo=UTC),
 )

@@ -76,6 +76,7 @@ def test_a_version_becomes_an_archive_for_each_value_and_one_for_all_others(s3: 
     assert handler(event, None) == {
         "models_uri": f"s3://artefacts/{folder}models/",
         "code_uri": f"s3://artefacts/{folder}code/sourcedir.tar.gz",
+        "routing": {"feature": "shop", "values": ["north", "new"]},
         "objects": 4,
     }
     found = content(s3)

@@ -132,12 +132,12 @@ def local_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServ
 
 
 @pytest.fixture
-def start_local_server() -> Iterator[Callable[[Path], LocalServer]]:
-    """Starts servers of the test's own on a state directory; they are stopped after the test."""
+def start_local_server() -> Iterator[Callable[..., LocalServer]]:
+    """Starts servers of the test's own on a state directory, with options; they are stopped after the test."""
     servers: list[LocalServer] = []
 
-    def start(state_dir: Path) -> LocalServer:
-        servers.append(start_server(state_dir))
+    def start(state_dir: Path, *options: str) -> LocalServer:
+        servers.append(start_server(state_dir, *options))
         return servers[-1]
 
     yield start

@@ -202,6 +202,31 @@ def test_classes_are_numbered_in_order_and_rows_of_unknown_ones_are_left_out(ben
     assert document["hyperparameters"]["num_classes"] == document["hyperparameters"]["num_class"] == "3"
 
 
+def test_targets_that_are_no_finite_number_are_left_out_and_counted(bench: Bench) -> None:
+    bench.splits = {
+        "train": {**TRAIN, "late": [4.5, float("nan"), 1.0, None]},
+        "validation": {**VALIDATION, "late": [float("inf"), 2.0, float("-inf"), 3.0]},
+    }
+    document = bench.run("regression")
+    assert [row[0] for row in bench.csv()] == [1.0, 4.5]
+    assert [row[0] for row in bench.csv("validation")] == [2.0, 3.0]
+    assert document["left_out"] == {"train": 2, "validation": 2}
+    assert document["rows"] == {"train": 2, "validation": 2}
+
+
+@pytest.mark.parametrize(
+    ("late", "message"),
+    [
+        (["1", "2", "3", "4"], "the target of a regression is string; allowed are numbers"),
+        ([float("nan")] * 4, "the split train has no rows to encode; 4 were left out"),
+    ],
+)
+def test_a_split_without_a_finite_target_is_refused(bench: Bench, late: list[Any], message: str) -> None:
+    bench.splits = {"train": {**TRAIN, "late": late}, "validation": {**VALIDATION, "late": [1.0, 2.0, 3.0, 4.0]}}
+    with pytest.raises(encode.BadSplit, match=message):
+        bench.run("regression")
+
+
 def test_without_a_target_there_are_features_only(bench: Bench) -> None:
     bench.splits = {name: {key: TRAIN[key] for key in ("items", "region")} for name in ("train", "validation")}
     bench.run("clustering", None, answer="clusters")

@@ -69,7 +69,7 @@ def train(folder: Path, script: Path, *hyperparameters: str) -> Path:
         "SM_OUTPUT_DIR": str(folder / "output"),
     }
     subprocess.run(
-        [sys.executable, str(script), "--target", "late", *hyperparameters], env=environment, check=True, timeout=120
+        [sys.executable, str(script), "--target", "late", *hyperparameters], env=environment, check=True, timeout=600
     )
     (folder / "model").mkdir()
     with tarfile.open(folder / "model/model.tar.gz", "w:gz") as tar:
@@ -118,7 +118,7 @@ def run_zip(place: Place, output: Path, *arguments: str) -> subprocess.Completed
         cwd="/",
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

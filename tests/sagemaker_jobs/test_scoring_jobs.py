@@ -285,5 +285,5 @@ def test_golden_requests_need_one_that_is_answered(tmp_path: Path) -> None:
 
 def test_both_jobs_run_by_their_names(tmp_path: Path, test_split: Path) -> None:
     arguments = ["--test", str(test_split), "--target", "late", "--output", str(tmp_path / "out"), "--message", "/x"]
-    subprocess.run([sys.executable, str(JOBS), "requests", *arguments], check=True, timeout=60)
+    subprocess.run([sys.executable, str(JOBS), "requests", *arguments], check=True, timeout=600)
     assert len(list((tmp_path / "out").iterdir())) == 3

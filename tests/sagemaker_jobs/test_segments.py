@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
+import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +21,7 @@ from constructs_lib.machines.makers.script import segment_variables
 from constructs_lib.names.serving_modes import MultiModel
 from gapless_segments import BadSegments, Segments, TooLittle
 from local.server.sagemaker.serving.model_server import load_script
+from stacks.config import ROOT
 from tests.local.sagemaker.conftest import archive
 from tests.sagemaker_jobs.options_folder import options_folder
 from unpack_models.archives import archives_of
@@ -54,6 +58,25 @@ def train(folder: Path) -> Path:
     own.write_text(OWN)
     SEGMENTS.train(rows(), fit, folder / "model", features=FEATURES, own=own)
     return folder / "model"
+
+
+def test_models_are_trained_where_the_package_is_in_the_zip_of_the_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "job.zip"
+    with zipfile.ZipFile(packed, "w") as zipped:
+        for file in (ROOT / "sagemaker_jobs" / "in_scripts" / "gapless_segments").glob("*.py"):
+            zipped.write(file, f"in_scripts/gapless_segments/{file.name}")
+    monkeypatch.syspath_prepend(packed / "in_scripts")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "gapless_segments"]:
+        monkeypatch.delitem(sys.modules, name)
+    zipped_segments = importlib.import_module("gapless_segments").Segments
+    assert zipped_segments is not Segments
+    (tmp_path / "inference.py").write_text(OWN)
+    segments = zipped_segments("dest", ("EWR", "JFK"), "_fallback", 20)
+    segments.train(rows(), fit, tmp_path / "model", features=FEATURES, own=tmp_path / "inference.py")
+    code = {file.name: file.read_text() for file in (tmp_path / "model" / "code").iterdir()}
+    assert set(code) == {"inference.py", "own.py"} and "def model_fn" in code["inference.py"]
 
 
 @pytest.fixture
@@ -138,7 +161,7 @@ def test_the_whole_asks_the_model_of_each_instance_in_order(trained: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "own", "others"),
-    [("EWR", [EWR], [JFK, SWF, BOS, NONE]), ("SWF", [SWF], [EWR, BOS]), ("_fallback", [BOS, NONE, SWF], [EWR, JFK])],
+    [("EWR", [EWR], [JFK, SWF, BOS, NONE]), ("SWF", [SWF], [EWR, BOS]), ("_fallback", [BOS, NONE, SWF], [])],
 )
 def test_one_model_answers_as_the_whole_does_and_for_its_own_segment_alone(
     trained: Path, tmp_path: Path, name: str, own: list[Any], others: list[Any]
@@ -149,6 +172,11 @@ def test_one_model_answers_as_the_whole_does_and_for_its_own_segment_alone(
         with pytest.raises(ValueError, match="this model answers for") as refused:
             ask(*one, *own, other)
         assert refused.value.status_code == 400  # type: ignore[attr-defined]
+
+
+def test_the_fallback_answers_for_a_segment_that_the_file_has_given_up(trained: Path, tmp_path: Path) -> None:
+    one = loaded(unpacked(trained, tmp_path / "one", "_fallback"))
+    assert ask(*one, EWR, JFK) == ask(*one, BOS, BOS)
 
 
 @pytest.mark.parametrize(

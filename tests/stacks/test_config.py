@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -158,6 +159,21 @@ def test_refuses_a_context_without_stages(stages: object) -> None:
 def test_refuses_a_second_key_that_is_neither_yes_nor_no() -> None:
     with pytest.raises(ConfigurationError, match='context allow_removal: must be true or false, was "maybe"'):
         PlatformConfig.parse({"dev": {"zones": ZONES}}, "maybe")
+
+
+@pytest.mark.parametrize(
+    ("only", "pipeline", "message"),
+    [
+        ("test", None, 'context stage: must be one of dev, prod, was "test"'),
+        ({"dev": {}}, None, "context stage: must be one of dev, prod, was"),
+        ("dev", {}, 'context stage: must be absent where a pipeline deploys, was "dev"'),
+    ],
+)
+def test_refuses_to_synthesise_one_stage_that_is_not_there_or_not_alone(
+    only: object, pipeline: object, message: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        PlatformConfig.parse({"dev": {"zones": ZONES}, "prod": {"zones": ZONES}}, None, pipeline, only)
 
 
 # --- costs and audit -----------------------------------------------------------------------------------------------

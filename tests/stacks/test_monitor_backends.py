@@ -87,6 +87,13 @@ def test_monitors_read_what_was_served_and_write_only_their_results(template: di
     assert {each.rpartition("/")[2] for each in made} == {f"{PREFIX}clarify*"}
 
 
+def test_the_page_is_written_by_the_platforms_own_job_and_read_by_the_machine(template: dict[str, Any]) -> None:
+    assert any(each.endswith("/kept_orders/monitoring/*") for each in allowed(template, "Processing", "s3:PutObject"))
+    read = allowed(template, "MonitorMachine", "s3:GetObject")
+    assert any(each.endswith("/kept_orders/monitoring/*") for each in read)
+    assert not allowed(template, "MonitorMachine", "s3:PutObject")
+
+
 def test_a_workload_that_was_switched_back_has_its_schedules_removed(stacks: dict[str, dict[str, Any]]) -> None:
     own = stacks["OwnOrdersWorkload"]
     machines = resources(own, "AWS::StepFunctions::StateMachine").values()
@@ -96,6 +103,9 @@ def test_a_workload_that_was_switched_back_has_its_schedules_removed(stacks: dic
     assert '"RemoveMonitors"' in definition
     assert allowed(own, "SetMonitors", "sagemaker:DeleteMonitoringSchedule")
     assert not allowed(own, "SetMonitors", "sagemaker:CreateMonitoringSchedule")
+    for action in ("s3:GetObject", "s3:PutObject"):
+        (kept,) = allowed(own, "SetMonitors", action)
+        assert kept.endswith("/own_orders/monitors/definitions/*")
     assert not statements_with(own, "SetMonitors", "iam:PassRole")
 
 

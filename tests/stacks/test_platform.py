@@ -6,7 +6,7 @@ import pytest
 from aws_cdk import App
 
 from constructs_lib.names.workload_file import WorkloadFile
-from stacks.config import ROOT, ConfigurationError, PlatformConfig
+from stacks.config import ROOT, ConfigurationError, PlatformConfig, project_context
 from stacks.platform import build_platform, read_rules, read_workloads
 from tests.everything.platform import FOLDER, merged
 
@@ -55,6 +55,20 @@ def test_refuses_more_stages_and_workloads_than_an_account_can_tag(tmp_path: Pat
     config = PlatformConfig.parse({"dev": {"zones": ["eu-west-1a", "eu-west-1b"]}})
     with pytest.raises(ConfigurationError, match="context stages: an account may hold at most 50 domains"):
         build_platform(App(outdir=str(tmp_path / "cdk.out")), config, read_workloads(tmp_path))
+
+
+def test_one_stage_that_is_asked_for_is_synthesised_as_it_is_among_the_others(tmp_path: Path) -> None:
+    stages = {name: {"zones": ["eu-west-1a", "eu-west-1b"]} for name in ("dev", "prod")}
+    for only in (None, "prod"):
+        app = App(outdir=str(tmp_path / str(only)), context=project_context() | {"stages": stages, "stage": only})
+        build_platform(app, PlatformConfig.read(app), ())
+        app.synth()
+    every, one = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.template.json")}
+        for folder in (tmp_path / "None", tmp_path / "prod")
+    )
+    assert {path.parts[0] for path in one} == {"Account.template.json", "assembly-prod"}
+    assert one.items() < every.items()
 
 
 def test_refuses_a_workload_whose_name_begins_with_that_of_another(tmp_path: Path) -> None:

@@ -145,9 +145,13 @@ def ask_alarms(p: DeploymentParts) -> State:
     )
 
 
-def alarms_quiet(following: str) -> State:
-    """Changes nothing while an alarm is on, unless it is to get rid of what set it off."""
-    return choice([("$rollback or $count($noisy) = 0", following)], default="AlarmAlreadyOn")
+def alarms_quiet(following: str, *others: tuple[str, str]) -> State:
+    """Changes nothing while an alarm is on, unless it is to get rid of what set it off.
+
+    Args:
+        others: Pairs of a condition and the state to go to while an alarm is on.
+    """
+    return choice([("$rollback or $count($noisy) = 0", following), *others], default="AlarmAlreadyOn")
 
 
 def alarm_already_on() -> State:
@@ -162,10 +166,11 @@ def update_endpoint(p: DeploymentParts) -> State:
     """
     guarded = deployment_config(p.rollout, p.alarm_names)
     back = deployment_config(AT_ONCE, [])
-    config = f"$rollback and $count($noisy) > 0 ? {expression(back)} : {expression(guarded)}"
+    config = expression(guarded)
     if p.rollout.strategy == "rolling":
         whole = deployment_config(AT_ONCE, p.alarm_names)
-        config = f"$endpoint.status = '{HALF_BACK}' ? {expression(whole)} : ({config})"
+        config = f"$endpoint.status = '{HALF_BACK}' ? {expression(whole)} : {config}"
+    config = f"$rollback and $count($noisy) > 0 ? {expression(back)} : ({config})"
     return task(
         "aws-sdk:sagemaker:updateEndpoint",
         {
@@ -260,8 +265,12 @@ def watch_predictions(p: DeploymentParts) -> dict[str, State]:
 
 
 def silent_rollback() -> State:
-    """The endpoint serves, but the old configuration: an alarm went off and SageMaker took the new one back."""
-    return own_failure(
+    """The endpoint serves, but the old configuration: an alarm went off and SageMaker took the new one back.
+
+    The old one is what was there, which need not be what was verified: an experiment whose winner this was to be, or
+    what a deployment that was cancelled has left.
+    """
+    return failure_kept(
         "SilentRollback",
         "'the endpoint serves ' & $endpoint.config & ' instead of the new configuration: ' & $endpoint.reason",
     )

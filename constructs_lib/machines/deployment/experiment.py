@@ -76,6 +76,11 @@ def experiment_states(s: Surroundings, p: DeploymentParts, e: Experiment) -> dic
     }
 
 
+def still_quiet() -> State:
+    """Looks at the alarms once more; one that came on since the challenger won leaves the champion, alone."""
+    return endpoint.alarms_quiet("Compares", ("$compared", "AlarmMeanwhile"))
+
+
 def compares() -> State:
     """Nobody is compared with when there is no champion, nor by who goes back on purpose."""
     return choice(

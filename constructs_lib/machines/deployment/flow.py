@@ -5,7 +5,7 @@ from __future__ import annotations
 from constructs_lib.asl import State, choice, go_to, jsonata, machine, succeed, wait
 from constructs_lib.machines.common import HOUR, Surroundings, failure_states, own_failure, put_metrics, release_lease
 from constructs_lib.machines.deployment import endpoint, modes, package, records, rollback, scaling, turn
-from constructs_lib.machines.deployment.experiment import experiment_states
+from constructs_lib.machines.deployment.experiment import experiment_states, still_quiet
 from constructs_lib.machines.deployment.golden import golden_after, golden_states
 from constructs_lib.machines.deployment.parts import FINAL_ERRORS, DeploymentParts
 from constructs_lib.machines.signing import verify_model
@@ -69,7 +69,7 @@ def rolled_out(s: Surroundings, p: DeploymentParts) -> dict[str, State]:
         "EndpointReady": endpoint.endpoint_ready("DeleteFailedEndpoint" if p.scaling is None else "ForgetScaling"),
         "DescribeServing": endpoint.describe_serving(),
         "AskAlarmsAgain": endpoint.ask_alarms(p),
-        "AlarmsStillQuiet": endpoint.alarms_quiet("Compares" if p.experiment is not None else "UpdateEndpoint"),
+        "AlarmsStillQuiet": still_quiet() if p.experiment is not None else endpoint.alarms_quiet("UpdateEndpoint"),
         **(experiment_states(s, p, p.experiment) if p.experiment is not None else {}),
         "UpdateEndpoint": go_to("WaitForRollout", endpoint.update_endpoint(p)),
         "CreateEndpoint": endpoint.create_endpoint(p),
@@ -121,7 +121,7 @@ def gone_back(p: DeploymentParts) -> dict[str, State]:
     return {
         **scaling.forget_states(p, "DeleteFailedEndpoint"),
         "DeleteFailedEndpoint": go_to("WaitForEndpoint", endpoint.delete_endpoint(p)),
-        "SilentRollback": endpoint.silent_rollback(),
+        "SilentRollback": go_to("TakeBack", endpoint.silent_rollback()),
         "NoCapacity": go_to("TakeBack", endpoint.no_capacity()),
         "RollbackFailed": go_to("TakeBack", endpoint.rollback_failed()),
         "RolloutStuck": go_to("TakeBack", endpoint.rollout_stuck()),

@@ -104,7 +104,7 @@ def golden_after(s: Surroundings, p: DeploymentParts, variant: str | None = None
                 "golden_uri": jsonata("$golden_uri"),
                 **({"variant": variant} if variant is not None else {}),
                 **({"requests_uri": requests} if p.fleet.later is not None else {}),
-                **({"routing": dict(p.model_set.routing)} if p.model_set is not None else {}),
+                **({"routing": jsonata("$models.routing")} if p.model_set is not None else {}),
             },
         },
         timeout=5 * MINUTE if p.fleet.later is None else _LATER_SECONDS,

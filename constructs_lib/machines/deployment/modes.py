@@ -56,6 +56,7 @@ def unpacking_states(p: DeploymentParts) -> dict[str, State]:
             "models": {
                 "uri": jsonata("$states.result.Payload.models_uri"),
                 "code_uri": jsonata("$states.result.Payload.code_uri"),
+                "routing": jsonata("$states.result.Payload.routing"),
             }
         },
     )

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from constructs_lib.asl import JSON
 from constructs_lib.machines.deployment.strategy import Experiment, Rollout
 from constructs_lib.machines.image_scan import FINAL_ERRORS as SCAN_ERRORS
 from constructs_lib.machines.image_scan import ScannedImages
@@ -90,12 +89,10 @@ class ModelSet:
     Args:
         unpack_models_arn: The function that makes an archive of each model of a version; may be a token.
         region: Where the containers find their script; may be a token.
-        routing: Which model of the set is asked, as ``Routing.content`` of ``constructs_lib.names.segments`` gives it.
     """
 
     unpack_models_arn: str
     region: str
-    routing: Mapping[str, JSON]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from local.server import hooks
+from local.server import clock, hooks
 from local.server.athena.query import Query, QueryFailed
 from local.server.athena.results import as_csv
 from local.server.host import Credentials, Host, Request, Response, ServiceError
@@ -152,7 +152,7 @@ def _new_execution(document: Document, workgroup: str, result: Document) -> Docu
         else {},
         "QueryExecutionContext": {"Catalog": "awsdatacatalog", "Database": "default", **context},
         "ExecutionParameters": document.get("ExecutionParameters", []),
-        "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
+        "Status": {"State": "QUEUED", "SubmissionDateTime": clock.now()},
         "Statistics": {"DataScannedInBytes": 0, "EngineExecutionTimeInMillis": 0, "TotalExecutionTimeInMillis": 0},
         "WorkGroup": workgroup,
         "EngineVersion": _ENGINE,
@@ -200,7 +200,7 @@ def _encryption(configuration: Mapping[str, str]) -> dict[str, str]:
 
 def _close(execution: Document, state: str, reason: str) -> None:
     status = execution["Status"]
-    status["CompletionDateTime"] = time.time()
+    status["CompletionDateTime"] = clock.now()
     if reason:
         status["StateChangeReason"] = reason
         status["AthenaError"] = {"ErrorCategory": 2, "ErrorMessage": reason}

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 import uuid
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.alarms import metric_series
 from local.server.autoscaling.service import ACTION, ACTIVITY, POLICY, TARGET, AutoScaling, place_of
 from local.server.host import Host
@@ -54,7 +54,7 @@ class Scaler:
         while not self._stopped.wait(max(_LEAST_LOOK_SECONDS, _LOOK_SECONDS * self._scale)):
             for target in self._service.store.all(TARGET):
                 try:
-                    self.look(target, time.time())
+                    self.look(target, clock.now())
                 except (ClientError, BotoCoreError) as error:
                     log.info("%s was not scaled: %s", target["ResourceId"], error)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from local.server import clock
+from local.server.clients import service_model
 from local.server.host import Caller, Host, Request, Response, ServiceError
-from local.server.sagemaker.service_model import service_model
 from local.server.sagemaker.shaping import shaped
 from local.server.sagemaker.store import AlreadyThere, Document, Store
 from local.server.set_times import BadTime, next_time
@@ -192,7 +192,7 @@ class AutoScaling:
         found = {**before, **params}
         if "Schedule" not in found:
             raise _invalid("Schedule must be given when a scheduled action is made")
-        now = time.time()
+        now = clock.now()
         try:
             due = next_time(found["Schedule"], found.get("Timezone", "UTC"), now, now)
         except BadTime as error:

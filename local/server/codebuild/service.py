@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+from local.server import clock
+from local.server.clients import service_model
 from local.server.codebuild.build import BuildFailed, make_image
 from local.server.codebuild.projects import PROJECT
 from local.server.host import Denied, Host, Request, Response, ServiceError
 from local.server.own_images import OwnImages
-from local.server.sagemaker.service_model import service_model
 from local.server.sagemaker.shaping import shaped
 from local.server.sagemaker.store import Document, Store
 from local.server.validation import validate
@@ -83,7 +83,7 @@ class CodeBuild:
             "projectName": project["name"],
             "buildStatus": _RUNNING,
             "currentPhase": "BUILD",
-            "startTime": time.time(),
+            "startTime": clock.now(),
             "source": project["source"],
             "logs": {"groupName": project["_LogGroup"], "streamName": identity.partition(":")[2]},
         }
@@ -130,6 +130,6 @@ class CodeBuild:
             if build["buildStatus"] != _RUNNING:
                 return
             phase = {"phaseType": "BUILD", "phaseStatus": status, "contexts": [{"message": message}] if message else []}
-            build.update(buildStatus=status, currentPhase="COMPLETED", endTime=time.time(), phases=[phase])
+            build.update(buildStatus=status, currentPhase="COMPLETED", endTime=clock.now(), phases=[phase])
 
         return self._store.edit(_BUILD, identity, apply)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from local.server.clients import service_model
 from local.server.codedeploy.deployments import DEPLOYMENT
 from local.server.host import Request, Response, ServiceError, Settings
-from local.server.sagemaker.service_model import service_model
 from local.server.sagemaker.shaping import shaped
 from local.server.sagemaker.store import Document, Store
 from local.server.validation import validate

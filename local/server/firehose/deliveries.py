@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from local.server import hooks
+from local.server import clock, hooks
 from local.server.firehose.conversion import Conversion, Row
 from local.server.host import Credentials, Denied, Host
 
@@ -143,7 +143,7 @@ class Delivery:
         self._stream = stream
         self._settings = settings
         self._role = self._mint(settings["RoleARN"])
-        self._now = time.gmtime()
+        self._now = time.gmtime(clock.now())
 
     def perform(self, records: Sequence[bytes]) -> None:
         """Write everything, or raise what AWS would try again for.
@@ -224,7 +224,7 @@ class Delivery:
 
 def _failure(record: bytes, error: Any) -> dict[str, Any]:
     """What Firehose writes of a record that it cannot deliver."""
-    now = int(time.time() * 1000)
+    now = int(clock.now() * 1000)
     return {
         "attemptsMade": 1,
         "arrivalTimestamp": now,

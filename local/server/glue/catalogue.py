@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from local.server import clock
 from local.server.glue.partition_filter import BadExpression, matching
 from local.server.glue.records import Record, Records
 from local.server.host import ServiceError
@@ -107,7 +107,7 @@ class Catalogue:
             **given,
             "DatabaseName": table["DatabaseName"],
             "TableName": table["Name"],
-            "CreationTime": int(time.time()),
+            "CreationTime": int(clock.now()),
             "CatalogId": self._account,
         }
 

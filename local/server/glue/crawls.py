@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.glue.crawl import Cancelled, Counts, Crawl
 from local.server.glue.records import Record, Records
 from local.server.glue.role_log import RoleLog
@@ -43,7 +44,7 @@ class Crawls:
         for crawler in self._records.all_crawlers():
             if crawler["State"] != "READY" and crawler["Name"] not in self._going:
                 crawler["State"] = "READY"
-                crawler["LastCrawl"] = _last_crawl(crawler["Name"], time.time(), "FAILED", _LOST)
+                crawler["LastCrawl"] = _last_crawl(crawler["Name"], clock.now(), "FAILED", _LOST)
 
     def _start(self, request: Document) -> Document:
         crawler = self._crawler(request["Name"])
@@ -76,7 +77,7 @@ class Crawls:
         return crawler
 
     def _crawl(self, crawler: Record, cancelled: threading.Event) -> None:
-        name, started = crawler["Name"], time.time()
+        name, started = crawler["Name"], clock.now()
         self._announce(name, "Started", {"startTime": _text(started), "message": "Crawler Started"})
         counts, status, message = Counts(), "SUCCEEDED", ""
         try:
@@ -117,8 +118,8 @@ class Crawls:
             return
         done = {
             "message": f"Crawler {status.capitalize()}",
-            "completionDate": _text(time.time()),
-            "runningTime (sec)": str(round(time.time() - started)),
+            "completionDate": _text(clock.now()),
+            "runningTime (sec)": str(round(clock.now() - started)),
             "tablesCreated": str(counts.tables_created),
             "tablesUpdated": str(counts.tables_updated),
             "tablesDeleted": str(counts.tables_deleted),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from local.server import clock
 from local.server.glue.job_run import JobRun, Outcome
 from local.server.glue.records import Record, Records
 from local.server.host import Host, ServiceError
@@ -98,7 +98,7 @@ class JobRuns:
         self._announce(record)
 
     def _close(self, record: Record, outcome: Outcome) -> None:
-        now = time.time()
+        now = clock.now()
         record["ExecutionTime"] = round(now - record["StartedOn"])
         record["CompletedOn"] = record["LastModifiedOn"] = now
         if outcome.message:
@@ -148,7 +148,7 @@ class JobRuns:
 
 
 def _new_record(job: Record, request: Document) -> Record:
-    now = time.time()
+    now = clock.now()
     workers = int(request.get("NumberOfWorkers") or job["NumberOfWorkers"])
     return {
         "Id": "jr_" + hashlib.sha256(uuid.uuid4().bytes).hexdigest(),

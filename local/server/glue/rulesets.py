@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from local.server import clock
 from local.server.host import ServiceError
 
 Document = dict[str, Any]
@@ -33,7 +33,7 @@ class Rulesets:
         }
 
     def _create(self, request: Document) -> Document:
-        name, now = request["Name"], time.time()
+        name, now = request["Name"], clock.now()
         with self._lock:
             if name in self._rulesets:
                 raise ServiceError("AlreadyExistsException", f"Data quality ruleset {name} already exists")
@@ -43,7 +43,7 @@ class Rulesets:
 
     def _update(self, request: Document) -> Document:
         with self._lock:
-            changed = {**self._find(request), **request, "LastModifiedOn": time.time()}
+            changed = {**self._find(request), **request, "LastModifiedOn": clock.now()}
             self._keep({**self._rulesets, request["Name"]: changed})
         return {key: changed[key] for key in ("Name", "Description", "Ruleset") if key in changed}
 

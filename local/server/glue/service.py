@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from typing import Any
 
-import botocore.session
 from botocore.validate import ParamValidator
 
 from local.server import hooks
+from local.server.clients import service_model
 from local.server.glue.access import resources, table_of
 from local.server.glue.catalogue import Catalogue
 from local.server.glue.crawls import Crawls
@@ -111,17 +110,12 @@ def validate(operation: str, document: Document) -> None:
     Raises:
         ServiceError: A member is missing, unknown or of the wrong type.
     """
-    model = _model()
+    model = service_model("glue")
     if operation not in model.operation_names:
         raise ServiceError("UnknownOperationException", f"Glue has no operation {operation!r}")
     report = ParamValidator().validate(document, model.operation_model(operation).input_shape)
     if report.has_errors():
         raise ServiceError("InvalidInputException", report.generate_report())
-
-
-@functools.cache
-def _model() -> Any:
-    return botocore.session.Session().get_service_model("glue")
 
 
 def _check_the_right_resources(prefix: str) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any
-
-import botocore.session
 
 from local.server import hooks
+from local.server.clients import service_model
 from local.server.host import Denied, Host, Request, Response, ServiceError
 from local.server.lake_formation.decisions import effective, is_administrator, key_of, tags_of
 from local.server.lake_formation.principals import ANYBODY, is_root, plain
@@ -84,7 +81,9 @@ class LakeFormation:
         """
         if name not in self.operations:
             raise ServiceError("UnknownOperationException", f"{name or 'this'} is not available on the local server")
-        validate(_model().operation_model(name).input_shape, request, code="InvalidInputException")
+        validate(
+            service_model("lakeformation").operation_model(name).input_shape, request, code="InvalidInputException"
+        )
         return self.operations[name](request)
 
     # -- settings and locations
@@ -322,11 +321,6 @@ class LakeFormation:
         settings = self._host.settings
         if hooks.get(f"services.glue:{store}").get_scoped(settings.account, settings.region, key) is None:
             raise _not_found(f"There is no {what} {key}")
-
-
-@functools.cache
-def _model() -> Any:
-    return botocore.session.Session().get_service_model("lakeformation")
 
 
 def _kind_of(resource: Document, allowed: tuple[str, ...]) -> str:

@@ -1,24 +1,19 @@
-"""The service models that botocore ships: what every request and every answer looks like."""
+"""SageMaker's model that botocore ships: what every request and every answer looks like."""
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-import botocore.session
+from local.server.clients import service_model
 
-
-@cache
-def service_model(service: str = "sagemaker") -> Any:
-    """Load the model of one service."""
-    return botocore.session.get_session().get_service_model(service)
+_SERVICE = "sagemaker"
 
 
 def input_shape(operation: str) -> Any:
     """The shape of a request of ``operation``."""
-    return service_model().operation_model(operation).input_shape
+    return service_model(_SERVICE).operation_model(operation).input_shape
 
 
 def output_shape(operation: str) -> Any | None:
     """The shape of an answer of ``operation``; ``None`` when it answers nothing."""
-    return service_model().operation_model(operation).output_shape
+    return service_model(_SERVICE).operation_model(operation).output_shape

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from local.server import clock
 
 Document = dict[str, Any]
 
@@ -44,7 +45,7 @@ class Store:
         Raises:
             AlreadyThere: There is one of this kind and name.
         """
-        now = time.time()
+        now = clock.now()
         full = {**document, "CreationTime": now, "LastModifiedTime": now}
         with self._lock:
             try:
@@ -74,7 +75,7 @@ class Store:
             if document is None:
                 raise KeyError(f"{kind} {name}")
             change(document)
-            document["LastModifiedTime"] = time.time()
+            document["LastModifiedTime"] = clock.now()
             self._database.execute(
                 "update resources set document = ? where kind = ? and name = ?", (json.dumps(document), kind, name)
             )

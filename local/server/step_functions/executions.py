@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from local.server import hooks
+from local.server import clock, hooks
 from local.server.host import Denied, Host, Request, Response, ServiceError
 from local.server.step_functions.errors import Interrupted, Signal, StateError
 from local.server.step_functions.integrations import Integrations
@@ -305,7 +304,7 @@ def _add_event(record: Document, kind: str, details: Document) -> None:
 
 
 def _now() -> str:
-    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.moment().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _seconds(stamp: str) -> float:

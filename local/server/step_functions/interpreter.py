@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from local.server import clock
 from local.server.step_functions.errors import Deadline, Interrupted, Signal, StateError
 from local.server.step_functions.expressions import Scope, fill
 
@@ -180,7 +181,7 @@ class Interpreter:
             seconds = float(_field(state["Seconds"], scope, (int, float), "Seconds"))
         else:
             moment = _field(state["Timestamp"], scope, str, "Timestamp")
-            seconds = (_timestamp(moment) - datetime.now(UTC)).total_seconds()
+            seconds = (_timestamp(moment) - clock.moment()).total_seconds()
         part.signal.wait(max(0.0, seconds) * self._wait_scale)
         return _leave(state, scope, value, part), _next(state)
 
@@ -389,4 +390,4 @@ def _refuse_distributed(state: StateDefinition) -> None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.moment().isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gapless_sagemaker.monitoring import attributions, bias, checks, quality
@@ -36,19 +36,25 @@ def families(findings: Iterable[Finding], looked: Mapping[str, Any]) -> dict[str
         findings: What was found.
         looked: Family → what was measured in it; a family that could not be looked at is not in it.
     """
-    found = list(findings)
+    found: dict[str, list[float]] = {family: [] for family in FAMILIES if family in looked}
+    for each in findings:
+        for family, measured in found.items():
+            if each.check in FAMILIES[family]:
+                measured.append(each.measured)
     return {
-        family: {
-            "violations": sum(each.check in FAMILIES[family] for each in found),
-            "worst": _worst(family, looked[family], found),
-        }
-        for family in FAMILIES
-        if family in looked
+        family: {"violations": len(measured), "worst": worst_of(family, looked[family], measured)}
+        for family, measured in found.items()
     }
 
 
-def _worst(family: str, measured: Any, findings: Iterable[Finding]) -> float | None:
-    """The largest PSI of a distribution; the metric that decides; NDCG; of the others the largest share found."""
+def worst_of(family: str, measured: Any, broken: Sequence[float]) -> float | None:
+    """The largest PSI of a distribution; the metric that decides; NDCG; of the others the largest share found.
+
+    Args:
+        family: The family.
+        measured: What was measured in it.
+        broken: What was measured by each broken check of it.
+    """
     match family:
         case "drift" | "predictions":
             return worst(measured, "psi")
@@ -57,4 +63,4 @@ def _worst(family: str, measured: Any, findings: Iterable[Finding]) -> float | N
             return value
         case "attributions":
             return float(measured["ndcg"])
-    return max((each.measured for each in findings if each.check in FAMILIES[family]), default=0.0)
+    return max(broken, default=0.0)

@@ -9,10 +9,12 @@ from typing import Any, Final
 from gapless_sagemaker.evaluation.page import Html, cards, details, figure, join, page, paragraph, section, table
 from gapless_sagemaker.evaluation.pictures import NONE, Bar, Curve, bars, number, plot
 from gapless_sagemaker.monitoring.sketch import NumberSketch, Sketch
-from gapless_sagemaker.monitoring.window import Window
 
 MOST_DRAWN: Final = 12
 Document = Mapping[str, Any]
+
+_WANT: Final = "for want of labels, a model or a baseline"
+_LIMITS: Final = "A distance breaks its limit when it is above both"
 
 TITLES: Final[Mapping[str, str]] = {
     "schema": "Columns, types, ranges and values",
@@ -25,13 +27,16 @@ TITLES: Final[Mapping[str, str]] = {
 }
 
 
-def report(document: Document, before: Mapping[str, Sketch], window: Window, withheld: Collection[str] = ()) -> str:
+def report(
+    document: Document, before: Mapping[str, Sketch], now: Mapping[str, Sketch], withheld: Collection[str] = ()
+) -> str:
     """Give the page.
 
     Args:
-        document: What the job writes to ``monitoring.json``.
+        document: What the job writes to ``monitoring.json``; with ``judged_by`` somebody else has said what is broken,
+            and what was not told is None.
         before: Sketches of the reference, by feature.
-        window: What was served.
+        now: Sketches of what was served; a feature may be missing.
         withheld: Features whose values are not shown.
     """
     title = f"What was served until {document['as_of']}"
@@ -40,23 +45,24 @@ def report(document: Document, before: Mapping[str, Sketch], window: Window, wit
         _families(document),
         _violations(document),
         _distances(document),
-        _pictures(document, before, window, withheld),
+        _pictures(document, before, now, withheld),
     ]
-    parts += [_quality(document), _attributions(document)]
-    return page(
-        title, join(head), [part for part in parts if part is not None], "Compared with " + document["reference"]
-    )
+    parts += [_quality(document), _bias(document), _attributions(document)]
+    foot = "Compared with " + document["reference"]
+    if document.get("judged_by"):
+        foot += f"; what is broken, {document['judged_by']} says"
+    return page(title, join(head), [part for part in parts if part is not None], foot)
 
 
 def _verdict(document: Document) -> str:
     broken = len(document["violations"])
-    if not document["rows"]:
+    if document["rows"] == 0:
         return "Nothing was served, so nothing was compared."
     return "No check is broken." if not broken else f"{broken} {'check is' if broken == 1 else 'checks are'} broken."
 
 
 def _summary(document: Document) -> Html:
-    refused = sum(document["refused"].values())
+    refused = sum(document["refused"].values()) if document["refused"] is not None else None
     return cards(
         [
             ("Rows", number(document["rows"])),
@@ -75,9 +81,8 @@ def _families(document: Document) -> Html:
         for name, found in document["families"].items()
     ]
     unseen = [TITLES[name].partition(" (")[0] for name in TITLES if name not in document["families"]]
-    told = (
-        [paragraph(f"Not looked at, for want of labels, a model or a baseline: {', '.join(unseen)}.")] if unseen else []
-    )
+    want = "by whoever judges, or not in this window" if document.get("judged_by") else _WANT
+    told = [paragraph(f"Not looked at, {want}: {', '.join(unseen)}.")] if unseen else []
     return section(
         "families", "Families of checks", table("Each is one metric", ["Family", "Broken", "Worst"], rows), *told
     )
@@ -97,25 +102,26 @@ def _distances(document: Document) -> Html | None:
     ordered = sorted(measured, key=lambda name: -measured[name]["psi"]["value"])
     drawn = [Bar(name, measured[name]["psi"]["value"], number(measured[name]["psi"]["value"])) for name in ordered[:20]]
     rows = [
-        [name, distance, number(each["value"]), number(each["matters"]), number(each["chance"])]
+        [name, distance, number(each["value"]), number(each.get("matters")), number(each.get("chance"))]
         for name in ordered
         for distance, each in measured[name].items()
     ]
+    caption = _LIMITS if not document.get("judged_by") else f"Limits are those of {document['judged_by']}"
     header = ["Feature", "Distance", "Value", "Matters above", "Chance reaches"]
     return section(
         "distances",
         "How far features have moved",
         figure(bars(drawn, "Population stability index by feature"), "Population stability index, the largest first"),
-        details("All distances", table("A distance breaks its limit when it is above both", header, rows, texts=2)),
+        details("All distances", table(caption, header, rows, texts=2)),
     )
 
 
 def _pictures(
-    document: Document, before: Mapping[str, Sketch], window: Window, withheld: Collection[str]
+    document: Document, before: Mapping[str, Sketch], now: Mapping[str, Sketch], withheld: Collection[str]
 ) -> Html | None:
     broken = [each["column"] for each in document["violations"] if each["check"] == "baseline_drift_check"]
-    moved = [name for name in broken if name not in withheld]
-    drawn = [_picture(name, before[name], window.columns[name]) for name in moved[:MOST_DRAWN]]
+    moved = [name for name in broken if name in now and name not in withheld]
+    drawn = [_picture(name, before[name], now[name]) for name in moved[:MOST_DRAWN]]
     return section("moved", "Features that have moved", *drawn) if drawn else None
 
 
@@ -169,6 +175,20 @@ def _quality(document: Document) -> Html | None:
 
 def _interval(interval: Mapping[str, float] | None) -> str:
     return f"{number(interval['low'])} to {number(interval['high'])}" if interval is not None else NONE
+
+
+def _bias(document: Document) -> Html | None:
+    """Show the metrics of groups where somebody else judges; findings of our own say what they are about."""
+    found = document["bias"]
+    if found is None or not document.get("judged_by"):
+        return None
+    rows = [
+        [facet["name"], metric, number(value)]
+        for facet in found["facets"]
+        for metric, value in facet["post_training"].items()
+    ]
+    header = ["Group", "Metric", "Value"]
+    return section("bias", "How groups are treated", table("Of labelled rows", header, rows, texts=2))
 
 
 def _attributions(document: Document) -> Html | None:

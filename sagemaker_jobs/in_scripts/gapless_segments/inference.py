@@ -2,8 +2,9 @@
 
 It is loaded in two ways. Of the whole archive, as the evaluation and the golden requests do, it asks the model of each
 instance's segment. Of the archive of one model, as an endpoint of several models does, it asks that one, and refuses
-instances that another model has to answer for (``segment.json`` says which this is): so a request that was sent to the
-wrong model is an error, and no wrong prediction. Needs Python alone; the models may need more (``code/own.py``).
+instances of another segment (``segment.json`` says which this is): so a request that was sent to the wrong model is an
+error, and no wrong prediction. The fallback model answers for everybody: whoever asks for it may go by a file that is
+newer than the set. Needs Python alone; the models may need more (``code/own.py``).
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class Models:
         own: The workload's code.
         segment: The feature that says which of them is asked.
         loaded: Folder to model.
-        answering: Value to folder, of all values that have a model of their own.
-        fallback: The folder of the model for all others; None where another archive has it.
+        answering: Value to folder, of all values that are told apart.
+        fallback: The folder of the model for all others; None where there is none.
     """
 
     own: ModuleType
@@ -61,13 +62,9 @@ class Models:
             WrongRequest: Another archive has it.
         """
         folder = self.answering.get(value, self.fallback) if isinstance(value, str) else self.fallback
-        if folder is None or folder not in self.loaded:
-            raise WrongRequest(f"{self.segment} is {value!r:.80}; this model answers for {', '.join(self._answered())}")
+        if folder is None:
+            raise WrongRequest(f"{self.segment} is {value!r:.80}; this model answers for {', '.join(self.answering)}")
         return folder
-
-    def _answered(self) -> list[str]:
-        values = [value for value, folder in self.answering.items() if folder in self.loaded]
-        return values or ["values without a model of their own"]
 
 
 def model_fn(model_dir: str) -> Models:
@@ -79,10 +76,9 @@ def model_fn(model_dir: str) -> Models:
         loaded = {name: own.model_fn(str(place)) for name, place in places.items()}
         return Models(own, index["segment"], loaded, index["models"], index["fallback"])
     value, loaded = _read(folder / "segment.json")["value"], {"": own.model_fn(model_dir)}
-    if value is not None:
-        return Models(own, index["segment"], loaded, {value: ""}, None)
-    others = {name: name for name, kept in index["models"].items() if kept != index["fallback"]}
-    return Models(own, index["segment"], loaded, others, "")
+    if value is None:
+        return Models(own, index["segment"], loaded, {}, "")
+    return Models(own, index["segment"], loaded, {value: ""}, None)
 
 
 def input_fn(body: str | bytes, content_type: str) -> list[Any]:

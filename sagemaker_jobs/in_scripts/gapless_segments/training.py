@@ -25,6 +25,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,7 @@ class Segments:
         (model_dir / "features.json").write_text(json.dumps(dict(features), indent=1), encoding="utf-8")
         code = model_dir / "code"
         code.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(Path(__file__).with_name("inference.py"), code / "inference.py")
+        (code / "inference.py").write_bytes(files("gapless_segments").joinpath("inference.py").read_bytes())
         shutil.copyfile(own, code / "own.py")
 
     def _of_segment(self, value: str, rows: pa.Table, fit: Fit, folder: Path) -> str:

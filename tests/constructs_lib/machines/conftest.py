@@ -58,7 +58,7 @@ def walk() -> Walker:
     ) -> Walk:
         asked = {"definition": definition, "input": given, "answers": answers, "name": name, "redrives": redrives}
         script = [node(), str(Path(__file__).parent / "walk.js"), str(ROOT / "node_modules")]
-        done = subprocess.run(script, input=json.dumps(asked), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(script, input=json.dumps(asked), capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, done.stderr
         return Walk(**json.loads(done.stdout))
 

@@ -10,16 +10,20 @@ from botocore.validate import ParamValidator
 from constructs_lib.asl import State
 from constructs_lib.machines.aws_monitors import AwsMonitorsParts, Explained, monitors_machine
 from constructs_lib.machines.common import Surroundings
+from monitor_results import parse_options
 from set_monitors.handler import definition_request, schedule_request
 from tests.constructs_lib.machines.conftest import Walk, Walker
-from tests.constructs_lib.machines.test_monitoring_machine import PACKAGE, any_answers, parts, result
+from tests.constructs_lib.machines.test_monitoring_machine import PACKAGE, any_answers, body, parts, result
 
 ROLE = "arn:aws:iam::000000000000:role/monitors"
 BASELINE = "s3://artefacts/flight_delays/baselines/any-0-0/baseline.json"
+RESULTS = "s3://artefacts/flight_delays/monitors/results/dev-flight-delays-live/dev-flight-delays-monitor-"
+MEASURED = {"families": {"drift": {"violations": 2, "worst": 0.4}, "bias": {"violations": 0, "worst": None}}}
 GIVEN = {"run_id": "any", "workload": "flight_delays", "as_of": "2026-03-01T01:23:00Z", "triggered_by": "schedule"}
-FOUND = {
+FOUND: dict[str, Any] = {
     "waiting": [],
     "failed": [],
+    "folders": {"data": f"{RESULTS}data/2026/03/01/00/", "bias": f"{RESULTS}bias/2026/03/01/00/"},
     "rows": 900,
     "families": {"drift": {"violations": 2}, "bias": {"violations": 0}},
     "violations": [{"column": "temp"}, {"column": "dest"}],
@@ -61,20 +65,55 @@ def answers(**changed: Any) -> dict[str, Any]:
             "FindBaseline": result({"Item": {"baseline_uri": {"S": BASELINE}}}),
             "SetMonitors": result({"Payload": {"schedules": [], "removed": []}}),
             "ReadMonitors": result({"Payload": FOUND}),
+            "ShowResults": result({}),
+            "ReadResults": body(MEASURED),
+            "PublishWorst": result({}),
             "RecordSet": result({}),
             **changed,
         }
     )
 
 
-def figures(done: Walk) -> dict[str, float]:
-    return {each["MetricName"]: each["Value"] for each in done.arguments("PublishMetrics")["MetricData"]}
+def figures(done: Walk, state: str = "PublishMetrics") -> dict[str, float]:
+    return {each["MetricName"]: each["Value"] for each in done.arguments(state)["MetricData"]}
 
 
 def test_sets_schedules_and_publishes_what_they_found_as_the_own_monitor_does(definition: State, walk: Walker) -> None:
     done = walk(definition, GIVEN, answers())
-    assert (done.status, done.output) == ("SUCCEEDED", {"monitored": True, "violations": 2})
+    assert done.status == "SUCCEEDED"
+    assert done.output["monitored"] is True
+    assert done.output["violations"] == 2
     assert figures(done) == {"RowsMonitored": 900, "DriftViolations": 2, "BiasViolations": 0}
+
+
+def test_measures_and_shows_what_those_that_have_looked_wrote(definition: State, walk: Walker) -> None:
+    done = walk(definition, GIVEN, answers())
+    job = done.arguments("ShowResults")
+    assert problems("CreateProcessingJob", {**job, "RoleArn": ROLE}) == ""
+    inputs = {each["InputName"]: each["S3Input"]["S3Uri"] for each in job["ProcessingInputs"]}
+    assert {name: inputs[name] for name in ("data", "bias", "baseline")} == {**FOUND["folders"], "baseline": BASELINE}
+    given = job["AppSpecification"]["ContainerArguments"]
+    options = parse_options(given)
+    assert (set(options.folders), options.as_of) == ({"data", "bias"}, GIVEN["as_of"])
+    folder = job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
+    key = done.arguments("ReadResults")["Key"]
+    assert f"s3://artefacts/{key}" == f"{folder}/monitoring.json"
+    assert done.output["report_uri"] == f"{folder}/report.html"
+    assert f"{folder}/report.html" in json.dumps(done.arguments("RecordRun"))
+    assert figures(done, "PublishWorst") == {"DriftWorst": 0.4}
+
+
+def test_violations_are_published_before_anything_is_measured(definition: State, walk: Walker) -> None:
+    done = walk(definition, GIVEN, answers(ShowResults=[{"error": "States.TaskFailed"}] * 9))
+    assert done.status == "FAILED"
+    assert figures(done)["DriftViolations"] == 2
+
+
+def test_a_window_that_nobody_could_look_at_has_no_page(definition: State, walk: Walker) -> None:
+    nothing = {**FOUND, "folders": {}, "families": {}, "violations": [], "rows": 0}
+    done = walk(definition, GIVEN, answers(ReadMonitors=result({"Payload": nothing})))
+    assert done.output == {"monitored": True, "report_uri": "none", "violations": 0}
+    assert "ShowResults" not in done.path
 
 
 def test_sagemaker_would_take_every_request(definition: State, walk: Walker) -> None:

@@ -591,11 +591,16 @@ def test_tries_on_to_go_back_while_there_are_no_machines(
     assert for_ever.seconds >= 2 * 3600
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"GoldenAfter": [MISMATCH]}, {"DescribeRollout": [endpoint("InService", "dev-flight-delays-conf-half")]}],
+    ids=["answers otherwise", "alarm"],
+)
 def test_goes_back_to_what_was_verified_not_to_what_was_left_half_way(
-    definition: dict[str, Any], walk: Any, new: str
+    definition: dict[str, Any], walk: Any, new: str, changed: dict[str, Any]
 ) -> None:
     half = "dev-flight-delays-conf-half"
-    answers = update(new, ReadLive=live(), DescribeEndpoint=[endpoint("InService", half)], GoldenAfter=[MISMATCH])
+    answers = update(new, ReadLive=live(), DescribeEndpoint=[endpoint("InService", half)], **changed)
     assert walk(definition, GIVEN, answers).arguments("RestorePrevious")["EndpointConfigName"] == OLD
 
 
@@ -773,6 +778,22 @@ def test_an_alarm_that_is_on_does_not_stop_who_goes_back_because_of_it(
     config = done.arguments("UpdateEndpoint")["DeploymentConfig"]
     assert "AutoRollbackConfiguration" not in config
     assert config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_who_goes_back_from_a_mixture_is_guarded_only_while_the_alarms_are_quiet(
+    surroundings: Surroundings, place: JobPlace, walk: Any, noisy: bool
+) -> None:
+    definition = definition_with(surroundings, place, rollout=Rollout("rolling", 5, 0.5))
+    alarms = result({"MetricAlarms": [{"AlarmName": "live-errors"}] if noisy else []})
+    mixed = [endpoint("UpdateRollbackFailed", OLD)]
+    failed = walk(definition, WISH, back("x", DescribeRollout=[endpoint("Failed", "x")]))
+    new = failed.arguments("UpdateEndpoint")["EndpointConfigName"]
+    done = walk(definition, WISH, back(new, AskAlarms=alarms, AskAlarmsAgain=alarms, DescribeEndpoint=mixed))
+    assert done.status == "SUCCEEDED"
+    config = done.arguments("UpdateEndpoint")["DeploymentConfig"]
+    assert config["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    assert ("AutoRollbackConfiguration" in config) != noisy
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def definition(request: pytest.FixtureRequest, surroundings: Surroundings, place
         place, SIGNING, FUNCTION, ROLE, limits, ROLE, "live", ["errors", "latency"], fleet, rollout
     )
     scoring = Scoring(ROLE, limits)
-    several = ModelSet(FUNCTION, "us-east-1", {"feature": "carrier", "values": ["UA", "DL"]})
+    several = ModelSet(FUNCTION, "us-east-1")
     labelling = LabellingParts(
         FUNCTION,
         FUNCTION,
@@ -157,7 +157,7 @@ def test_is_valid_amazon_states_language(definition: State, tmp_path: Path) -> N
         "--json-path",
         str(path),
     ]
-    done = subprocess.run(validator, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(validator, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -145,6 +145,33 @@ def test_a_challenger_that_does_not_win_leaves_the_champion_alone(
     assert (record[":status"]["S"], record[":champion_package_arn"]["S"]) == ("stopped", OLD_PACKAGE)
 
 
+@pytest.mark.parametrize("kind", ["ab", "shadow"])
+def test_a_winner_whose_own_rollout_is_taken_back_leaves_the_champion_alone(
+    surroundings: Surroundings, place: JobPlace, walk: Any, kind: Literal["ab", "shadow"]
+) -> None:
+    """SageMaker goes back to what was there before that rollout: to both."""
+    definition = of_kind(kind, surroundings, place)
+    new, both = names(definition, walk)
+    back_at_both = [endpoint("InService", both, FailureReason="live-errors")]
+    done = walk(definition, GIVEN, answers(new, both, "promote", DescribeRollout=back_at_both))
+    assert (done.status, done.error) == ("FAILED", "SilentRollback")
+    assert done.arguments("RestorePrevious")["EndpointConfigName"] == OLD
+
+
+@pytest.mark.parametrize("kind", ["ab", "shadow"])
+def test_an_alarm_that_comes_on_while_the_winner_waits_for_its_turn_leaves_the_champion_alone(
+    surroundings: Surroundings, place: JobPlace, walk: Any, kind: Literal["ab", "shadow"]
+) -> None:
+    definition = of_kind(kind, surroundings, place)
+    new, both = names(definition, walk)
+    alarms = [{"result": {"MetricAlarms": each}} for each in ([], [{"AlarmName": "live-errors"}])]
+    done = walk(definition, GIVEN, answers(new, both, "promote", AskAlarmsAgain=alarms))
+    assert (done.status, done.error) == ("FAILED", "ChallengerStopped")
+    assert "live-errors" in str(done.cause)
+    assert done.arguments("RestorePrevious")["EndpointConfigName"] == OLD
+    assert "UpdateEndpoint" not in done.path
+
+
 def test_a_judge_that_fails_ends_the_experiment(surroundings: Surroundings, place: JobPlace, walk: Any) -> None:
     definition = of_kind("ab", surroundings, place)
     new, both = names(definition, walk)

@@ -347,7 +347,7 @@ def test_with_everything_that_it_may_be_given_the_job_has_no_more_inputs_than_sa
     surroundings: Surroundings, walk: Any
 ) -> None:
     largest = parts(going_back=GoingBack("propose", "arn:deploy", MOST_ROLLBACK_VERSIONS), remembers=True)
-    known = {"FindPast": result({"Item": {"window_uri": {"S": WINDOW}}}), "RecordWindow": result({})}
+    known: dict[str, Any] = {"FindPast": result({"Item": {"window_uri": {"S": WINDOW}}}), "RecordWindow": result({})}
     names = [PACKAGE.replace("/3", f"/{number}") for number in range(10, 20)]
     live = {"model_package_arn": {"S": PACKAGE}, "earlier_package_arns": {"S": json.dumps(names)}}
     done = walk(

@@ -26,9 +26,17 @@ from tests.constructs_lib.machines.test_deployment_machine import (
 
 ROLE = "arn:aws:iam::000000000000:role/endpoint"
 ROUTING = {"feature": "carrier", "values": ["UA", "DL"]}
-SET = ModelSet("unpack-models", "eu-west-1", ROUTING)
+SET = ModelSet("unpack-models", "eu-west-1")
 FOLDER = "s3://artefacts/flight_delays/segments/abc/"
-UNPACKED = result({"Payload": {"models_uri": f"{FOLDER}models/", "code_uri": f"{FOLDER}code/sourcedir.tar.gz"}})
+UNPACKED = result(
+    {
+        "Payload": {
+            "models_uri": f"{FOLDER}models/",
+            "code_uri": f"{FOLDER}code/sourcedir.tar.gz",
+            "routing": ROUTING,
+        }
+    }
+)
 SERVED = {
     "Containers": [
         {

@@ -47,3 +47,47 @@ def test_mistakes_are_told_with_what_is_allowed(given: Any, told: str) -> None:
     with pytest.raises(WorkloadFileError) as refused:
         parsed(given)
     assert told in str(refused.value)
+
+
+FACETS = {"facets": [{"column": "carrier", "values": ["UA"]}]}
+NO_LABELS: dict[str, Any] = {"problem": "clustering", "target": None, "gate": {}, "evaluation": {}}
+
+
+@pytest.mark.parametrize(
+    ("asks", "monitoring", "more", "told"),
+    [
+        (
+            "bias",
+            {"backend": "model_monitor"},
+            {"evaluation": FACETS},
+            "retraining.triggers: 'bias' is an alarm that the monitor never sets off: backend: model_monitor does not "
+            "look at it; builtin and clarify do (allowed: schedule, new_data, quality, drift, manual, new_code)",
+        ),
+        (
+            "bias",
+            {},
+            {"evaluation": {}},
+            "'bias' is an alarm that the monitor never sets off: there are no evaluation.",
+        ),
+        ("bias", {"backend": "clarify"}, {"evaluation": {"explanations": {}}}, "there are no evaluation.facets"),
+        ("quality", {}, NO_LABELS, "'quality' is an alarm that the monitor never sets off: there are no labels with"),
+        ("drift", {}, {"serving": {"mode": "serverless"}}, "(allowed: schedule, new_data, manual, new_code)"),
+    ],
+)
+def test_refuses_an_alarm_that_the_backend_never_sets_off(
+    asks: str, monitoring: Any, more: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(WorkloadFileError) as refused:
+        parsed({"triggers": ["new_data", asks]}, monitoring=monitoring, **more)
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("backend", ["builtin", "clarify"])
+def test_an_alarm_that_the_backend_sets_off_may_ask(backend: str) -> None:
+    found = parsed({"triggers": ["bias", "quality"]}, monitoring={"backend": backend}, evaluation=FACETS).retraining
+    assert found is not None
+    assert found.alarms == ("quality", "bias")
+
+
+def test_who_names_no_trigger_gets_those_that_there_are() -> None:
+    assert parsed({}, monitoring={"backend": "model_monitor"}).retraining == Retraining()

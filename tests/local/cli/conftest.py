@@ -60,7 +60,7 @@ def run_command() -> Run:
             env=dict(env if env is not None else os.environ) | {"COLUMNS": "200"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

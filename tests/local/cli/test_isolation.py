@@ -31,7 +31,7 @@ def test_these_settings_do_lead_a_careless_program_into_the_trap(hostile: Hostil
     config = hostile.home / ".aws" / "config"
     kept = [line for line in config.read_text().splitlines() if not line.startswith(("use_fips", "ca_bundle"))]
     config.write_text("\n".join(kept))
-    subprocess.run([sys.executable, "-c", _CARELESS], env=env, capture_output=True, check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", _CARELESS], env=env, capture_output=True, check=False, timeout=600)
     assert hostile.trap.visits > 0
     assert hostile.connections()
 
@@ -137,6 +137,20 @@ def test_environments_of_children_hold_nothing_that_the_user_has_set(
 def test_synthesis_gets_no_keys_and_no_endpoint(tmp_path: Path) -> None:
     env = synth_env(Settings(tmp_path), tmp_path)
     assert not {"AWS_ACCESS_KEY_ID", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_PROFILE"} & set(env)
+
+
+def test_packages_are_unpacked_once_for_all_state_directories_and_in_their_own_where_nothing_else_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(state: str) -> str:
+        return synth_env(Settings(tmp_path / state), tmp_path)["JSII_RUNTIME_PACKAGE_CACHE_ROOT"]
+
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert place("first") == place("second") == str(tmp_path / ".jsii")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "missing"))
+    assert place("first") == str(tmp_path / "first" / "cli" / "cache" / "jsii")
+    monkeypatch.setattr(sys, "prefix", sys.base_prefix)
+    assert place("first") == str(tmp_path / "first" / "cli" / "cache" / "jsii")
 
 
 def test_refuses_to_send_a_request_beyond_loopback(aws: Aws) -> None:

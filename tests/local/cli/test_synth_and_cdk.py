@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local import cdk, synth
+from local import cdk
 from local.cdk import StackEvent, parse_event, run_cdk
 from local.errors import Failure
 from local.server_file import Server
@@ -32,24 +32,21 @@ def checkout(tmp_path: Path) -> Path:
     return root
 
 
-def test_synthesises_again_only_when_an_input_has_changed(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_synthesises_again_only_when_an_input_has_changed_or_another_stage_is_meant(
+    checkout: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(synth, "CHECKOUT", checkout)
-    settings = Settings(tmp_path / "state")
+    settings = Settings(tmp_path / "state", project=checkout)
     settings.prepare()
     first, second = synthesise(settings), synthesise(settings)
     assert first.seconds > 0 == second.seconds
     (checkout / "workloads" / "one" / "workload.yaml").write_text("name: two\n")
     assert synthesise(settings).seconds > 0
-    assert (checkout / "runs.txt").read_text() == "again\nagain\n"
+    assert synthesise(Settings(tmp_path / "state", stage="prod", project=checkout)).seconds > 0
+    assert (checkout / "runs.txt").read_text() == "again\nagain\nagain\n"
 
 
-def test_an_application_that_fails_is_told_and_tried_again(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(synth, "CHECKOUT", checkout)
-    settings = Settings(tmp_path / "state")
+def test_an_application_that_fails_is_told_and_tried_again(checkout: Path, tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "state", project=checkout)
     settings.prepare()
     (checkout / "app.py").write_text("raise SystemExit('workload.yaml: unknown field: featurs')")
     for _ in range(2):

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -267,16 +268,28 @@ def test_an_update_moves_every_request_without_losing_one(lab: Lab) -> None:
     assert lab.settled(name)["LastDeploymentConfig"] == deployment
 
 
-def test_requests_in_flight_are_answered_before_their_fleet_ends(lab: Lab) -> None:
-    slow = "import time\n" + ECHO.format(version="v1").replace("return {", "time.sleep(2); return {")
-    name = lab.endpoint(lab.config(lab.model(slow)))
+WAITS_AT_A_GATE = """\
+    open(data["gate"] + "-reached", "w").close()
+    while not os.path.exists(data["gate"]): time.sleep(0.01)
+"""
+
+
+def test_requests_in_flight_are_answered_before_their_fleet_ends(lab: Lab, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    answers = '    return {"version"'
+    waits = "import os, time\n" + ECHO.format(version="v1").replace(answers, WAITS_AT_A_GATE + answers)
+    name = lab.endpoint(lab.config(lab.model(waits)))
     new = lab.config(lab.model(version="v2"))
 
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(lab.invoke, name, {})
-        lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new)
-        assert lab.settled(name)["EndpointConfigName"] == new
-        assert not answer.done()
+        answer = pool.submit(lab.invoke, name, {"gate": str(gate)})
+        try:
+            wait_for(lambda: Path(f"{gate}-reached").exists())
+            lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new)
+            assert lab.settled(name)["EndpointConfigName"] == new
+            assert not answer.done()
+        finally:
+            gate.touch()
         assert answer.result()["json"]["version"] == "v1"
 
     assert lab.invoke(name, {})["json"]["version"] == "v2"

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from local.server.clients import service_model
 from local.server.host import ServiceError
 from local.server.java_regex import compile_java
-from local.server.sagemaker.service_model import input_shape, service_model
+from local.server.sagemaker.service_model import input_shape
 from local.server.sagemaker.shaping import milliseconds, shaped
 from local.server.validation import validate
 
@@ -88,7 +89,7 @@ def patterns(shape: Any, seen: set[str]) -> set[str]:
 
 
 def test_every_pattern_of_the_service_can_be_used() -> None:
-    model = service_model()
+    model = service_model("sagemaker")
     seen: set[str] = set()
     shapes = [model.operation_model(name).input_shape for name in model.operation_names]
     found = set().union(*(patterns(shape, seen) for shape in shapes if shape is not None))
@@ -121,7 +122,7 @@ def test_java_patterns_mean_the_same(pattern: str, yes: str, no: str) -> None:
 
 
 def test_answers_have_declared_members_only() -> None:
-    shape = service_model().operation_model("DescribeModel").output_shape
+    shape = service_model("sagemaker").operation_model("DescribeModel").output_shape
     document = {"ModelName": "m", "_Secret": 1, "CreationTime": 1.5, "PrimaryContainer": {"Image": "i", "x": None}}
 
     assert shaped(shape, document) == {"ModelName": "m", "CreationTime": 1.5, "PrimaryContainer": {"Image": "i"}}

@@ -20,7 +20,8 @@ def model_fn(model_dir): return os.getpid()
 def input_fn(body, content_type): return json.loads(body)
 def predict_fn(data, model):
     if data.get("refuse"): raise ValueError("refused on purpose")
-    time.sleep(data.get("seconds", 0))
+    if "gate" in data: open(data["gate"] + f"-{os.getpid()}", "w").close()
+    while "gate" in data and not os.path.exists(data["gate"]): time.sleep(0.01)
     return {"pid": model, "got": data}
 def output_fn(prediction, accept): return json.dumps(prediction)
 """
@@ -57,20 +58,25 @@ def test_a_serverless_endpoint_has_a_size_and_no_instances(quick: Lab, on_demand
     assert "DesiredInstanceCount" not in variant
 
 
-def test_requests_above_the_concurrency_are_refused(quick: Lab, on_demand: str) -> None:
+def test_requests_above_the_concurrency_are_refused(quick: Lab, on_demand: str, tmp_path: Path) -> None:
     answers: list[Any] = []
+    gate = tmp_path / "gate"
 
     def ask() -> None:
         try:
-            answers.append(quick.invoke(on_demand, {"seconds": 1.5})["json"]["pid"])
+            answers.append(quick.invoke(on_demand, {"gate": str(gate)})["json"]["pid"])
         except ClientError as error:
             answers.append(error.response["Error"]["Code"])
 
     asking = [threading.Thread(target=ask) for _ in range(3)]
     for each in asking:
         each.start()
-    for each in asking:
-        each.join()
+    try:
+        wait_for(lambda: answers and len(list(tmp_path.glob("gate-*"))) == 2)
+    finally:
+        gate.touch()
+        for each in asking:
+            each.join()
     assert answers.count("ThrottlingException") == 1
     assert len(set(answers)) == 3  # each of the others by an instance of its own
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-import time
 from typing import Any
 
 import pytest
@@ -360,16 +359,14 @@ def test_a_machine_that_fails_ends_the_others(lab: Lab) -> None:
         import os, sys, time
         if os.environ["SM_CURRENT_HOST"] == "algo-2":
             sys.exit("no way")
-        time.sleep(50)
+        time.sleep(600)
         """
     )
-    started = time.monotonic()
 
     job = lab.train(text, ResourceConfig=TWO)
 
     assert job["TrainingJobStatus"] == "Failed"
     assert "no way" in job["FailureReason"]
-    assert time.monotonic() - started < 25
 
 
 COUNT = script(
@@ -381,10 +378,11 @@ COUNT = script(
     for number in range(start + 1, 4):
         kept.with_suffix(".new").write_text(str(number))
         kept.with_suffix(".new").replace(kept)
-        time.sleep(0.3)
     (model / "began_at").write_text(str(start))
     """
 )
+TAKEN_BACK = COUNT.replace(".replace(kept)", ".replace(kept)\n    if start == 0: time.sleep(600)")
+"""Without a checkpoint it goes on for longer than any test waits, unless its machine is taken away."""
 
 
 def spot(lab: Lab, **changed: Any) -> dict[str, Any]:
@@ -397,7 +395,7 @@ def spot(lab: Lab, **changed: Any) -> dict[str, Any]:
 
 
 def test_spare_machines_are_taken_back_and_the_job_goes_on_from_its_checkpoint(lab: Lab) -> None:
-    job = lab.train(COUNT, **spot(lab))
+    job = lab.train(TAKEN_BACK, **spot(lab))
 
     assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
     stations = [each["Status"] for each in job["SecondaryStatusTransitions"]]

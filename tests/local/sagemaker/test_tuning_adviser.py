@@ -71,7 +71,7 @@ def test_a_search_that_is_taken_up_again_goes_on_as_it_would_have() -> None:
     trials = course(asked, 5, lambda told: float(told["eta"]))
     question = {"search": asked, "trials": trials[:4], "ask": 4}
     other = subprocess.run(
-        [sys.executable, str(PROGRAM)], input=json.dumps(question) + "\n", capture_output=True, text=True, timeout=60
+        [sys.executable, str(PROGRAM)], input=json.dumps(question) + "\n", capture_output=True, text=True, timeout=600
     )
     assert json.loads(other.stdout)["hyperparameters"] == trials[4]["hyperparameters"]
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from local.server import hooks
+from local.server.bridge import model_of
+from local.server.clients import service_model
 from local.server.hooks import HOOKS
 
 ROOT = Path(__file__).parents[3]
@@ -43,3 +46,10 @@ def test_nothing_reaches_past_the_list_of_hooks(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom):
             modules.add(node.module or "")
     assert not {module for module in modules if module.split(".")[0] == "ministack"}
+
+
+def test_the_model_of_a_service_is_read_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "get", {"core.responses:_BOTOCORE_NAME": {"monitoring": "cloudwatch"}}.__getitem__)
+    assert model_of("monitoring") is service_model("cloudwatch")
+    assert model_of("codedeploy") is service_model("codedeploy")
+    assert model_of("no-service") is None

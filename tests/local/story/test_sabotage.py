@@ -7,7 +7,7 @@ import tarfile
 
 import pytest
 
-from local.story.live import SABOTAGE, with_code
+from local.story.sabotage import SABOTAGE, with_code
 
 SOUND = """
 def predict_fn(instances, model):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
+from local.server import clock
 from local.server.host import Caller, Denied, ServiceError
 from local.server.sagemaker import s3_data
 from local.server.sagemaker.archive import pack
@@ -131,7 +131,7 @@ class AutoMLJobs(Jobs):
         told = {"FailureReason": end.reason} if end.reason else {}
         document = self.job(name)
         secondary = document.get("_EndedBy", "Completed") if end.status == "Completed" else end.status
-        self.change(name, AutoMLJobStatus=end.status, AutoMLJobSecondaryStatus=secondary, EndTime=time.time(), **told)
+        self.change(name, AutoMLJobStatus=end.status, AutoMLJobSecondaryStatus=secondary, EndTime=clock.now(), **told)
 
     def _check_own_jobs(self, job: RunningJob) -> None:
         """On AWS a search is jobs that it starts under its own role: see that the role may do so."""

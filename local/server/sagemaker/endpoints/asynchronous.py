@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.host import Request, Response, ServiceError
 from local.server.sagemaker.endpoints.control import Endpoints, Live
 from local.server.sagemaker.endpoints.instance import NoAnswer, Reply
@@ -213,7 +214,7 @@ class AsyncQueue:
             values = {
                 "ApproximateBacklogSize": len(since),
                 "ApproximateBacklogSizePerInstance": len(since) / instances if instances else None,
-                "ApproximateAgeOfOldestRequest": time.time() - min(since) if since else 0,
+                "ApproximateAgeOfOldestRequest": clock.now() - min(since) if since else 0,
                 "HasBacklogWithoutCapacity": float(bool(since) and instances == 0),
             }
             dimensions = [{"Name": "EndpointName", "Value": endpoint}]

@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.sagemaker.s3_data import Address, encryption
 from local.server.sagemaker.store import Document
 
@@ -60,7 +61,7 @@ class Capture:
         """Keep an exchange, if it is in the share."""
         if random.random() * 100 >= self._config["InitialSamplingPercentage"]:  # noqa: S311 - a sample, no secret
             return
-        now = dt.datetime.now(dt.UTC)
+        now = clock.moment()
         line = json.dumps(self._record(exchange, now))
         with self._lock:
             self._first = self._first or now

@@ -8,13 +8,13 @@ import secrets
 import string
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.host import Denied
 from local.server.sagemaker.feature_store.records import Value, feature_types, typed
 from local.server.sagemaker.feature_store.storage import RecordStorage, Waiting
@@ -98,7 +98,7 @@ class OfflineStore:
 
 
 def _parquet(group: Document, rows: Sequence[Waiting], path: Path) -> bytes:
-    types, now = feature_types(group), _instant(time.time())
+    types, now = feature_types(group), _instant(clock.now())
     columns = {
         **{name: _SQL_TYPES[kind] for name, kind in types.items()},
         "write_time": "timestamp",

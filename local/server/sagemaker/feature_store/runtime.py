@@ -8,6 +8,7 @@ import re
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
+from local.server.clients import service_model
 from local.server.host import Caller, Request, Response, ServiceError
 from local.server.sagemaker.feature_store.groups import FeatureGroups
 from local.server.sagemaker.feature_store.records import (
@@ -22,7 +23,6 @@ from local.server.sagemaker.feature_store.storage import Found, RecordStorage
 from local.server.sagemaker.feature_store.throughput import Throughput
 from local.server.sagemaker.platform import Platform
 from local.server.sagemaker.resources import FEATURE_GROUP
-from local.server.sagemaker.service_model import service_model
 from local.server.sagemaker.store import Document
 from local.server.validation import validate
 

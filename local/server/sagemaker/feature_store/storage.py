@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.server import clock
 from local.server.sagemaker.feature_store.records import Entry
 
 _SCHEMA = """
@@ -94,7 +94,7 @@ class RecordStorage:
         with self._lock:
             self._database.execute(
                 "insert into history (store, event_time, record, deleted, invoked) values (?, ?, ?, ?, ?)",
-                (store, entry.event_time, json.dumps(dict(entry.values)), deleted, time.time()),
+                (store, entry.event_time, json.dumps(dict(entry.values)), deleted, clock.now()),
             )
 
     def stores_with_history(self) -> list[str]:
@@ -137,5 +137,5 @@ class RecordStorage:
 
     def _expire(self, store: str, identifier: str) -> None:
         self._database.execute(
-            "delete from newest where store = ? and identifier = ? and expires <= ?", (store, identifier, time.time())
+            "delete from newest where store = ? and identifier = ? and expires <= ?", (store, identifier, clock.now())
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from dataclasses import dataclass
 
+from local.server import clock
 from local.server.sagemaker.errors import invalid
 from local.server.sagemaker.store import Document
 
@@ -56,7 +56,7 @@ class MetricReader:
         except (TypeError, ValueError):
             return
         with self._lock:
-            self._final[name] = (value, time.time())
+            self._final[name] = (value, clock.now())
             self._reports.setdefault(name, []).append(value)
 
     def reports(self, name: str) -> list[float]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path, PurePosixPath
 
+from local.server import clock
 from local.server.host import Caller
 from local.server.sagemaker import measures, s3_data
 from local.server.sagemaker.children import Child, Ending, Outcome, command, stream_name
@@ -65,7 +65,7 @@ class ProcessingJobs(Jobs):
         name = job.document["ProcessingJobName"]
         self._lay_out(job)
         job.check_stop()
-        self.change(name, ProcessingStartTime=time.time())
+        self.change(name, ProcessingStartTime=clock.now())
         outcome = self._process(job)
         message = _message(job.sandbox.path("output/message"))
         if message:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.host import Caller, Credentials, Denied, ServiceError
 from local.server.sagemaker.archive import BadArchive
 from local.server.sagemaker.children import Child, Sandbox
@@ -139,7 +139,7 @@ class Jobs:
 
     def ended(self, name: str, end: JobEnd) -> None:
         """Keep the end of a job."""
-        status = {self.kind.status_member: end.status, self.end_member: time.time()}
+        status = {self.kind.status_member: end.status, self.end_member: clock.now()}
         self.change(name, FailureReason=end.reason, **status)
 
     # -- operations

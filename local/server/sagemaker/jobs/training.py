@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from local.server import clock
 from local.server.host import Caller
 from local.server.own_images import BadImage, OwnImage, OwnImages, copy_files
 from local.server.sagemaker import measures, s3_data
@@ -178,7 +179,7 @@ class TrainingJobs(Jobs):
             machines = machines_of(job, _hosts(document), part)
             checkpoints = [each for machine in machines for each in self._lay_out(machine)]
             job.check_stop()
-            began_training: Document = {"TrainingStartTime": time.time()} if part == 0 else {}
+            began_training: Document = {"TrainingStartTime": clock.now()} if part == 0 else {}
             self._enter(name, "Training", **began_training)
             start = time.monotonic()
             outcome, interrupted = self._train(
@@ -198,7 +199,7 @@ class TrainingJobs(Jobs):
 
     def ended(self, name: str, end: JobEnd) -> None:
         """Keep the end of a job, its last transition and its billable time."""
-        now = time.time()
+        now = clock.now()
         start = self.job(name).get("TrainingStartTime")
         seconds = None if start is None else max(1, round(now - start))
         self._enter(
@@ -216,7 +217,7 @@ class TrainingJobs(Jobs):
         """Move on to a secondary status."""
 
         def apply(document: Document) -> None:
-            now = time.time()
+            now = clock.now()
             document["SecondaryStatusTransitions"][-1]["EndTime"] = now
             document["SecondaryStatusTransitions"].append(_transition(secondary, message))
             document["SecondaryStatus"] = secondary
@@ -443,7 +444,7 @@ def _gather(machines: Sequence[Machine]) -> None:
 
 
 def _transition(secondary: str, message: str | None = None) -> Document:
-    now = time.time()
+    now = clock.now()
     transition: Document = {"Status": secondary, "StartTime": now, "StatusMessage": message or _MESSAGES[secondary]}
     if secondary in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"):
         transition["EndTime"] = now

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from local.server import clock
 from local.server.host import Caller
 from local.server.sagemaker import s3_data
 from local.server.sagemaker.endpoints.fleet import Fleet, FleetFailed
@@ -75,7 +75,7 @@ class TransformJobs(Jobs):
         source = document["TransformInput"]["DataSource"]["S3DataSource"]
         inputs, outputs = job.sandbox.make("input/data"), job.sandbox.make("output")
         fetch(s3_of(self.host, job.credentials), source["S3DataType"], source["S3Uri"], inputs)
-        self.change(document["TransformJobName"], TransformStartTime=time.time())
+        self.change(document["TransformJobName"], TransformStartTime=clock.now())
         fleet = self._fleet(document)
         try:
             fleet.start()

@@ -12,6 +12,7 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.server import clock
 from local.server.sagemaker.pipelines.definition import CONDITION, Known, awaited
 from local.server.sagemaker.store import Document
 
@@ -70,24 +71,24 @@ class Run:
 
     def _do(self, step: Document) -> list[Document]:
         """Do one step; returns the steps that it adds."""
-        state: Document = {"StepName": step["Name"], "StepStatus": "Starting", "StartTime": time.time()}
+        state: Document = {"StepName": step["Name"], "StepStatus": "Starting", "StartTime": clock.now()}
         self._note(state)
         try:
             if step["Type"] == CONDITION:
                 return self._decide(step, state)
             self._run_job(step, state)
         except RunStopped:
-            self._note({**state, "StepStatus": "Stopped", "EndTime": time.time()})
+            self._note({**state, "StepStatus": "Stopped", "EndTime": clock.now()})
             raise
         except (ClientError, BotoCoreError, LookupError, RunFailed) as error:
-            self._note({**state, "StepStatus": "Failed", "EndTime": time.time(), "FailureReason": str(error)[:1024]})
+            self._note({**state, "StepStatus": "Failed", "EndTime": clock.now(), "FailureReason": str(error)[:1024]})
             raise RunFailed("Step failure: One or multiple steps failed.") from error
         return []
 
     def _decide(self, step: Document, state: Document) -> list[Document]:
         holds = all(self._known.holds(each) for each in step["Arguments"]["Conditions"])
         outcome = {"Condition": {"Outcome": str(holds)}}
-        self._note({**state, "StepStatus": "Succeeded", "EndTime": time.time(), "Metadata": outcome})
+        self._note({**state, "StepStatus": "Succeeded", "EndTime": clock.now(), "Metadata": outcome})
         chosen: list[Document] = step["Arguments"]["IfSteps" if holds else "ElseSteps"]
         return chosen
 
@@ -107,7 +108,7 @@ class Run:
         if status != "Completed":
             raise RunFailed(ended.get("FailureReason") or ended.get("ExitMessage") or f"the job is {status}")
         self._known.steps[step["Name"]] = ended
-        self._note({**state, "StepStatus": "Succeeded", "EndTime": time.time()})
+        self._note({**state, "StepStatus": "Succeeded", "EndTime": clock.now()})
 
     def _followed(self, kind: str, name: str) -> Document:
         """Wait for the end of a job, and bring it about when the run shall stop."""

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 
+from local.server import clock
 from local.server.sagemaker.jobs.runner import JobFailed, JobStopped, RunningJob
 from local.server.sagemaker.jobs.training import TrainingJobs
 from local.server.sagemaker.resources import TRAINING_JOB
@@ -141,7 +142,7 @@ class Course:
 
     def _is_over(self) -> bool:
         limit = self._config["ResourceLimits"].get("MaxRuntimeInSeconds", math.inf)
-        return self._only_fails() or time.time() > self._document["CreationTime"] + limit
+        return self._only_fails() or clock.now() > self._document["CreationTime"] + limit
 
     def _told(self) -> str:
         ended = [self._training.job(trial["job"]).get("FailureReason") for trial in self._trials]

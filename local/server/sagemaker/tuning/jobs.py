@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 import threading
-import time
 from typing import Any
 
+from local.server import clock
 from local.server.host import Caller, ServiceError
 from local.server.sagemaker.errors import invalid
 from local.server.sagemaker.jobs.runner import DUPLICATE, JobEnd, Jobs, RunningJob
@@ -156,7 +156,7 @@ class TuningJobs(Jobs):
     def ended(self, name: str, end: JobEnd) -> None:
         """Keep the end of a tuning."""
         told = {"FailureReason": end.reason} if end.reason else {}
-        self.change(name, HyperParameterTuningJobStatus=end.status, HyperParameterTuningEndTime=time.time(), **told)
+        self.change(name, HyperParameterTuningJobStatus=end.status, HyperParameterTuningEndTime=clock.now(), **told)
 
     def _keep(self, document: Document, trials: list[Document], lost: int) -> None:
         """Keep what is known of the trials."""

@@ -257,7 +257,6 @@ class Stand(Stack):
             self,
             f"{name.title()}Sets",
             workload=name,
-            routing=serving.mode.routing,
             allow_pickle=False,
             lake=self.lake,
             alarms=SILENCE,

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,6 +37,7 @@ class Client:
         per_second: How many requests come in a second, whatever the answers take.
         model: Which model of several is asked. Default: there is one.
         answers: How often each version answered.
+        machines: Which machines of each version answered, where models say so.
         failures: How often each error came instead.
     """
 
@@ -46,6 +47,7 @@ class Client:
     per_second: float = _PER_SECOND
     model: str | None = None
     answers: Counter[str] = field(default_factory=Counter)
+    machines: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     failures: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -79,6 +81,8 @@ class Client:
             return None
         content = json.loads(answer["Body"].read())
         version = str(content["version"] if "version" in content else content["predictions"][0]["version"])
+        if "machine" in content:
+            self.machines[version].add(content["machine"])
         self._count(self.answers, version)
         return version
 
@@ -100,6 +104,10 @@ class Client:
             return set(self.answers - before) == {version}
 
         wait_for(alone)
+
+    def await_machines(self, version: str, count: int) -> None:
+        """Wait until so many machines of a version have answered."""
+        wait_for(lambda: len(self.machines[version]) >= count)
 
     @contextmanager
     def asking(self) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,14 +35,30 @@ ANSWERS_OTHERWISE = """
 def predict_fn(data, model):
     return [{"probability": 0.9 if SERVES else 0.5} for _ in data["instances"]]
 """
+FAILS_GOLDEN = """
+def predict_fn(data, model):
+    return [{"probability": 2.0} for _ in data["instances"]]
+"""
+FAILS_LATER = """
+def of_clients(data):
+    if data.get("late"):
+        raise RuntimeError('no')
+"""
 DIES_AFTER_AN_HOUR = """
 def of_clients(data):
     if data.get("late"):
         os._exit(9)
 """
 """An hour's worth of traffic is not waited for: the clients say when it is over."""
+WISH = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
 LAST_STEP_ANSWERS = 20
 """So many answers in a row come from one version by chance once in a million, while half of the requests meet it."""
+
+ANSWERED_WRONGLY = frozenset({"ModelError 400", "ModelError 500"})
+BROKEN_OFF = frozenset({"ModelError 0", "ServiceUnavailable"})
+"""What a request meets whose container dies over it, and what others meet until one is started again."""
+NOBODY_YET = frozenset({"ValidationError"})
+"""What a request meets before the first deployment."""
 
 
 @dataclass
@@ -68,6 +84,21 @@ class Outcome:
     endpoint: dict[str, Any]
     live: dict[str, str]
     more: dict[str, Any] = field(default_factory=dict)
+
+
+def check_served(outcome: Outcome, failures: Set[str] = ANSWERED_WRONGLY) -> None:
+    """See that a variant has served all the while, and that at the end it is the one that is written down.
+
+    Args:
+        failures: What requests may meet. By default none finds no endpoint, no variant or no instance: what fails,
+            fails inside of a model.
+    """
+    assert set(outcome.client.failures) <= failures
+    assert outcome.endpoint["EndpointStatus"] == "InService"
+    assert outcome.client.answers[outcome.serves] >= 3
+    [variant] = outcome.endpoint["ProductionVariants"]
+    assert variant["VariantName"] == "primary" and variant["CurrentInstanceCount"] >= 1
+    assert outcome.live["config"] == outcome.endpoint["EndpointConfigName"]
 
 
 class Teller:
@@ -189,13 +220,12 @@ def _alarm_comes_in_between(teller: Teller, package: str) -> None:
 
 def _on_purpose(teller: Teller, one: str, two: str) -> None:
     stand, workload = teller.stand, teller.workload
-    wish = {"action": "rollback", "actor": "ada", "reason": "it reads ages wrongly"}
-    teller.tell("rollback on purpose", one, lambda _: stand.deploy(workload, **wish), "v1")
-    again = {**wish, "model_package_arn": two, "reason": "the ages were right"}
+    teller.tell("rollback on purpose", one, lambda _: stand.deploy(workload, **WISH), "v1")
+    again = {**WISH, "model_package_arn": two, "reason": "the ages were right"}
     teller.tell("rollback of the rollback", two, lambda _: stand.deploy(workload, **again), "v2")
     nameless = {"action": "rollback", "reason": "because"}
     teller.tell("rollback by nobody", two, lambda _: stand.deploy(workload, **nameless), "v2")
-    never = {**wish, "model_package_arn": teller.new("never")}
+    never = {**WISH, "model_package_arn": teller.new("never")}
     teller.tell("rollback to what never served", two, lambda _: stand.deploy(workload, **never), "v2")
 
 
@@ -205,7 +235,7 @@ def _cancelled(teller: Teller, package: str, following: str) -> None:
     def act(_: Client) -> Deployment:
         execution = stand.start(workload, package)
         stand.await_state(execution, "WaitForRollout")
-        stand.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="second thoughts")
+        stand.cancel(execution)
         return stand.deploy(workload, following)
 
     teller.tell("cancelled half way, the next takes over", following, act, "v3")
@@ -231,8 +261,7 @@ def _dies_later(teller: Teller, package: str) -> None:
         deployed = stand.deploy(workload, package)
         client.request["late"] = True
         wait_for(teller.alarm_on)
-        wish = {"action": "rollback", "actor": "ada", "reason": "containers die"}
-        return stand.deploy(workload, **wish), {"deployed": deployed}
+        return stand.deploy(workload, **{**WISH, "reason": "containers die"}), {"deployed": deployed}
 
     teller.tell("container dies after an hour's worth of traffic", package, act, "v5")
 
@@ -251,6 +280,7 @@ def tell_canary(stand: Stand) -> list[Outcome]:
     )
     teller.deploy("only the canary is slow", teller.new("slow", SLOW), "v2", machine=PATIENT)
     teller.deploy("only the canary predicts otherwise", teller.new("odd", PREDICTS_OTHERWISE), "v2", machine=PATIENT)
+    when_alone(teller, "alarm during the second bake", teller.new("errors", FAILS_LATER), "errors")
     _under_scaling(teller)
     return teller.told
 
@@ -266,16 +296,21 @@ def _under_scaling(teller: Teller) -> None:
 def tell_linear(stand: Stand) -> list[Outcome]:
     """Step by step."""
     teller = Teller(stand, LINEAR)
-    teller.deploy("first deployment", teller.new("v1"), "v1")
-    teller.deploy("a good model", teller.new("v2"), "v2")
+    one, two = teller.new("v1", FAILS_LATER), teller.new("v2")
+    teller.deploy("first deployment", one, "v1")
+    teller.deploy("a good model", two, "v2")
     teller.deploy("container breaks off at the first step", teller.new("broken", BREAKS_OFF), "v2", machine=PATIENT)
-    _at_the_last_step(teller, "v3")
+    when_alone(teller, "containers die at the last step", teller.new("v3", DIES_AFTER_AN_HOUR), "v3")
+    teller.deploy("golden requests fail", teller.new("wrong", FAILS_GOLDEN), "v2")
+    _not_approved(teller, teller.new("unwanted"))
+    teller.deploy("the same version again", two, "v2")
+    _alarm_on_the_way_back(teller, one)
+    _cancelled_and_taken_back(teller, teller.new("half"), teller.new("dead", NEVER_STARTS))
     return teller.told
 
 
-def _at_the_last_step(teller: Teller, version: str) -> None:
-    """The first half has baked and nobody meets the old model any more when the containers begin to die."""
-    package = teller.new(version, DIES_AFTER_AN_HOUR)
+def when_alone(teller: Teller, name: str, package: str, version: str) -> None:
+    """All but the last bake is over, and nobody meets the old model any more when the new one begins to fail."""
 
     def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
         execution = teller.stand.start(teller.workload, package, machine=PATIENT)
@@ -286,7 +321,40 @@ def _at_the_last_step(teller: Teller, version: str) -> None:
         client.request["late"] = True
         return teller.stand.end_of(execution), {"answers of v2 while both served": shared}
 
-    teller.tell("containers die at the last step", package, act, "v2")
+    teller.tell(name, package, act, "v2")
+
+
+def _not_approved(teller: Teller, package: str) -> None:
+    rejected = {"ModelApprovalStatus": "Rejected", "ApprovalDescription": "a person said so"}
+    teller.stand.client("sagemaker").update_model_package(ModelPackageArn=package, **rejected)
+    teller.deploy("not approved", package, "v2")
+
+
+def _alarm_on_the_way_back(teller: Teller, package: str) -> None:
+    """Somebody goes back on purpose, and the version before fails by now: the one that serves is kept."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> Deployment:
+        execution = stand.start(workload, machine=PATIENT, **WISH)
+        client.await_answer("v1")
+        client.request["late"] = True
+        return stand.end_of(execution)
+
+    teller.tell("alarm during a rollback on purpose", package, act, "v2")
+
+
+def _cancelled_and_taken_back(teller: Teller, half: str, package: str) -> None:
+    """What was cancelled half way serves although nobody has verified it; the next one fails."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        execution = stand.start(workload, half)
+        stand.await_state(execution, "WaitForRollout")
+        stand.cancel(execution)
+        deployment = stand.deploy(workload, package)
+        return deployment, {"answers of what was left": client.answers["half"]}
+
+    teller.tell("cancelled half way, the next is taken back", package, act, "v2")
 
 
 def tell_rolling(stand: Stand) -> list[Outcome]:
@@ -295,9 +363,27 @@ def tell_rolling(stand: Stand) -> list[Outcome]:
     teller.deploy("first deployment", teller.new("v1"), "v1")
     teller.deploy("a good model", teller.new("v2"), "v2")
     teller.deploy("alarm after the first batch", teller.new("errors", FAILS), "v2", machine=PATIENT)
+    at_a_batch(teller, "alarm after the second batch", 2)
     teller.deploy("container never starts", teller.new("dead", NEVER_STARTS), "v2")
     _half_back(teller)
     return teller.told
+
+
+def at_a_batch(teller: Teller, name: str, batch: int) -> None:
+    """So many instances were replaced, one in each batch, when the new ones begin to fail."""
+    version = f"batch-{batch}"
+    package = teller.new(version, FAILS_LATER)
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        execution = teller.stand.start(teller.workload, package, machine=PATIENT)
+        client.await_machines(version, batch)
+        if batch == teller.workload.instances:
+            client.await_alone(version, LAST_STEP_ANSWERS)
+        client.request["late"] = True
+        deployment = teller.stand.end_of(execution)
+        return deployment, {"new machines": len(client.machines[version])}
+
+    teller.tell(name, package, act, "v2")
 
 
 def _half_back(teller: Teller) -> None:
@@ -364,6 +450,7 @@ SCENARIOS = [
             "only the canary refuses",
             "only the canary is slow",
             "only the canary predicts otherwise",
+            "alarm during the second bake",
             "instance type changes under scaling",
             "declared number of instances changes",
         )
@@ -375,6 +462,11 @@ SCENARIOS = [
             "a good model",
             "container breaks off at the first step",
             "containers die at the last step",
+            "golden requests fail",
+            "not approved",
+            "the same version again",
+            "alarm during a rollback on purpose",
+            "cancelled half way, the next is taken back",
         )
     ),
     *(
@@ -383,6 +475,7 @@ SCENARIOS = [
             "first deployment",
             "a good model",
             "alarm after the first batch",
+            "alarm after the second batch",
             "container never starts",
             "rollback finds no capacity",
         )
@@ -392,21 +485,32 @@ SCENARIOS = [
 ]
 """Strategy and name of each scenario, in the order in which they are told."""
 
-ORDER = ("all_at_once", "canary", "linear", "rolling")
 _LONGEST_SECONDS = 590.0
+TELLERS = {"all_at_once": tell_whole, "canary": tell_canary, "linear": tell_linear, "rolling": tell_rolling}
 FAULTS = 2
 """How many scenarios, the last ones, are about faults of AWS."""
 
 
 class Telling:
-    """Tells everything, the strategies side by side, faults after them; who asks for a scenario waits for it."""
+    """Tells everything, the strategies side by side, faults after them; who asks for a scenario waits for it.
 
-    def __init__(self, stand: Stand) -> None:
+    Args:
+        tellers: Who tells of a strategy.
+        faults: How many scenarios, the last ones of all, ``tell_faults`` tells.
+    """
+
+    def __init__(
+        self,
+        stand: Stand,
+        tellers: Mapping[str, Callable[[Stand], list[Outcome]]] = TELLERS,
+        faults: int = FAULTS,
+    ) -> None:
         self._stand = stand
-        pool = ThreadPoolExecutor(5)
-        tellers = (tell_whole, tell_canary, tell_linear, tell_rolling)
-        self._told = [pool.submit(tell, stand) for tell in tellers]
-        self._told.append(pool.submit(self._tell_faults, stand, tuple(self._told)))
+        self._last = SCENARIOS[-faults:] if faults else []
+        pool = ThreadPoolExecutor(len(tellers) + 1)
+        self._told = {strategy: pool.submit(tell, stand) for strategy, tell in tellers.items()}
+        if self._last:
+            self._told["faults"] = pool.submit(self._tell_faults, stand, tuple(self._told.values()))
         pool.shutdown(wait=False)
 
     @staticmethod
@@ -416,8 +520,7 @@ class Telling:
 
     def outcome(self, strategy: str, name: str) -> Outcome:
         """How a scenario ended."""
-        faults = (strategy, name) in SCENARIOS[-FAULTS:]
-        group = self._told[-1 if faults else ORDER.index(strategy)]
+        group = self._told["faults" if (strategy, name) in self._last else strategy]
         told: dict[tuple[str, str], Outcome] = self._stand.told
         wait_for(lambda: (strategy, name) in told or group.done(), _LONGEST_SECONDS)
         if (strategy, name) not in told:
@@ -426,4 +529,4 @@ class Telling:
 
     def all(self) -> list[Outcome]:
         """How all ended, in order."""
-        return [outcome for each in self._told for outcome in each.result()]
+        return [outcome for each in self._told.values() for outcome in each.result()]

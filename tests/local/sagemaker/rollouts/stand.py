@@ -8,9 +8,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -58,7 +59,7 @@ def predict_fn(data, model):
     return [{{"probability": {probability}}} for _ in rows]
 
 def output_fn(predictions, accept):
-    return json.dumps({{"predictions": predictions, "version": {version!r}}})
+    return json.dumps({{"predictions": predictions, "version": {version!r}, "machine": os.getpid()}})
 
 {more}
 """
@@ -97,6 +98,8 @@ class Stand:
     queue: str
     notices: list[Document] = field(default_factory=list)
     told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _faults: list[Document] = field(default_factory=list)
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     def client(self, service: str) -> Any:
         return self.server.client(service)
@@ -191,6 +194,15 @@ class Stand:
             tuple(self._states_of(execution)),
         )
 
+    def cancel(self, execution: str) -> None:
+        """Stop a deployment half way."""
+        self.client("stepfunctions").stop_execution(executionArn=execution, error="Cancelled", cause="second thoughts")
+
+    def redrive(self, execution: str) -> Deployment:
+        """Take a deployment that failed up again, and run it to its end."""
+        self.client("stepfunctions").redrive_execution(executionArn=execution)
+        return self.end_of(execution)
+
     def deploy(self, workload: Workload, package: str = "", *, machine: str = "Machine", **given: str) -> Deployment:
         """Run the deployment machine to its end."""
         return self.end_of(self.start(workload, package, machine=machine, **given))
@@ -250,6 +262,13 @@ class Stand:
         )
         self.await_endpoint(workload, "InService")
 
+    def answered_by(self, workload: Workload) -> str:
+        """The version that answers a request."""
+        answer = self.client("sagemaker-runtime").invoke_endpoint(
+            EndpointName=workload.endpoint, ContentType="application/json", Body=json.dumps({"instances": [1]})
+        )
+        return str(json.loads(answer["Body"].read())["version"])
+
     @contextmanager
     def traffic(self, workload: Workload) -> Iterator[Client]:
         """Requests that keep coming, and are counted."""
@@ -259,13 +278,23 @@ class Stand:
 
     @contextmanager
     def faults(self, **asked: Any) -> Iterator[None]:
-        """Let AWS have faults for a while."""
-        file = self.server.state_dir / FAULTS
-        file.write_text(json.dumps(asked))
+        """Let AWS have faults for a while, beside those that others ask for meanwhile."""
+        self._change_faults(lambda: self._faults.append(asked))
         try:
             yield
         finally:
-            file.unlink()
+            self._change_faults(lambda: self._faults.remove(asked))
+
+    def _change_faults(self, change: Callable[[], None]) -> None:
+        with self._asking:
+            change()
+            whole = {
+                "no_capacity": [each for asked in self._faults for each in asked.get("no_capacity", [])],
+                "throttle": {name: most for asked in self._faults for name, most in asked.get("throttle", {}).items()},
+            }
+            written = self.scratch / FAULTS
+            written.write_text(json.dumps(whole))
+            written.replace(self.server.state_dir / FAULTS)
 
     # -- what is written down
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from serve_prediction.assigning import assign, unit_of, weights
 from tests.local.conftest import start_server
 from tests.local.sagemaker.conftest import wait_for
 from tests.local.sagemaker.rollouts.clients import Client
@@ -49,22 +48,6 @@ LATER = Workload(
     bake_minutes=1,
     serving={"mode": "asynchronous", "scaling": {"min": 0, "max": 2, "waiting_requests": 5, "scale_in_seconds": 0}},
 )
-JUDGED = {"min_outcomes": 40, "smallest_share": 0.3, "error_margin": 0.5, "slow_margin": 0.5}
-TESTED = Workload(
-    "tested",
-    "all_at_once",
-    0.5,
-    1,
-    serving={"rollout": {"strategy": "ab", "max_hours": 1, "bake_minutes": 1}, "experiment": JUDGED},
-)
-SHADOWED = Workload(
-    "shadowed", "all_at_once", 1.0, 1, serving={"rollout": {"strategy": "shadow", "max_hours": 1, "bake_minutes": 1}}
-)
-FAILS_LATER = """
-def of_clients(data):
-    if data.get("late"):
-        raise RuntimeError("no")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +55,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     """The stand with a workload per mode."""
     server = start_server(tmp_path_factory.mktemp("modes"), *SCALES)
     try:
-        yield deploy_stand(server, tmp_path_factory.mktemp("stand"), (SCALED, ON_DEMAND, LATER, TESTED, SHADOWED))
+        yield deploy_stand(server, tmp_path_factory.mktemp("stand"), (SCALED, ON_DEMAND, LATER))
     finally:
         server.stop()
 
@@ -81,14 +64,6 @@ def deployed(stand: Stand, workload: Workload, version: str) -> Deployment:
     done = stand.deploy(workload, stand.package(workload, version))
     assert done.status == "SUCCEEDED", (done.error, done.cause)
     return done
-
-
-def answered_by(stand: Stand, workload: Workload) -> str:
-    """The version that answers a request."""
-    answer = stand.client("sagemaker-runtime").invoke_endpoint(
-        EndpointName=workload.endpoint, ContentType="application/json", Body=json.dumps({"instances": [1]})
-    )
-    return str(json.loads(answer["Body"].read())["version"])
 
 
 def scaling_of(stand: Stand, workload: Workload) -> dict[str, Any]:
@@ -130,14 +105,14 @@ def test_a_deployment_sets_back_neither_machines_nor_bounds(stand: Stand) -> Non
     stand.await_quiet(SCALED)
     second = deployed(stand, SCALED, "v2")
     assert "RegisterScaling" not in second.states
-    assert (answered_by(stand, SCALED), count_of(stand, SCALED)) == ("v2", 3)
+    assert (stand.answered_by(SCALED), count_of(stand, SCALED)) == ("v2", 3)
     assert scaling_of(stand, SCALED)["bounds"] == [(3, 3)]
 
 
 def test_a_serverless_endpoint_is_deployed_and_replaced(stand: Stand) -> None:
     for version in ("v1", "v2"):
         deployed(stand, ON_DEMAND, version)
-        assert answered_by(stand, ON_DEMAND) == version
+        assert stand.answered_by(ON_DEMAND) == version
     found = stand.endpoint(ON_DEMAND)
     assert found is not None and "DataCaptureConfig" not in found
     assert found["ProductionVariants"][0]["CurrentServerlessConfig"]["MemorySizeInMB"] == 1024
@@ -153,7 +128,7 @@ def test_a_serverless_model_that_never_starts_leaves_the_old_one(stand: Stand) -
     after = stand.endpoint(ON_DEMAND)
     assert before is not None and after is not None
     assert after["EndpointConfigName"] == before["EndpointConfigName"]
-    assert answered_by(stand, ON_DEMAND) == "v2"
+    assert stand.answered_by(ON_DEMAND) == "v2"
 
 
 def test_labels_that_come_late_take_a_model_back_that_is_on_probation(stand: Stand) -> None:
@@ -163,7 +138,7 @@ def test_labels_that_come_late_take_a_model_back_that_is_on_probation(stand: Sta
     datum = {"MetricName": "LabelQualityLost", "Value": 1.0, "Dimensions": dimensions}
     stand.client("cloudwatch").put_metric_data(Namespace="Gapless", MetricData=[datum])
     live = wait_for(lambda: found if (found := stand.live(ON_DEMAND))["cause"] == "probation" else None, 60)
-    assert (live["actor"], answered_by(stand, ON_DEMAND)) == (ON_DEMAND.alarm("labels"), "v1")
+    assert (live["actor"], stand.answered_by(ON_DEMAND)) == (ON_DEMAND.alarm("labels"), "v1")
     assert live["config"] == left["previous_config"]
     status, reason = wait_for(
         lambda: found if (found := stand.status_of(left["model_package_arn"]))[0] != "Approved" else None
@@ -204,140 +179,3 @@ def test_an_asynchronous_endpoint_goes_to_zero_and_comes_back_when_somebody_asks
         return any(each.get("inferenceId") == failed["InferenceId"] for each in bodies)
 
     assert wait_for(told)
-
-
-def ask_as(stand: Stand, workload: Workload, user: str, inference_id: str) -> tuple[str, str]:
-    """Ask as the API does for somebody; returns the variant that was drawn and the version that answered."""
-    found = stand.endpoint(workload)
-    assert found is not None
-    shares = weights(found)
-    unit = unit_of(user, found["EndpointConfigName"])
-    variant = assign(unit, shares)
-    answer = stand.client("sagemaker-runtime").invoke_endpoint(
-        EndpointName=workload.endpoint,
-        ContentType="application/json",
-        Body=json.dumps({"instances": [1]}),
-        TargetVariant=variant,
-        InferenceId=inference_id,
-        CustomAttributes=f"unit={unit};shares={','.join(f'{name}:{share}' for name, share in shares.items())}",
-    )
-    return variant, str(json.loads(answer["Body"].read())["version"])
-
-
-def tell_outcomes(stand: Stand, workload: Workload, ids: list[str]) -> None:
-    """Tell that all came true."""
-    lines = [
-        json.dumps(
-            {
-                "groundTruthData": {"data": "true", "encoding": "CSV"},
-                "eventMetadata": {"eventId": each},
-                "eventVersion": "0",
-            }
-        )
-        for each in ids
-    ]
-    key = f"{workload.name}/outcomes/{ids[0]}.jsonl"
-    stand.client("s3").put_object(Bucket=stand.outputs["Artefacts"], Key=key, Body="\n".join(lines).encode())
-
-
-def test_who_is_right_more_often_is_promoted_and_everybody_meets_one_model_until_then(stand: Stand) -> None:
-    assert stand.deploy(TESTED, stand.package(TESTED, "v1", probability=0.0)).status == "SUCCEEDED"
-    execution = stand.start(TESTED, stand.package(TESTED, "v2", probability=1.0))
-    stand.await_state(execution, "WaitToJudge")
-    users = [f"user-{number}" for number in range(240)]
-    met = {user: ask_as(stand, TESTED, user, f"id-{user}") for user in users}
-    assert {each: list(met.values()).count(each) > 80 for each in met.values()} == {
-        ("primary", "v1"): True,
-        ("challenger", "v2"): True,
-    }
-    assert all(ask_as(stand, TESTED, user, f"again-{user}") == met[user] for user in users[:20])
-    tell_outcomes(stand, TESTED, [f"id-{user}" for user in users])
-    done = stand.end_of(execution)
-    assert done.status == "SUCCEEDED", done.cause
-    assert {"GoldenChallenger", "LeaveTurn", "RecordPromoted"} <= set(done.states)
-    assert done.states.count("TakeTurn") == 2
-    assert answered_by(stand, TESTED) == "v2"
-    found = stand.endpoint(TESTED)
-    assert found is not None and [each["VariantName"] for each in found["ProductionVariants"]] == ["primary"]
-    record = stand.item("Runs", {"run": f"experiment#{TESTED.name}"})
-    assert record["status"] == "promoted" and json.loads(record["verdict"])["decision"] == "promote"
-
-
-def judgements(stand: Stand, workload: Workload) -> list[dict[str, Any]]:
-    """What was judged until now, the oldest first."""
-    s3, bucket = stand.client("s3"), stand.outputs["Artefacts"]
-    found = s3.list_objects_v2(Bucket=bucket, Prefix=f"{workload.name}/judgements/").get("Contents", [])
-    keys = sorted(each["Key"] for each in found)
-    return [json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read()) for key in keys]
-
-
-def test_a_shadow_is_compared_answers_nobody_and_is_stopped_when_it_fails(stand: Stand) -> None:
-    assert stand.deploy(SHADOWED, stand.package(SHADOWED, "v1", probability=0.5)).status == "SUCCEEDED"
-    package = stand.package(SHADOWED, "v2", FAILS_LATER, probability=0.75)
-    with stand.traffic(SHADOWED) as client:
-        execution = stand.start(SHADOWED, package)
-        wait_for(lambda: any(each["figures"]["instances"] for each in judgements(stand, SHADOWED)), 120)
-        client.request["late"] = True
-        done = stand.end_of(execution)
-    assert (done.status, done.error) == ("FAILED", "ChallengerStopped"), done.cause
-    assert f"{SHADOWED.endpoint}-challenger-errors" in done.cause
-    assert set(client.answers) == {"v1"} and client.failures == {}
-    figures = next(each["figures"] for each in judgements(stand, SHADOWED) if each["figures"]["instances"])
-    assert (figures["mean_distance"], figures["kolmogorov_smirnov"]) == (0.25, 1.0)
-    assert stand.status_of(package)[0] == "Rejected"
-    assert answered_by(stand, SHADOWED) == "v1"
-    found = stand.endpoint(SHADOWED)
-    assert found is not None and "ShadowProductionVariants" not in found
-
-
-def end_at_the_next_look(stand: Stand, workload: Workload) -> None:
-    """Let the hour that a comparison may take be over when it is judged first: of times, only waits are scaled."""
-    client, machine = stand.client("stepfunctions"), stand.outputs[f"{workload.name.title()}MachineArn"]
-    definition = json.loads(client.describe_state_machine(stateMachineArn=machine)["definition"])
-    begun = json.dumps(definition["States"]["BeginExperiment"])
-    assert begun.count(" + 3600") == 1
-    definition["States"]["BeginExperiment"] = json.loads(begun.replace(" + 3600", " + 1"))
-    client.update_state_machine(stateMachineArn=machine, definition=json.dumps(definition))
-
-
-def test_who_is_wrong_more_often_is_stopped_while_a_shadow_whose_time_is_up_takes_over(stand: Stand) -> None:
-    """Side by side: the champion of the one is right always, the model of the other harms nobody."""
-    end_at_the_next_look(stand, SHADOWED)
-    shadow, loser = stand.package(SHADOWED, "v3", probability=0.5), stand.package(TESTED, "v3", probability=0.0)
-    with stand.traffic(SHADOWED) as copied, stand.traffic(TESTED) as asked:
-        executions = stand.start(SHADOWED, shadow), stand.start(TESTED, loser)
-        stand.await_state(executions[1], "WaitToJudge")
-        ids = [f"worse-{number}" for number in range(120)]
-        assert {ask_as(stand, TESTED, each, each) for each in ids} == {("primary", "v2"), ("challenger", "v3")}
-        tell_outcomes(stand, TESTED, ids)
-        promoted, stopped = (stand.end_of(each) for each in executions)
-        copied.await_answer("v3", 3)
-    assert promoted.status == "SUCCEEDED", promoted.cause
-    assert (stopped.status, stopped.error) == ("FAILED", "ChallengerStopped"), stopped.cause
-    assert (copied.failures, asked.failures) == ({}, {})
-    assert (set(copied.answers), set(asked.answers)) == ({"v1", "v3"}, {"v2", "v3"})
-    assert (answered_by(stand, SHADOWED), answered_by(stand, TESTED)) == ("v3", "v2")
-    assert (stand.status_of(shadow)[0], stand.status_of(loser)[0]) == ("Approved", "Rejected")
-    record = stand.item("Runs", {"run": f"experiment#{TESTED.name}"})
-    assert record["status"] == "stopped" and json.loads(record["verdict"])["decision"] == "stop"
-    for workload in (SHADOWED, TESTED):
-        found = stand.endpoint(workload)
-        assert found is not None and "ShadowProductionVariants" not in found
-        assert [each["VariantName"] for each in found["ProductionVariants"]] == ["primary"]
-
-
-def test_a_test_that_nobody_wins_in_time_leaves_the_champion(stand: Stand) -> None:
-    """Nothing is known of any answer."""
-    end_at_the_next_look(stand, TESTED)
-    package = stand.package(TESTED, "v4", probability=1.0)
-    with stand.traffic(TESTED) as client:
-        execution = stand.start(TESTED, package)
-        stand.await_state(execution, "WaitToJudge")
-        client.await_answer("v4")
-        done = stand.end_of(execution)
-    assert (done.status, done.error) == ("FAILED", "ChallengerStopped"), done.cause
-    assert "0 outcomes of one arm" in done.cause
-    assert client.failures == {} and set(client.answers) == {"v2", "v4"}
-    assert answered_by(stand, TESTED) == "v2"
-    assert stand.status_of(package)[0] == "Rejected"
-    assert stand.item("Runs", {"run": f"experiment#{TESTED.name}"})["status"] == "stopped"

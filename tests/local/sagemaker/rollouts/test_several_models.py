@@ -27,6 +27,16 @@ GOLDEN = {
         }
     ]
 }
+OLDER_GOLDEN = {
+    "cases": [
+        *GOLDEN["cases"],
+        {
+            "name": "neither",
+            "request": {"instances": [{"shop": "east", "sold": 1}, {"shop": "new", "sold": 1}]},
+            "expect": {"probability": [[0.3, 0.3], [0.0, 1.0]]},
+        },
+    ]
+}
 OWN = """
 import json, os
 from pathlib import Path
@@ -41,10 +51,19 @@ def predict_fn(instances, model):
 """
 
 
-def files_of(folder: Path, version: str, breaks: str = "") -> dict[str, str | bytes]:
-    """What a training has made: the models of a version, of which one may break on requests that say ``late``."""
+def files_of(
+    folder: Path, version: str, breaks: str = "", values: tuple[str, ...] = ("north", "south", "new")
+) -> dict[str, str | bytes]:
+    """What a training has made: the models of a version, of which one may break on requests that say ``late``.
+
+    Args:
+        values: What the file named when the models were trained.
+    """
     rows = pa.table(
-        {"shop": ["north"] * 30 + ["south"] * 30 + ["new"] * 5, "sold": [0.1] * 30 + [0.2] * 30 + [0.9] * 5}
+        {
+            "shop": ["north"] * 30 + ["south"] * 30 + ["east"] * 30 + ["new"] * 5,
+            "sold": [0.1] * 30 + [0.2] * 30 + [0.3] * 30 + [0.9] * 5,
+        }
     )
 
     def fit(chosen: pa.Table, place: Path) -> None:
@@ -55,7 +74,7 @@ def files_of(folder: Path, version: str, breaks: str = "") -> dict[str, str | by
     own = folder / "inference.py"
     own.write_text(OWN.format(version=version))
     described = {"features": [{"name": "shop", "type": "category"}, {"name": "sold", "type": "number"}]}
-    segments = Segments("shop", ("north", "south", "new"), "_fallback", 20)
+    segments = Segments("shop", values, "_fallback", 20)
     segments.train(rows, fit, folder / version, features=described, own=own)
     made = folder / version
     return {path.relative_to(made).as_posix(): path.read_bytes() for path in made.rglob("*") if path.is_file()}
@@ -83,12 +102,14 @@ def asked(stand: Stand, model: str, shop: str | None, **more: Any) -> str:
 
 
 def test_a_set_is_deployed_by_a_canary_and_taken_back_as_a_whole(stand: Stand, tmp_path: Path) -> None:
-    first = stand.deploy(SHOPS, stand.package_of(SHOPS, files_of(tmp_path, "v1"), GOLDEN))
+    """The first set is older than the file: of the east it has a model, and of what is new none, not even a copy."""
+    files = files_of(tmp_path, "v1", values=("north", "south", "east"))
+    first = stand.deploy(SHOPS, stand.package_of(SHOPS, files, OLDER_GOLDEN))
     assert first.status == "SUCCEEDED", (first.error, first.cause)
     assert "UnpackModels" in first.states
-    models = {"north": "v1 north", "south": "v1 south", "new": "v1 _fallback"}
+    models = {"north": "v1 north", "south": "v1 south", "east": "v1 east"}
     assert {shop: asked(stand, f"{shop}.tar.gz", shop) for shop in models} == models
-    assert asked(stand, "_fallback.tar.gz", None) == "v1 _fallback"
+    assert {asked(stand, "_fallback.tar.gz", shop) for shop in (None, "new", "east")} == {"v1 _fallback"}
     with pytest.raises(ClientError, match="this model answers for north"):
         asked(stand, "north.tar.gz", "south")
 
