@@ -178,7 +178,7 @@ def monitoring_machine(s: Surroundings, p: MonitoringParts, set_monitors_arn: st
 
 
 def going_back_states(s: Surroundings, p: MonitoringParts) -> tuple[dict[str, State], dict[str, State]]:
-    """Returns the states that look for earlier versions, and those that go back to it; none where nobody asks."""
+    """Returns the states that look for earlier versions, and those that go back to one; none where nobody asks."""
     if p.going_back is None:
         return {}, {}
     return (
