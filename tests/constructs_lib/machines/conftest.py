@@ -2,7 +2,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,16 @@ def node() -> str:
     return os.environ.get("JSII_NODE") or shutil.which("node") or "node"
 
 
+@pytest.fixture(scope="session")
+def walking() -> Iterator[subprocess.Popen[str]]:
+    """The program that walks; one for all walks, since starting it takes longer than a walk."""
+    script = [node(), str(Path(__file__).parent / "walk.js"), str(ROOT / "node_modules")]
+    with subprocess.Popen(script, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+
+
 @pytest.fixture
-def walk() -> Walker:
+def walk(walking: subprocess.Popen[str]) -> Walker:
     """Walks a definition with scripted answers of its tasks."""
 
     def walk(
@@ -57,10 +65,12 @@ def walk() -> Walker:
         redrives: int = 0,
     ) -> Walk:
         asked = {"definition": definition, "input": given, "answers": answers, "name": name, "redrives": redrives}
-        script = [node(), str(Path(__file__).parent / "walk.js"), str(ROOT / "node_modules")]
-        done = subprocess.run(script, input=json.dumps(asked), capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stderr
-        return Walk(**json.loads(done.stdout))
+        assert walking.stdin is not None and walking.stdout is not None
+        walking.stdin.write(f"{json.dumps(asked)}\n")
+        walking.stdin.flush()
+        done = json.loads(walking.stdout.readline())
+        assert "problem" not in done, done["problem"]
+        return Walk(**done)
 
     return walk
 

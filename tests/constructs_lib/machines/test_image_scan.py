@@ -21,7 +21,7 @@ def definition(scan: Scan) -> State:
             "Train": succeed({"trained": True}),
             FAILURE_STATE: succeed({"error": "{% $failure.error %}", "cause": "{% $failure.cause %}"}),
         },
-        timeout=600,
+        timeout=60,
     )
 
 

@@ -1,6 +1,7 @@
-// Walks a state machine with scripted answers of its tasks; expressions are evaluated by the reference JSONata.
-// Reads {definition, input, answers: {state: [{result} | {error, cause}]}, name, redrives} from standard input. The last
-// answer of a state is repeated. Writes {status, output, error, cause, path, calls: [{state, arguments}], seconds}.
+// Walks state machines with scripted answers of their tasks; expressions are evaluated by the reference JSONata.
+// Each line of standard input asks for a walk: {definition, input, answers: {state: [{result} | {error, cause}]}, name,
+// redrives}. The last answer of a state is repeated. A line each is written: {status, output, error, cause, path,
+// calls: [{state, arguments}], seconds}, or {problem} where the walk itself went wrong.
 "use strict";
 const { createHash } = require("crypto");
 const path = require("path");
@@ -14,12 +15,15 @@ class StateError extends Error {
   }
 }
 
-const asked = JSON.parse(require("fs").readFileSync(0, "utf8"));
-const trace = { path: [], calls: [], seconds: 0 };
-const taken = {};
-const context = {
-  Execution: { Id: `arn:aws:states:us-east-1:000000000000:execution:dev:${asked.name}`, Name: asked.name, StartTime: iso(0), RedriveCount: 0 },
-};
+let asked, trace, taken, context;
+
+function begin(question) {
+  asked = question;
+  trace = { path: [], calls: [], seconds: 0 };
+  taken = {};
+  const id = `arn:aws:states:us-east-1:000000000000:execution:dev:${asked.name}`;
+  context = { Execution: { Id: id, Name: asked.name, StartTime: iso(0), RedriveCount: 0 } };
+}
 
 function iso(seconds) {
   return new Date(Date.UTC(2026, 0, 1) + seconds * 1000).toISOString();
@@ -120,7 +124,7 @@ async function call(name, state, states, variables) {
   return answer.result;
 }
 
-async function main() {
+async function walk() {
   const flow = asked.definition;
   const variables = {};
   let [start, input] = [flow.StartAt, asked.input];
@@ -139,4 +143,12 @@ async function main() {
   }
 }
 
-main().then((outcome) => console.log(JSON.stringify(outcome)));
+async function main() {
+  for await (const line of require("readline").createInterface({ input: process.stdin })) {
+    begin(JSON.parse(line));
+    const outcome = await walk().catch((problem) => ({ problem: String(problem.stack) }));
+    process.stdout.write(`${JSON.stringify(outcome)}\n`);
+  }
+}
+
+main();
