@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 
+import botocore.session
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -88,10 +90,15 @@ class TogetherByPlatform(LoadScopeScheduling):  # type: ignore[misc]  # xdist ha
 
 
 def pytest_configure() -> None:
-    """Give the main module of a process of xdist a file: PySpark takes one without for a run of its own doctests."""
+    """Give the main module of a process of xdist a file: PySpark takes one without for a run of its own doctests.
+
+    And have descriptions of AWS's services read once per process, instead of once per session of botocore: each test
+    that moto gives an account of its own has a session of its own.
+    """
     main = sys.modules["__main__"]
     if not hasattr(main, "__file__"):
         main.__file__ = __file__
+    botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.hookimpl(optionalhook=True)
