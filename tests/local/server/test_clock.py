@@ -73,7 +73,9 @@ class Bucket:
         self.objects[Key] = Body
 
 
-def test_requests_are_captured_under_its_hour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_requests_are_captured_under_its_hour_also_where_it_is_set_between_two(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     set_clock, bucket = Clock(tmp_path / NAME), Bucket()
     set_clock.begin(MAY)
     monkeypatch.setattr(clock, "_clock", set_clock)
@@ -84,10 +86,15 @@ def test_requests_are_captured_under_its_hour(monkeypatch: pytest.MonkeyPatch, t
     }
     capture = Capture(bucket, asked, "live", "main")
     capture.add(Exchange(b"{}", "application/json", b"{}", "application/json", "one", None))
+    set_clock.move(JUNE)
+    capture.add(Exchange(b"{}", "application/json", b"{}", "application/json", "two", None))
     capture.close()
-    ((key, body),) = bucket.objects.items()
-    assert key.startswith("capture/live/main/2013/05/01/04/00-")
-    assert json.loads(body)["eventMetadata"]["inferenceTime"].startswith("2013-05-01T04:00:")
+    (may, first), (june, second) = sorted(bucket.objects.items())
+    assert may.startswith("capture/live/main/2013/05/01/04/00-")
+    assert june.startswith("capture/live/main/2013/06/01/04/00-")
+    for body, name, time in ((first, "one", "2013-05-01T04:00:"), (second, "two", "2013-06-01T04:00:")):
+        metadata = json.loads(body)["eventMetadata"]
+        assert (metadata["inferenceId"], metadata["inferenceTime"][:17]) == (name, time)
 
 
 def is_within_an_hour_of(moment: dt.datetime, text: str | dt.datetime) -> bool:

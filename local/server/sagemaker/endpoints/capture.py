@@ -24,6 +24,9 @@ log = logging.getLogger("gapless.sagemaker")
 _FLUSH_SECONDS = 1.0
 _FLUSH_BYTES = 1_000_000
 
+_Lines = tuple[dt.datetime, list[str]]
+"""When the first of them was kept, and the lines."""
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -40,7 +43,7 @@ class Exchange:
 class Capture:
     """Writes a share of the exchanges of one variant as JSON lines, into one folder per hour.
 
-    Lines are kept for a second, or until there are many, and then put as one object.
+    Lines are kept for a second, or until there are many or another hour has begun, and then put as one object.
     """
 
     def __init__(self, s3: Any, config: Document, endpoint: str, variant: str) -> None:
@@ -63,12 +66,16 @@ class Capture:
             return
         now = clock.moment()
         line = json.dumps(self._record(exchange, now))
+        earlier: _Lines | None = None
         with self._lock:
+            if self._first is not None and _hour(self._first) != _hour(now):
+                earlier = self._taken()
             self._first = self._first or now
             self._lines.append(line)
             self._size += len(line)
             if self._size >= _FLUSH_BYTES:
                 self._due.set()
+        self._put(earlier)
 
     def close(self) -> None:
         """Write what is left."""
@@ -85,12 +92,21 @@ class Capture:
 
     def _write(self) -> None:
         with self._lock:
-            lines, self._lines, self._size = self._lines, [], 0
-            first, self._first = self._first, None
-        if first is None:
+            kept = self._taken()
+        self._put(kept)
+
+    def _taken(self) -> _Lines | None:
+        """Give what is kept, and keep nothing of it; the lock must be held."""
+        first, lines = self._first, self._lines
+        self._first, self._lines, self._size = None, [], 0
+        return None if first is None else (first, lines)
+
+    def _put(self, kept: _Lines | None) -> None:
+        if kept is None:
             return
+        first, lines = kept
         name = f"{first:%M-%S}-{first.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
-        address = self._base.join(f"{first:%Y/%m/%d/%H}", name)
+        address = self._base.join(_hour(first), name)
         body = "".join(f"{line}\n" for line in lines).encode()
         more = encryption(self._config.get("KmsKeyId"))
         try:
@@ -123,6 +139,11 @@ class Capture:
         if _is_one_of(content_type, headers.get("JsonContentTypes", ())):
             return "JSON"
         return "CSV" if _is_one_of(content_type, headers.get("CsvContentTypes", ())) else "BASE64"
+
+
+def _hour(moment: dt.datetime) -> str:
+    """The folder of an hour."""
+    return f"{moment:%Y/%m/%d/%H}"
 
 
 def _modes(config: Document) -> set[str]:
