@@ -92,9 +92,9 @@ def test_requests_are_captured_under_its_hour_also_where_it_is_set_between_two(
     (may, first), (june, second) = sorted(bucket.objects.items())
     assert may.startswith("capture/live/main/2013/05/01/04/00-")
     assert june.startswith("capture/live/main/2013/06/01/04/00-")
-    for body, name, time in ((first, "one", "2013-05-01T04:00:"), (second, "two", "2013-06-01T04:00:")):
+    for body, name, minute in ((first, "one", "2013-05-01T04:00:"), (second, "two", "2013-06-01T04:00:")):
         metadata = json.loads(body)["eventMetadata"]
-        assert (metadata["inferenceId"], metadata["inferenceTime"][:17]) == (name, time)
+        assert (metadata["inferenceId"], metadata["inferenceTime"][:17]) == (name, minute)
 
 
 def is_within_an_hour_of(moment: dt.datetime, text: str | dt.datetime) -> bool:
