@@ -195,13 +195,7 @@ def judge_labels(
     if len(set(table[asked.target].to_pylist())) < 2:
         return nothing, []
     answers = predictions_of(rows)
-    wanted = Wanted(
-        metric=asked.metric,
-        more_is_better=wishes.more_is_better,
-        reached=baseline.metrics["values"].get(asked.metric),
-        margin=wishes.margin,
-        floor=wishes.floor,
-    )
+    wanted = Wanted.of(asked.metric, wishes, baseline)
     quality, findings = measure(scored(asked, table, answers), wanted, seed)
     bias = (
         bias_of(asked.content, table, answers, None, list(window.columns), seed) if baseline.metrics["bias"] else None

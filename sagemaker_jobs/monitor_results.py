@@ -68,13 +68,7 @@ def run(options: Options) -> dict[str, Any]:
     wishes, sensitive = MonitoringOptions.read(asked.content), asked.content["sensitive"]
     baseline = read_baseline(options.baseline / "baseline.json")
     results = Results.read(options.folders, baseline)
-    wanted = Wanted(
-        metric=asked.metric,
-        more_is_better=wishes.more_is_better,
-        reached=baseline.metrics["values"].get(asked.metric),
-        margin=wishes.margin,
-        floor=wishes.floor,
-    )
+    wanted = Wanted.of(asked.metric, wishes, baseline)
     columns, violations = results.columns(wishes.limits), results.violations()
     quality, attributions = results.quality(asked.problem, wanted), results.attributions()
     document = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from gapless_lambda.statement import OF_SIGNATURE
 from gapless_sagemaker.artefact import open_artefact
 from local.executions import SUCCEEDED, Execution, execution_arns
 from local.predict import golden_request, predict
+from local.story.sabotage import with_code
 from tests.end_to_end.conftest import Demo
 from tests.end_to_end.live import Live, eventually
 
@@ -52,23 +51,6 @@ def predict_fn(instances, model):
 """
 
 
-def changed_archive(original: bytes, more: str) -> bytes:
-    """A model archive whose ``code/inference.py`` goes on with more code."""
-    target = io.BytesIO()
-    with (
-        tarfile.open(fileobj=io.BytesIO(original), mode="r:gz") as source,
-        tarfile.open(fileobj=target, mode="w:gz") as changed,
-    ):
-        for member in (each for each in source.getmembers() if each.isfile()):
-            file = source.extractfile(member)
-            assert file is not None
-            content = file.read() + (more.encode() if member.name.endswith("code/inference.py") else b"")
-            entry = tarfile.TarInfo(member.name)
-            entry.size = len(content)
-            changed.addfile(entry, io.BytesIO(content))
-    return target.getvalue()
-
-
 def approve_changed(live: Live, demo: Demo, more: str, scratch: Path, *, tampered: bool = False) -> str:
     """Sign, register and approve the model that serves with other code, as if it had passed the gate; returns its ARN.
 
@@ -81,7 +63,7 @@ def approve_changed(live: Live, demo: Demo, more: str, scratch: Path, *, tampere
     container = package["InferenceSpecification"]["Containers"][0]
     run_id = f"{uuid.uuid4().hex[:16]}-1"
     archive = scratch / f"{run_id}.tar.gz"
-    archive.write_bytes(changed_archive(live.read(container["ModelDataUrl"]), more))
+    archive.write_bytes(with_code(live.read(container["ModelDataUrl"]), more))
     uri = f"{live.zone('artefacts')}training/{run_id}/output/model.tar.gz"
     live.write(uri, archive.read_bytes())
     opened = open_artefact(archive, scratch / run_id)

@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from gapless_sagemaker.evaluation.bootstrap import intervals, resample
 from gapless_sagemaker.evaluation.scored import Prediction, Scored
+from gapless_sagemaker.monitoring.baseline import Baseline
 from gapless_sagemaker.monitoring.checks import Finding
+from gapless_sagemaker.monitoring.options import MonitoringOptions
 from gapless_sagemaker.monitoring.rows import Served
 
 QUALITY: Final = "model_quality_check"
@@ -43,6 +45,17 @@ class Wanted:
     reached: float | None
     margin: float
     floor: float | None = None
+
+    @classmethod
+    def of(cls, metric: str, wishes: MonitoringOptions, baseline: Baseline) -> Wanted:
+        """Say what a workload asks for of the model that a baseline is of."""
+        return cls(
+            metric=metric,
+            more_is_better=wishes.more_is_better,
+            reached=baseline.metrics["values"].get(metric),
+            margin=wishes.margin,
+            floor=wishes.floor,
+        )
 
     @property
     def allowed(self) -> float | None:
