@@ -111,12 +111,13 @@ def run_story(request: StoryRequest, console: Console) -> dict[str, Any]:
     if request.live is not None:
         check_live(history)
     judges = Judges(workload, work / "judging")
-    story = Story(history, judges, Workshop(history, request.workload_dir, work / "models"))
+    workshop = Workshop(history, request.workload_dir, work / "models")
+    story = Story(history, judges, workshop)
     console.print(
         f"{history.facts['rows']:,} rows, {len(history.steps)} steps from {history.steps[0].label} to "
         f"{history.steps[-1].label}; {judges.metric}, {'more' if judges.higher_is_better else 'less'} is better"
     )
-    with console.status("training the first model") as status:
+    with workshop, console.status("training the first model") as status:
 
         def tell(progress: Progress) -> None:
             figures = "  ".join(f"{name} {_shown(progress.quality[name])}" for name in POLICIES)
