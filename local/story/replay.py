@@ -68,7 +68,8 @@ class Line:
 class Workshop:
     """Trains models as of the ends of steps, each once, as many at a time as there are processors, and asks them.
 
-    To be closed: used as a context manager it gives up what has not begun, and waits for what runs.
+    To be closed: used as a context manager it gives up what has not begun, and waits for what runs, unless an error
+    ends it.
     """
 
     def __init__(self, history: History, workload_dir: Path, folder: Path) -> None:
@@ -84,8 +85,8 @@ class Workshop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._pool.shutdown(wait=kind is None, cancel_futures=True)
 
     @property
     def trainings(self) -> int:
