@@ -10,13 +10,7 @@ from constructs_lib.machines.jobs import channel, file_name, lustre_channel
 from constructs_lib.machines.makers.made import Made, train_once
 from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.tuning import training_states
-
-SERVING = {
-    "SAGEMAKER_PROGRAM": "inference.py",
-    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-    "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
-}
-"""Environment of the container that serves."""
+from constructs_lib.names.encoding import SERVING
 
 SEGMENTS = "GAPLESS_SEGMENTS"
 _LONGEST_VARIABLE = 512
@@ -79,7 +73,7 @@ def trained(image_uri: str, serving_image_uri: str) -> dict[str, JSON]:
         "model_uri": artefact,
         "training_job": jsonata("$states.result.TrainingJobName"),
         "training_image": image_uri,
-        "containers": [{"Image": serving_image_uri, "ModelDataUrl": artefact, "Environment": SERVING}],
+        "containers": [{"Image": serving_image_uri, "ModelDataUrl": artefact, "Environment": dict(SERVING)}],
     }
 
 
