@@ -20,10 +20,13 @@ from constructs_lib.names.workload_file import WorkloadFile
 from gapless_sagemaker.evaluation.options import EvaluationOptions, read_options
 from gapless_sagemaker.evaluation.split import BadTestSplit, rows_of
 from judge_model.handler import Verdict, judge
+from local.story.asking import answers_in
 from local.story.history import event_times
+from local.story.makers import Maker
 from local.story.models import Model, Prediction, write_capture
 
 _AS_TEXT: Final = {True: "true", False: "false"}
+_PREDICTIONS: Final = "predictions"
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,18 @@ class Judges:
 
     Attributes:
         folder: Holds the options, and every run of a job below it.
+        maker: Has models answer that the jobs do not load.
     """
 
     workload: WorkloadFile
     folder: Path
+    maker: Maker
 
     def __post_init__(self) -> None:
         options = self.folder / "options"
         options.mkdir(parents=True)
-        # Attributions decide nothing here, and cost the most.
-        asked = {**self.workload.monitoring_options(), "explanations": None}
+        # Attributions decide nothing here, and cost the most; windows are the story's own.
+        asked = {**self.workload.monitoring_options(), "explanations": None, "window": None}
         (options / "options.json").write_text(json.dumps(asked), encoding="utf-8")
 
     @property
@@ -77,6 +82,12 @@ class Judges:
             version=name,
             output=output,
             train=model.split("train"),
+            predictions=self.maker.answer_split(model, test, self.folder / name / _PREDICTIONS),
+            champion_predictions=(
+                self.maker.answer_split(champion, test, self.folder / name / "champion")
+                if champion is not None
+                else None
+            ),
             allow_pickle=allows_pickle(self.workload.model),
         )
         scratch.mkdir(parents=True)
@@ -87,6 +98,7 @@ class Judges:
         """Make what a model is monitored by, of its own dataset and its evaluation; give the folder."""
         output, scratch = self.folder / f"baseline-{model.name}", self.folder / f"baseline-{model.name}-scratch"
         scratch.mkdir(parents=True)
+        answers = answers_in(self.folder / evaluation / _PREDICTIONS)
         monitor_baseline.run(
             monitor_baseline.Options(
                 train=model.split("train"),
@@ -96,6 +108,7 @@ class Judges:
                 version=model.name,
                 output=output,
                 model=model.archive,
+                predictions=answers if answers.is_dir() else None,
                 allow_pickle=allows_pickle(self.workload.model),
             ),
             scratch,

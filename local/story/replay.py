@@ -18,7 +18,8 @@ from gapless_windows import best, worth
 from local.errors import Failure
 from local.story.history import History, between, write_splits
 from local.story.judging import Judges, Served
-from local.story.models import Model, Prediction, TrainingFailed, ask, open_model, train
+from local.story.makers import Maker
+from local.story.models import Model, Prediction, TrainingFailed
 from local.story.rules import ASKS, BACK_TEST_STEPS, FEWEST_ROWS, SHARES_OF_START, policy_of
 
 NEVER, ALWAYS, GAPLESS = "never", "always", "gapless"
@@ -66,9 +67,9 @@ class Line:
 class Workshop:
     """Trains models as of the ends of steps, each once, and asks them."""
 
-    def __init__(self, history: History, workload_dir: Path, folder: Path) -> None:
+    def __init__(self, history: History, maker: Maker, folder: Path) -> None:
         self._history = history
-        self._workload_dir = workload_dir
+        self._maker = maker
         self._folder = folder
         self._models: dict[tuple[int, int | None], Model] = {}
         self._answers: dict[tuple[str, int], list[Prediction]] = {}
@@ -92,7 +93,7 @@ class Workshop:
             name = f"m{step}" if window_days is None else f"m{step}-{window_days}d"
             folder = self._folder / name
             rows = write_splits(self.rows(step, window_days), self._history.workload, folder / "dataset")
-            train(self._history.workload, self._workload_dir, folder)
+            self._maker.train(folder)
             self._models[key] = Model(name, folder, window_days, rows)
         return self._models[key]
 
@@ -127,10 +128,9 @@ class Workshop:
 
     def ask(self, model: Model, rows: pa.Table) -> list[Prediction]:
         """The model's answers to any rows."""
-        scratch = model.folder / f"asked-{len(list(model.folder.glob('asked-*')))}"
-        loaded = open_model(self._history.workload, model, scratch)
-        self._features[model.name] = loaded.features
-        return ask(loaded, rows)
+        answered = self._maker.ask(model, rows)
+        self._features[model.name] = answered.features
+        return answered.answers
 
     def features(self, model: Model) -> tuple[str, ...]:
         """What a model is asked with, once it was asked."""
