@@ -59,6 +59,7 @@ SLOW = tuple(
         "local/sagemaker/rollouts/test_experiments.py",
         "local/sagemaker/rollouts/test_rare_rollouts.py",
         "local/sagemaker/rollouts/test_serving_modes.py",
+        "local/story/test_kinds.py::test_a_model_of_each_kind_learns_answers_and_is_judged[trees]",
         "local/story/test_live.py",
     )
 )

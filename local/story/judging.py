@@ -17,8 +17,10 @@ import monitor_baseline
 from constructs_lib.names.model_file import allows_pickle
 from constructs_lib.names.problems import PROBLEMS
 from constructs_lib.names.workload_file import WorkloadFile
+from gapless_sagemaker.artefact import UnsafeArtefact
 from gapless_sagemaker.evaluation.options import EvaluationOptions, read_options
 from gapless_sagemaker.evaluation.split import BadTestSplit, rows_of
+from gapless_sagemaker.predictions import BadPredictions
 from judge_model.handler import Verdict, judge
 from local.story.asking import answers_in
 from local.story.history import event_times
@@ -27,6 +29,10 @@ from local.story.models import Model, Prediction, write_capture
 
 _AS_TEXT: Final = {True: "true", False: "false"}
 _PREDICTIONS: Final = "predictions"
+
+
+class NotEvaluated(Exception):
+    """A model cannot be evaluated; the text says which one and why."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,12 @@ class Judges:
             return None
 
     def evaluate(self, model: Model, champion: Model | None, test: Path, name: str) -> tuple[dict[str, Any], Verdict]:
-        """Evaluate a model, and the champion on the same rows; give the figures and what the gate says."""
+        """Evaluate a model, and the champion on the same rows; give the figures and what the gate says.
+
+        Raises:
+            NotEvaluated: Its archive is refused, its answers have not the form of the problem, or a metric is not
+                defined on these rows.
+        """
         output, scratch = self.folder / name / "output", self.folder / name / "scratch"
         options = evaluate.Options(
             model=model.archive,
@@ -91,7 +102,10 @@ class Judges:
             allow_pickle=allows_pickle(self.workload.model),
         )
         scratch.mkdir(parents=True)
-        figures = dict(evaluate.run(options, scratch))
+        try:
+            figures = dict(evaluate.run(options, scratch))
+        except (UnsafeArtefact, BadPredictions, BadTestSplit) as error:
+            raise NotEvaluated(f"model {model.name} cannot be evaluated: {error}") from error
         return figures, judge(figures, self.workload.gate.judged(self.workload.problem), self.workload.problem)
 
     def make_baseline(self, model: Model, evaluation: str) -> Path:

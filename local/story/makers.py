@@ -345,8 +345,8 @@ def _check_algorithm(workload: WorkloadFile, model: BuiltInModel) -> None:
     missing = [each for each in model.traits.required if each not in workload.training.hyperparameters]
     if missing:
         raise UserError(
-            f"training.hyperparameters: {name} needs {', '.join(missing)}, and a story searches for none: give a value there "
-            "in place of a range in training.tuning"
+            f"training.hyperparameters: {name} needs {', '.join(missing)}, and a story searches for none (allowed: a "
+            "value in place of the range in training.tuning)"
         )
 
 

@@ -17,7 +17,7 @@ from gapless_sagemaker.monitoring.quality import FEWEST_LABELS
 from gapless_windows import best, worth
 from local.errors import Failure
 from local.story.history import History, between, write_splits
-from local.story.judging import Judges, Served
+from local.story.judging import Judges, NotEvaluated, Served
 from local.story.makers import Maker
 from local.story.models import Model, Prediction, TrainingFailed
 from local.story.rules import ASKS, BACK_TEST_STEPS, FEWEST_ROWS, SHARES_OF_START, policy_of
@@ -178,7 +178,7 @@ class Story:
         """Tell every step.
 
         Raises:
-            Failure: The first model cannot be trained.
+            Failure: The first model cannot be trained or evaluated, or one cannot be asked.
         """
         first, champion = self._begin()
         newest = first
@@ -200,7 +200,10 @@ class Story:
         except (TrainingFailed, TooFewRows) as error:
             raise Failure(f"the first model cannot be trained: {error}") from error
         evaluation = "evaluation-0"
-        _, verdict = self.judges.evaluate(first, None, first.split("test"), evaluation)
+        try:
+            _, verdict = self.judges.evaluate(first, None, first.split("test"), evaluation)
+        except NotEvaluated as error:
+            raise Failure(f"the first {error}") from error
         told = "; ".join(rule["reason"] for rule in verdict["rules"])
         at = self.history.as_of(0)
         passed = (
@@ -301,7 +304,10 @@ class Story:
         except (TrainingFailed, TooFewRows) as error:
             return champion, self._end(step, "failed", f"the training failed: {error}", found)
         evaluation = f"evaluation-{step}"
-        figures, verdict = self.judges.evaluate(model, champion.model, model.split("test"), evaluation)
+        try:
+            figures, verdict = self.judges.evaluate(model, champion.model, model.split("test"), evaluation)
+        except NotEvaluated as error:
+            return champion, self._end(step, "failed", f"challenger {error}", found)
         found |= {
             "model": model.name,
             "window_days": model.window_days,

@@ -71,9 +71,7 @@ def run_training(bench: Bench, asked: Asked, folder: Path) -> None:
         told = failure_of(machine, script, outcome) or outcome.tail[-500:]
         raise TrainingFailed(f"{told.strip() or f'exit code {outcome.code}'} (log: {log})")
     if outcome.ending is not Ending.EXITED:
-        raise TrainingFailed(
-            f"it took longer than {asked.seconds // 60} minutes, training.max_runtime_minutes (log: {log})"
-        )
+        raise TrainingFailed(f"training.max_runtime_minutes: {asked.seconds / 60:g} were not enough (log: {log})")
     keep(machine.sandbox.path("model"), folder)
 
 
