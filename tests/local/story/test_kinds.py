@@ -211,7 +211,7 @@ def test_says_that_answers_have_not_the_form_of_the_problem(lab: Callable[[Kind]
     here = lab(container(called="worth"))
     model = here.trained()
     judges = Judges(here.workload, here.folder / "judging", here.maker)
-    with pytest.raises(NotEvaluated, match="model m0 cannot be evaluated: prediction 0: given .*; allowed is"):
+    with pytest.raises(NotEvaluated, match=r"model m0 cannot be evaluated: prediction 0: given .*; allowed is"):
         judges.evaluate(model, None, model.split("test"), "evaluation-0")
 
 
@@ -233,7 +233,7 @@ def test_says_that_answers_have_not_the_form_of_the_problem(lab: Callable[[Kind]
         ),
         (
             "model: {kind: built_in, algorithm: xgboost}\n"
-            "training: {tuning: {ranges: {num_round: {integer: [5, 50]}}, budget: {trials: 2}, objective: {metric: 'validation:mae', goal: minimize}}}\n",
+            "training: {tuning: {ranges: {num_round: {integer: [5, 50]}}, objective: {metric: 'validation:mae'}}}\n",
             "training.hyperparameters: xgboost needs num_round, and a story searches for none",
         ),
         (
