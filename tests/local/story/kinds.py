@@ -70,14 +70,23 @@ CONTAINER = {
 
 @dataclass(frozen=True)
 class Kind:
-    """How a model is made: what the workload file says, and more files of the folder."""
+    """How a model is made: what the workload file says, and more files of the folder.
+
+    Attributes:
+        yes_or_no: Whether the target is one, in place of a number.
+    """
 
     making: str
     files: Mapping[str, str] = field(default_factory=dict)
+    yes_or_no: bool = False
 
     def write(self, folder: Path, rows: Sequence[Row]) -> None:
         """Write the workload."""
         write_workload(folder, rows, self.making, **self.files)
+        if self.yes_or_no:
+            file = folder / "workload.yaml"
+            text = file.read_text().replace("y: double", "y: boolean").replace("metric: mae", "metric: auc")
+            file.write_text(text.replace("problem: regression", "problem: binary_classification"))
 
 
 def container(**hyperparameters: str) -> Kind:

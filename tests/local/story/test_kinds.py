@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -116,6 +117,30 @@ def test_a_model_of_each_kind_learns_answers_and_is_judged(kind: str, lab: Calla
 def asked(here: Lab, model: Model) -> tuple[pa.Table, list[dict[str, float]]]:
     test = pq.read_table(model.split("test"))
     return test, here.maker.ask(model, test).answers
+
+
+@pytest.mark.parametrize("kind", [algorithm("knn", k="15"), SEARCH], ids=["votes", "search"])
+def test_a_yes_or_no_is_answered_by_probabilities(kind: Kind, lab: Callable[[Kind], Lab]) -> None:
+    here = lab(replace(kind, yes_or_no=True))
+    model = here.model()
+    for part in (model.split(name) for name in ROWS):
+        (file,) = part.iterdir()
+        pq.write_table(yes_or_no(pq.read_table(file)), file)
+    here.maker.train(model.folder)
+    rows = yes_or_no(split(100, 9))
+    answers = here.maker.ask(model, rows).answers
+    shares = [each["probability"] for each in answers]
+    assert len({round(share, 6) for share in shares}) > 5, "they are no mere labels"
+    assert [each["label"] for each in answers] == [share >= 0.5 for share in shares]
+    quality = Judges(here.workload, here.folder / "judging", here.maker).quality(rows, answers)
+    assert quality is not None
+    assert quality > 0.95
+
+
+def yes_or_no(rows: pa.Table) -> pa.Table:
+    """The same rows with another target: whether it was more than 1."""
+    at = rows.column_names.index("y")
+    return rows.set_column(at, "y", pc.greater(rows["y"], 1.0))
 
 
 def test_the_linear_learner_finds_the_line_of_least_squares(lab: Callable[[Kind], Lab]) -> None:
