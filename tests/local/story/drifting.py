@@ -101,6 +101,9 @@ def history() -> list[Row]:
 TRAINING = "training: {hyperparameters: {ridge: 0.001}}\n"
 """What the workload file says of how its model is made."""
 
+IMPATIENT = "retraining: {cooldown_days: 0, min_new_labelled_rows: 50, max_per_week: 20}\n"
+"""What it may say so that every alarm leads to a training."""
+
 
 def write_workload(folder: Path, rows: Sequence[Row], making: str = TRAINING, **files: str) -> None:
     """Write the workload's folder, and its data to ``data`` in it.

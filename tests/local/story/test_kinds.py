@@ -5,6 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -170,6 +173,48 @@ def test_a_container_is_told_hyperparameters_and_target_and_sees_its_image(lab: 
     assert {name: told[name] for name in ("weight", "target", "seed")} == {"weight": "7", "target": "y", "seed": "0"}
     assert told["hidden"] == ["Dockerfile", "gapless.json", "main.py"]
     assert here.maker.ask(model, split(0, 9)).answers == []
+
+
+def test_a_script_is_told_segments_and_by_what_the_guard_judges(lab: Callable[[Kind], Lab], tmp_path: Path) -> None:
+    here = lab(FRAMEWORK)
+    folder = tmp_path / "regional"
+    shutil.copytree(CHECKOUT / "tests" / "several_models" / "regional_orders", folder)
+    (folder / "train.py").write_text(
+        "import json, os\nfrom pathlib import Path\nimport gapless_guard, gapless_segments\n"
+        "Path(os.environ['SM_MODEL_DIR'], 'seen.json').write_text(json.dumps(dict(os.environ)))\n"
+    )
+    with (folder / "workload.yaml").open("a") as file:
+        file.write("training: {guard: {}}\n")
+    workload = WorkloadFile.load(folder / "workload.yaml")
+    model = here.model()
+    maker_of(workload, folder, here.maker.bench).train(model.folder)
+    seen = json.loads((model.folder / "job" / "opt" / "ml" / "model" / "seen.json").read_text())
+    assert json.loads(seen["GAPLESS_SEGMENTS_0"])["feature"] == "region"
+    assert workload.training.guard is not None
+    assert seen["GAPLESS_GUARD"] == workload.training.guard.rules_json()
+    assert seen["TRAINING_JOB_NAME"] == "m0"
+    assert not [name for name in seen if name.startswith("AWS_") and name != "AWS_REGION"]
+
+
+def test_a_window_of_the_workload_is_not_asked_for(lab: Callable[[Kind], Lab]) -> None:
+    making = FRAMEWORK.making.replace("pytorch:2.6.0", "xgboost:3.2-0").replace(
+        "{hyper", "{window: {kind: sliding, days: 5}, hyper"
+    )
+    here = lab(replace(FRAMEWORK, making=making))
+    assert here.workload.training.window is not None
+    model = here.trained()
+    figures, _ = Judges(here.workload, here.folder / "judging", here.maker).evaluate(
+        model, None, model.split("test"), "evaluation-0"
+    )
+    assert "window" not in figures
+
+
+def test_nothing_runs_once_a_story_has_ended(tmp_path: Path) -> None:
+    with Bench(tmp_path / "bench") as bench:
+        argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+        process = bench.spawn(argv, env={}, cwd=tmp_path, stdout=subprocess.DEVNULL)
+        assert process.poll() is None
+    assert process.poll() is not None
 
 
 # -- what fails

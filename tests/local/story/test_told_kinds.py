@@ -13,11 +13,10 @@ from rich.console import Console
 from local.errors import UserError
 from local.story.command import StoryRequest, run_story
 from local.story.schedule import Schedule
-from tests.local.story.drifting import TURN, history
+from tests.local.story.drifting import IMPATIENT, TURN, history
 from tests.local.story.kinds import LINEAR, SEARCH, Kind, container
 
 KINDS = {"built_in": LINEAR, "container": container(), "automl": SEARCH}
-IMPATIENT = "retraining: {cooldown_days: 0, min_new_labelled_rows: 50, max_per_week: 20}\n"
 
 
 def tell(kind: str, root: Path) -> dict[str, Any]:
