@@ -113,7 +113,7 @@ def write_workload(folder: Path, rows: Sequence[Row], making: str = TRAINING, **
         files: More files of the folder, path to content.
     """
     (folder / "data").mkdir(parents=True)
-    scripts = ("train.py", "inference.py") if "kind: " not in making else ()
+    scripts = ("train.py", "inference.py") if "model: {kind: " not in making else ()
     for name, content in {**FILES, **files}.items():
         if name in scripts or name not in ("train.py", "inference.py"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -91,7 +91,8 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[K
             return Lab(maker_of(workload, folder, bench), tmp_path)
 
         yield opened
-    assert list((tmp_path / "bench" / "scratch").glob("[!i]*")) == [], "what served is gone"
+    left = [each.name for each in (tmp_path / "bench" / "scratch").iterdir() if not each.name.startswith("image-")]
+    assert left == [], "what served is gone"
 
 
 @pytest.mark.parametrize("kind", KINDS)

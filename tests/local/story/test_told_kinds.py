@@ -50,9 +50,9 @@ def test_each_kind_follows_a_change_and_gives_the_same_document_again(kind: str,
 
 
 def test_a_workload_that_is_refused_leaves_an_earlier_story(tmp_path: Path) -> None:
-    (tmp_path / "out" / "work").mkdir(parents=True)
+    (tmp_path / "out" / "work" / "models").mkdir(parents=True)
     Kind("model: {image: 'tensorflow:2.18.0'}\n").write(tmp_path / "drifting", [])
     request = StoryRequest(tmp_path / "drifting", "dev", Schedule("month"), None, tmp_path / "out")
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=r"model of drifting: the image .* is not available on the local server"):
         run_story(request, Console(quiet=True))
-    assert (tmp_path / "out" / "work").is_dir()
+    assert (tmp_path / "out" / "work" / "models").is_dir()
