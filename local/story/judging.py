@@ -141,7 +141,7 @@ class Judges:
                 options=self.folder / "options",
                 as_of=as_of.isoformat(),
                 output=folder / "output",
-                labels=folder / "labels",
+                labels=folder / "labels" if self.workload.target is not None else None,
                 allow_pickle=allows_pickle(self.workload.model),
             ),
             scratch,
@@ -162,10 +162,15 @@ class Served:
     label_delay: dt.timedelta
 
     def write(self, folder: Path, workload: WorkloadFile, as_of: dt.datetime) -> None:
-        """Write ``capture`` and ``labels`` as the monitor reads them, without any label that comes later."""
+        """Write ``capture`` and ``labels`` as the monitor reads them, without any label that comes later.
+
+        Without a target there are no labels.
+        """
         times = event_times(self.rows)
         asked = [row for some in rows_of(self.rows.select(list(self.features))) for row in some]
         write_capture(folder / "capture", asked, self.answers, [each.isoformat() for each in times])
+        if workload.target is None:
+            return
         (folder / "labels").mkdir()
         with (folder / "labels" / "labels.jsonl").open("w", encoding="utf-8") as file:
             for number, (at, label) in enumerate(zip(times, self.rows[workload.target].to_pylist(), strict=True)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.local.story.drifting import FILES, Row, write_workload
@@ -73,20 +73,29 @@ class Kind:
     """How a model is made: what the workload file says, and more files of the folder.
 
     Attributes:
-        yes_or_no: Whether the target is one, in place of a number.
+        problem: What the workload is to solve: a regression, or with another target or none.
     """
 
     making: str
     files: Mapping[str, str] = field(default_factory=dict)
-    yes_or_no: bool = False
+    problem: str = "regression"
 
     def write(self, folder: Path, rows: Sequence[Row]) -> None:
         """Write the workload."""
         write_workload(folder, rows, self.making, **self.files)
-        if self.yes_or_no:
-            file = folder / "workload.yaml"
-            text = file.read_text().replace("y: double", "y: boolean").replace("metric: mae", "metric: auc")
-            file.write_text(text.replace("problem: regression", "problem: binary_classification"))
+        file = folder / "workload.yaml"
+        text = file.read_text().replace("problem: regression", f"problem: {self.problem}")
+        for old, new in _CHANGED[self.problem].items():
+            text = text.replace(old, new)
+        file.write_text(text)
+
+
+_CHANGED = {
+    "regression": {},
+    "binary_classification": {"y: double": "y: boolean", "metric: mae": "metric: auc"},
+    "clustering": {"target: y\n": "", "known_later: [y]": "", "metric: mae": "metric: mean_distance"},
+}
+"""What else a workload file says of another problem."""
 
 
 def container(**hyperparameters: str) -> Kind:
@@ -103,6 +112,7 @@ def algorithm(name: str, **hyperparameters: str) -> Kind:
 
 LINEAR = algorithm("linear-learner", epochs="3")
 TREES = algorithm("xgboost", num_round="40")
+CLUSTERS = replace(algorithm("kmeans", k="3"), problem="clustering")
 SEARCH = Kind("model: {kind: automl, candidates: 1, allow_pickle: {reason: Autopilot keeps its models as pickles}}\n")
 FRAMEWORK = Kind(
     "model: {image: 'pytorch:2.6.0'}\ntraining: {hyperparameters: {ridge: 0.001}}\n",

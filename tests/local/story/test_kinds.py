@@ -29,7 +29,7 @@ from local.story.makers import Maker, check_models, maker_of
 from local.story.models import Model, TrainingFailed
 from local.story.training import Asked, run_training
 from tests.local.story.drifting import BEGIN
-from tests.local.story.kinds import FRAMEWORK, LINEAR, SEARCH, TREES, Kind, algorithm, container
+from tests.local.story.kinds import CLUSTERS, FRAMEWORK, LINEAR, SEARCH, TREES, Kind, algorithm, container
 
 ROWS = {"train": 200, "validation": 60, "test": 60}
 KINDS = {"built_in": LINEAR, "trees": TREES, "container": container(), "automl": SEARCH, "framework": FRAMEWORK}
@@ -125,7 +125,7 @@ def asked(here: Lab, model: Model) -> tuple[pa.Table, list[dict[str, float]]]:
 
 @pytest.mark.parametrize("kind", [algorithm("knn", k="15"), SEARCH], ids=["votes", "search"])
 def test_a_yes_or_no_is_answered_by_probabilities(kind: Kind, lab: Callable[[Kind], Lab]) -> None:
-    here = lab(replace(kind, yes_or_no=True))
+    here = lab(replace(kind, problem="binary_classification"))
     model = here.model()
     for part in (model.split(name) for name in ROWS):
         (file,) = part.iterdir()
@@ -145,6 +145,29 @@ def yes_or_no(rows: pa.Table) -> pa.Table:
     """The same rows with another target: whether it was more than 1."""
     at = rows.column_names.index("y")
     return rows.set_column(at, "y", pc.greater(rows["y"], 1.0))
+
+
+def test_clusters_are_judged_and_monitored_without_a_target(lab: Callable[[Kind], Lab]) -> None:
+    here = lab(CLUSTERS)
+    model, rows = here.model(), split(100, 9).drop_columns(["y"])
+    for part in (model.split(name) for name in ROWS):
+        (file,) = part.iterdir()
+        pq.write_table(pq.read_table(file).drop_columns(["y"]), file)
+    here.maker.train(model.folder)
+    answered = here.maker.ask(model, rows)
+    assert {each["cluster"] for each in answered.answers} == {0, 1, 2}
+    judges = Judges(here.workload, here.folder / "judging", here.maker)
+    mean = np.mean([each["distance"] for each in answered.answers])
+    assert judges.quality(rows, answered.answers) == pytest.approx(mean)
+    figures, _ = judges.evaluate(model, None, model.split("test"), "evaluation-0")
+    assert figures["metric"] == "mean_distance"
+    baseline = judges.make_baseline(model, "evaluation-0")
+    served = Served(rows, answered.answers, answered.features, dt.timedelta(0))
+    found = judges.monitor(baseline, served, BEGIN + dt.timedelta(hours=300), "monitor-1")
+    assert "quality" not in found["families"]
+    moved = replace(served, rows=rows.set_column(0, "above_mean", pc.add(rows["above_mean"], 3.0)))
+    found = judges.monitor(baseline, moved, BEGIN + dt.timedelta(hours=300), "monitor-2")
+    assert found["families"]["drift"]["violations"]
 
 
 def test_the_linear_learner_finds_the_line_of_least_squares(lab: Callable[[Kind], Lab]) -> None:
