@@ -81,15 +81,15 @@ def _walk(pid: int, children: Mapping[int, list[int]], stats: Mapping[int, _Stat
 def dies_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     """A ``preexec_fn`` that makes the kernel send the signal when the starting process ends, however it ends.
 
-    ``None`` on systems that cannot do it. The process must be started from the main thread: the kernel looks at the
-    starting thread.
+    ``None`` on systems that cannot do it. The process must be started from the main thread, or one that outlives it:
+    the kernel looks at the starting thread.
     """
     if not sys.platform.startswith("linux"):
         return None
-    libc = ctypes.CDLL(None, use_errno=True)
+    prctl = ctypes.CDLL(None, use_errno=True).prctl  # looked up here: after a fork another thread's locks stay held
 
     def ask() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, int(number))
+        prctl(_PR_SET_PDEATHSIG, int(number))
 
     return ask
 

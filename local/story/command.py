@@ -122,12 +122,13 @@ def _tell(request: StoryRequest, workload: WorkloadFile, maker: Maker, console: 
     if request.live is not None:
         check_live(history)
     judges = Judges(workload, work / "judging", maker)
-    story = Story(history, judges, Workshop(history, maker, work / "models"))
+    workshop = Workshop(history, maker, work / "models")
+    story = Story(history, judges, workshop)
     console.print(
         f"{history.facts['rows']:,} rows, {len(history.steps)} steps from {history.steps[0].label} to "
         f"{history.steps[-1].label}; {judges.metric}, {'more' if judges.higher_is_better else 'less'} is better"
     )
-    with console.status("training the first model") as status:
+    with workshop, console.status("training the first model") as status:
 
         def tell(progress: Progress) -> None:
             figures = "  ".join(f"{name} {_shown(progress.quality[name])}" for name in POLICIES)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import pyarrow as pa
 
@@ -65,21 +67,37 @@ class Line:
 
 
 class Workshop:
-    """Trains models as of the ends of steps, each once, and asks them."""
+    """Trains models as of the ends of steps, each once, as many at a time as there are processors, and asks them.
+
+    To be closed: used as a context manager it gives up what has not begun, and waits for what runs.
+    """
 
     def __init__(self, history: History, maker: Maker, folder: Path) -> None:
         self._history = history
         self._maker = maker
         self._folder = folder
-        self._models: dict[tuple[int, int | None], Model] = {}
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="training")
+        self._models: dict[tuple[int, int | None], Future[Model]] = {}
         self._answers: dict[tuple[str, int], list[Prediction]] = {}
         self._features: dict[str, tuple[str, ...]] = {}
         self._windows: dict[int, list[int | None]] = {}
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
     @property
     def trainings(self) -> int:
         """How many models were trained."""
-        return len(self._models)
+        return sum(each.done() and each.exception() is None for each in self._models.values())
+
+    def begin(self, wanted: Iterable[tuple[int, int | None]]) -> None:
+        """Have models of steps and windows trained that will be asked for; whoever asks waits for the one asked for."""
+        for key in wanted:
+            if key not in self._models:
+                self._models[key] = self._pool.submit(self._train, *key)
 
     def model(self, step: int, window_days: int | None = None) -> Model:
         """Train on what is known at the end of a step, on the events of so many days or on all.
@@ -88,14 +106,15 @@ class Workshop:
             TrainingFailed: The script failed.
             TooFewRows: There are too few rows to train on.
         """
-        key = (step, window_days)
-        if key not in self._models:
-            name = f"m{step}" if window_days is None else f"m{step}-{window_days}d"
-            folder = self._folder / name
-            rows = write_splits(self.rows(step, window_days), self._history.workload, folder / "dataset")
-            self._maker.train(folder)
-            self._models[key] = Model(name, folder, window_days, rows)
-        return self._models[key]
+        self.begin([(step, window_days)])
+        return self._models[step, window_days].result()
+
+    def _train(self, step: int, window_days: int | None) -> Model:
+        name = f"m{step}" if window_days is None else f"m{step}-{window_days}d"
+        folder = self._folder / name
+        rows = write_splits(self.rows(step, window_days), self._history.workload, folder / "dataset")
+        self._maker.train(folder)
+        return Model(name, folder, window_days, rows)
 
     def rows(self, step: int, window_days: int | None) -> pa.Table:
         """The labelled rows of a window that ends with a step."""
@@ -184,6 +203,8 @@ class Story:
         newest = first
         last = len(self.history.steps)
         for step in self.history.steps:
+            # What the schedule trains at the end of this step and the next is trained while this one is looked at.
+            self.workshop.begin((each, None) for each in (step.number, step.number + 1) if each < last)
             serving = {NEVER: first, ALWAYS: newest, GAPLESS: champion.model}
             self._serve(step.number, serving, champion)
             text = ""
@@ -332,8 +353,10 @@ class Story:
         last few steps: just what is asked of it now.
         """
         windows, found = self.workshop.windows(step), []
+        backs = range(max(step - BACK_TEST_STEPS, 0), step)
+        self.workshop.begin((back, each) for back in backs for each in windows if each in self.workshop.windows(back))
         for window in windows:
-            pairs = [self._back_test(back, window, step) for back in range(max(step - BACK_TEST_STEPS, 0), step)]
+            pairs = [self._back_test(back, window, step) for back in backs]
             found.append(worth(pairs, higher_is_better=self.judges.higher_is_better))
         tried = [{"window_days": window, **asdict(each)} for window, each in zip(windows, found, strict=True)]
         return self.workshop.model(step, windows[best(found)]), tried

@@ -87,13 +87,15 @@ def story(folder: Path, *refused: str) -> Story:
 
 
 def test_a_first_model_that_cannot_be_evaluated_ends_the_story(tmp_path: Path) -> None:
-    with pytest.raises(Failure, match="the first model m0 cannot be evaluated: it is odd"):
-        story(tmp_path, "m0").run(lambda _progress: None)
+    told = story(tmp_path, "m0")
+    with told.workshop, pytest.raises(Failure, match="the first model m0 cannot be evaluated: it is odd"):
+        told.run(lambda _progress: None)
 
 
 def test_a_challenger_that_cannot_be_evaluated_has_failed_and_the_champion_serves_on(tmp_path: Path) -> None:
     told = story(tmp_path, "m1")
-    told.run(lambda _progress: None)
+    with told.workshop:
+        told.run(lambda _progress: None)
     document = told.document()
     (decision,) = document["gapless"]["decisions"]
     assert decision["outcome"] == "failed"
