@@ -22,6 +22,7 @@ from gapless_sagemaker.evaluation.options import EvaluationOptions, read_options
 from gapless_sagemaker.evaluation.split import BadTestSplit, rows_of
 from gapless_sagemaker.predictions import BadPredictions
 from judge_model.handler import Verdict, judge
+from local.errors import Failure
 from local.story.asking import answers_in
 from local.story.history import event_times
 from local.story.makers import Maker
@@ -71,11 +72,17 @@ class Judges:
         return read_options(self.folder / "options")
 
     def quality(self, rows: pa.Table, answers: Sequence[Prediction]) -> float | None:
-        """How good answers were, by the metric that decides; None where that is not defined on these rows."""
+        """How good answers were, by the metric that decides; None where that is not defined on these rows.
+
+        Raises:
+            Failure: An answer has not the form of the problem.
+        """
         try:
             return evaluate.scored(self.asked, rows, answers).metrics(only=self.metric).get(self.metric)
         except BadTestSplit:
             return None
+        except BadPredictions as error:
+            raise Failure(f"a model's answers cannot be measured: {error}") from error
 
     def evaluate(self, model: Model, champion: Model | None, test: Path, name: str) -> tuple[dict[str, Any], Verdict]:
         """Evaluate a model, and the champion on the same rows; give the figures and what the gate says.

@@ -108,8 +108,10 @@ class Maker(ABC):
     def answer_split(self, model: Model, split: Path, folder: Path) -> Path | None:
         """Have a model's containers answer a split for the jobs; give the folder of the answers.
 
+        Of a model that the jobs load themselves nothing is written, and None given.
+
         Args:
-            folder: Where to write; None is given for models that the jobs load themselves.
+            folder: Where to write.
 
         Raises:
             Failure: Its containers do not.

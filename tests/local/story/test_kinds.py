@@ -307,6 +307,8 @@ def test_says_that_answers_have_not_the_form_of_the_problem(lab: Callable[[Kind]
     judges = Judges(here.workload, here.folder / "judging", here.maker)
     with pytest.raises(NotEvaluated, match=r"model m0 cannot be evaluated: prediction 0: given .*; allowed is"):
         judges.evaluate(model, None, model.split("test"), "evaluation-0")
+    with pytest.raises(Failure, match="a model's answers cannot be measured: prediction 0: given"):
+        judges.quality(*asked(here, model))
 
 
 # -- what is refused
