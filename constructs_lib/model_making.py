@@ -37,11 +37,11 @@ from constructs_lib.names.automl_images import SERVING as FOUND_SERVING
 from constructs_lib.names.automl_images import TRAINING as SEARCH_TRAINING
 from constructs_lib.names.built_in_file import BuiltInModel
 from constructs_lib.names.container_file import ContainerModel
-from constructs_lib.names.frameworks import processor_of
+from constructs_lib.names.frameworks import ADAPTERS_IMAGE, processor_of
 from constructs_lib.names.model_file import Model, PipelineModel, ScriptModel
 from constructs_lib.names.workload_file import WorkloadFile
 
-ADAPTER_IMAGE = Image("scikit-learn", "1.9-0")
+ADAPTER_IMAGE = Image.parse(ADAPTERS_IMAGE)
 """What the adapters around an algorithm run in; they need nothing of it but Python and its server."""
 
 

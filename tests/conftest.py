@@ -59,7 +59,10 @@ SLOW = tuple(
         "local/sagemaker/rollouts/test_experiments.py",
         "local/sagemaker/rollouts/test_rare_rollouts.py",
         "local/sagemaker/rollouts/test_serving_modes.py",
+        "local/story/test_kinds.py::test_a_model_of_each_kind_learns_answers_and_is_judged[trees]",
+        "local/story/test_kinds.py::test_a_yes_or_no_is_answered_by_probabilities[votes]",
         "local/story/test_live.py",
+        "local/story/test_told_kinds.py::test_each_kind_follows_a_change_and_gives_the_same_document_again",
     )
 )
 """Modules and tests marked ``slow``: variations of a path that others walk; ``make test-all`` runs them as well."""

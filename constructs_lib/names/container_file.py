@@ -112,8 +112,13 @@ def content_tag(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:_TAG_LENGTH]
 
 
-def _digests(folder: Path) -> Mapping[str, str]:
-    found = {}
+def content_of(folder: Path) -> list[str]:
+    """Returns the names of the files of a folder that become an image, in order.
+
+    Raises:
+        ValueError: A file is a link.
+    """
+    found = []
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
         if any(_is_aside(part) for part in name.parts):
@@ -121,9 +126,17 @@ def _digests(folder: Path) -> Mapping[str, str]:
         if path.is_symlink():
             raise ValueError(f"kind: {CONTAINER}/{name.as_posix()} is a link; allowed are plain files and folders")
         if path.is_file():
-            mode = "x" if path.stat().st_mode & 0o100 else "-"
-            found[name.as_posix()] = mode + hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            found.append(name.as_posix())
+    return sorted(found)
+
+
+def _digests(folder: Path) -> Mapping[str, str]:
+    return {name: _digest(folder / name) for name in content_of(folder)}
+
+
+def _digest(path: Path) -> str:
+    mode = "x" if path.stat().st_mode & 0o100 else "-"
+    return mode + hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _is_aside(part: str) -> bool:

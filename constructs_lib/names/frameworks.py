@@ -19,6 +19,9 @@ IMAGES: Final = tuple(dict.fromkeys(key.split()[0] for key in framework_images.I
 JOBS_IMAGE: Final = "xgboost:3.2-0"
 """What jobs run in that load no model, as its containers answer for it."""
 
+ADAPTERS_IMAGE: Final = "scikit-learn:1.9-0"
+"""What the adapters around an algorithm run in."""
+
 IN_PROCESS: Final = ("xgboost", "scikit-learn")
 """Frameworks that need no more than jobs have beside them: a model of theirs is evaluated where it is loaded."""
 

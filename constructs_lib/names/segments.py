@@ -18,6 +18,11 @@ SETS: Final = "segments"
 
 SUFFIX: Final = ".tar.gz"
 
+VARIABLE: Final = "GAPLESS_SEGMENTS"
+"""Start of the names of the variables that tell a training script of which segments there are models."""
+
+_LONGEST_VARIABLE: Final = 512
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -56,3 +61,11 @@ class Routing:
 def fallback_archive() -> str:
     """Returns the archive of the fallback model."""
     return f"{FALLBACK}{SUFFIX}"
+
+
+def segment_variables(segments_json: str | None) -> dict[str, Any]:
+    """Returns the variables that say of which segments there are models, in parts: SageMaker allows so many characters
+    each."""
+    text = segments_json or ""
+    starts = range(0, len(text), _LONGEST_VARIABLE)
+    return {f"{VARIABLE}_{place}": text[start : start + _LONGEST_VARIABLE] for place, start in enumerate(starts)}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from local.server import clock
-from local.server.usage import UsageMeter
+from local.server.usage import Publish, UsageMeter
 
 if TYPE_CHECKING:
     from local.server.bridge import Ministack
@@ -166,20 +166,84 @@ ActionOf = Callable[[Request], str | None]
 ContextOf = Callable[[Request], Mapping[str, str]]
 
 
-class Host:
+class Runner:
+    """Runs programs as children, with ``settings`` and a ``usage`` meter; where their logs go is up to its kind."""
+
+    def __init__(self, settings: Settings, children: Children, publish: Publish) -> None:
+        self.settings = settings
+        self._children = children
+        self.usage = UsageMeter(publish)
+
+    def child_env(self, credentials: Credentials) -> dict[str, str]:
+        """The whole environment of a child that acts with ``credentials``: nothing of the user's own gets in."""
+        settings = self.settings
+        ca_file = str(settings.ca_file)
+        env = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(settings.scratch),
+            "TMPDIR": str(settings.scratch),
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            "AWS_ACCOUNT_ID": settings.account,
+            "AWS_REGION": settings.region,
+            "AWS_DEFAULT_REGION": settings.region,
+            "AWS_ENDPOINT_URL": settings.endpoint,
+            "AWS_CA_BUNDLE": ca_file,
+            "SSL_CERT_FILE": ca_file,
+            "REQUESTS_CA_BUNDLE": ca_file,
+            "NODE_EXTRA_CA_CERTS": ca_file,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        }
+        if credentials.session_token is not None:
+            env["AWS_SESSION_TOKEN"] = credentials.session_token
+        return env
+
+    def spawn(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        stdout: Any,
+        stderr: Any = subprocess.STDOUT,
+        stdin: Any = subprocess.DEVNULL,
+    ) -> subprocess.Popen[bytes]:
+        """Start a child in a session of its own; it dies with the server, however the server dies.
+
+        A program that does not exist is no exception: the child exits with 127 and says so on its stderr.
+        """
+        command = [str(part) for part in argv]
+        return self._children.spawn(command, env=env, cwd=cwd, stdout=stdout, stderr=stderr, stdin=stdin)
+
+    def adopt(self, process: subprocess.Popen[Any]) -> None:
+        """Take charge of a child that was started elsewhere and leads a process group of its own."""
+        self._children.track(process)
+
+    def kill(self, process: subprocess.Popen[bytes], grace_seconds: float = 2.0) -> None:
+        """End a child and everything it started: SIGTERM to its group, SIGKILL after ``grace_seconds``."""
+        self._children.kill(process, grace_seconds)
+
+    def put_logs(self, group: str, stream: str, lines: Iterable[str]) -> None:
+        """Append lines to a log stream; group and stream are made when they are missing."""
+        raise NotImplementedError
+
+
+class Host(Runner):
     """The local server as its plug-ins see it. Every method may be called from any thread but the event loop's."""
 
     def __init__(self, settings: Settings, root: Credentials, ministack: Ministack, children: Children) -> None:
-        self.settings = settings
+        super().__init__(settings, children, self._put_usage)
         self._root = root
         self._ministack = ministack
-        self._children = children
         self._clients: dict[tuple[str, str], Any] = {}
         self._clients_lock = threading.Lock()
         self._streams: set[tuple[str, str]] = set()
         self._ready: list[Callable[[], None]] = []
         self._shutdown: list[Callable[[], None]] = []
-        self.usage = UsageMeter(self._put_usage)
 
     # -- services and resource types
 
@@ -288,61 +352,6 @@ class Host:
         with self._clients_lock:
             for key in [key for key in self._clients if key[1] == credentials.access_key]:
                 self._clients.pop(key).close()
-
-    # -- children
-
-    def child_env(self, credentials: Credentials) -> dict[str, str]:
-        """The whole environment of a child that acts with ``credentials``: nothing of the user's own gets in."""
-        settings = self.settings
-        ca_file = str(settings.ca_file)
-        env = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(settings.scratch),
-            "TMPDIR": str(settings.scratch),
-            "LANG": "C.UTF-8",
-            "TZ": "UTC",
-            "AWS_ACCESS_KEY_ID": credentials.access_key,
-            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-            "AWS_ACCOUNT_ID": settings.account,
-            "AWS_REGION": settings.region,
-            "AWS_DEFAULT_REGION": settings.region,
-            "AWS_ENDPOINT_URL": settings.endpoint,
-            "AWS_CA_BUNDLE": ca_file,
-            "SSL_CERT_FILE": ca_file,
-            "REQUESTS_CA_BUNDLE": ca_file,
-            "NODE_EXTRA_CA_CERTS": ca_file,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        }
-        if credentials.session_token is not None:
-            env["AWS_SESSION_TOKEN"] = credentials.session_token
-        return env
-
-    def spawn(
-        self,
-        argv: Sequence[str | Path],
-        *,
-        env: Mapping[str, str],
-        cwd: Path,
-        stdout: Any,
-        stderr: Any = subprocess.STDOUT,
-        stdin: Any = subprocess.DEVNULL,
-    ) -> subprocess.Popen[bytes]:
-        """Start a child in a session of its own; it dies with the server, however the server dies.
-
-        A program that does not exist is no exception: the child exits with 127 and says so on its stderr.
-        """
-        command = [str(part) for part in argv]
-        return self._children.spawn(command, env=env, cwd=cwd, stdout=stdout, stderr=stderr, stdin=stdin)
-
-    def adopt(self, process: subprocess.Popen[Any]) -> None:
-        """Take charge of a child that was started elsewhere and leads a process group of its own."""
-        self._children.track(process)
-
-    def kill(self, process: subprocess.Popen[bytes], grace_seconds: float = 2.0) -> None:
-        """End a child and everything it started: SIGTERM to its group, SIGKILL after ``grace_seconds``."""
-        self._children.kill(process, grace_seconds)
 
     # -- logs, metrics, events
 

@@ -15,11 +15,12 @@ from rich.table import Column, Table
 from constructs_lib.names.workload_file import WorkloadFile, WorkloadFileError
 from local.errors import UserError
 from local.settings import CHECKOUT, Settings
+from local.story.bench import Bench
 from local.story.data import find_data
 from local.story.history import Place, read_history
 from local.story.judging import Judges
 from local.story.live import check_live, run_live
-from local.story.models import check_trains_by_script
+from local.story.makers import Maker, check_models, maker_of
 from local.story.page import render
 from local.story.replay import POLICIES, Progress, Story, Workshop
 from local.story.schedule import UNITS, Schedule, Unit
@@ -99,10 +100,20 @@ def run_story(request: StoryRequest, console: Console) -> dict[str, Any]:
         Failure: A job failed.
     """
     workload = read_workload(request.workload_dir, request.stage)
-    check_trains_by_script(workload, request.workload_dir)
+    check_models(workload, request.workload_dir)
     work = request.output / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
+    with Bench(work / "bench") as bench:
+        document = _tell(request, workload, maker_of(workload, request.workload_dir, bench), console)
+    if not request.keep:
+        shutil.rmtree(work)
+    console.print(f"story: [bold]{request.output / 'story.html'}[/]")
+    return document
+
+
+def _tell(request: StoryRequest, workload: WorkloadFile, maker: Maker, console: Console) -> dict[str, Any]:
+    work = request.output / "work"
     with console.status("reading the history"):
         data = find_data(workload, request.workload_dir, request.data, work / "data")
         place = Place(work / "reading", request.workload_dir, data.folder, data.as_of)
@@ -110,8 +121,8 @@ def run_story(request: StoryRequest, console: Console) -> dict[str, Any]:
         history = read_history(place, workload, request.schedule)
     if request.live is not None:
         check_live(history)
-    judges = Judges(workload, work / "judging")
-    workshop = Workshop(history, request.workload_dir, work / "models")
+    judges = Judges(workload, work / "judging", maker)
+    workshop = Workshop(history, maker, work / "models")
     story = Story(history, judges, workshop)
     console.print(
         f"{history.facts['rows']:,} rows, {len(history.steps)} steps from {history.steps[0].label} to "
@@ -134,9 +145,6 @@ def run_story(request: StoryRequest, console: Console) -> dict[str, Any]:
         told = run_live(request.live, story, console)
         document |= {"live": {"months": told.months, "events": told.events}}
         _write(request.output, document)
-    if not request.keep:
-        shutil.rmtree(work)
-    console.print(f"story: [bold]{request.output / 'story.html'}[/]")
     return document
 
 

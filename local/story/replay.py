@@ -19,8 +19,9 @@ from gapless_sagemaker.monitoring.quality import FEWEST_LABELS
 from gapless_windows import best, worth
 from local.errors import Failure
 from local.story.history import History, between, write_splits
-from local.story.judging import Judges, Served
-from local.story.models import Model, Prediction, TrainingFailed, ask, open_model, train
+from local.story.judging import Judges, NotEvaluated, Served
+from local.story.makers import Maker
+from local.story.models import Model, Prediction, TrainingFailed
 from local.story.rules import ASKS, BACK_TEST_STEPS, FEWEST_ROWS, SHARES_OF_START, policy_of
 
 NEVER, ALWAYS, GAPLESS = "never", "always", "gapless"
@@ -72,9 +73,9 @@ class Workshop:
     ends it.
     """
 
-    def __init__(self, history: History, workload_dir: Path, folder: Path) -> None:
+    def __init__(self, history: History, maker: Maker, folder: Path) -> None:
         self._history = history
-        self._workload_dir = workload_dir
+        self._maker = maker
         self._folder = folder
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="training")
         self._models: dict[tuple[int, int | None], Future[Model]] = {}
@@ -113,7 +114,7 @@ class Workshop:
         name = f"m{step}" if window_days is None else f"m{step}-{window_days}d"
         folder = self._folder / name
         rows = write_splits(self.rows(step, window_days), self._history.workload, folder / "dataset")
-        train(self._history.workload, self._workload_dir, folder)
+        self._maker.train(folder)
         return Model(name, folder, window_days, rows)
 
     def rows(self, step: int, window_days: int | None) -> pa.Table:
@@ -147,10 +148,9 @@ class Workshop:
 
     def ask(self, model: Model, rows: pa.Table) -> list[Prediction]:
         """The model's answers to any rows."""
-        scratch = model.folder / f"asked-{len(list(model.folder.glob('asked-*')))}"
-        loaded = open_model(self._history.workload, model, scratch)
-        self._features[model.name] = loaded.features
-        return ask(loaded, rows)
+        answered = self._maker.ask(model, rows)
+        self._features[model.name] = answered.features
+        return answered.answers
 
     def features(self, model: Model) -> tuple[str, ...]:
         """What a model is asked with, once it was asked."""
@@ -198,7 +198,7 @@ class Story:
         """Tell every step.
 
         Raises:
-            Failure: The first model cannot be trained.
+            Failure: The first model cannot be trained or evaluated, or one cannot be asked.
         """
         first, champion = self._begin()
         newest = first
@@ -222,7 +222,10 @@ class Story:
         except (TrainingFailed, TooFewRows) as error:
             raise Failure(f"the first model cannot be trained: {error}") from error
         evaluation = "evaluation-0"
-        _, verdict = self.judges.evaluate(first, None, first.split("test"), evaluation)
+        try:
+            _, verdict = self.judges.evaluate(first, None, first.split("test"), evaluation)
+        except NotEvaluated as error:
+            raise Failure(f"the first {error}") from error
         told = "; ".join(rule["reason"] for rule in verdict["rules"])
         at = self.history.as_of(0)
         passed = (
@@ -323,7 +326,10 @@ class Story:
         except (TrainingFailed, TooFewRows) as error:
             return champion, self._end(step, "failed", f"the training failed: {error}", found)
         evaluation = f"evaluation-{step}"
-        figures, verdict = self.judges.evaluate(model, champion.model, model.split("test"), evaluation)
+        try:
+            figures, verdict = self.judges.evaluate(model, champion.model, model.split("test"), evaluation)
+        except NotEvaluated as error:
+            return champion, self._end(step, "failed", f"challenger {error}", found)
         found |= {
             "model": model.name,
             "window_days": model.window_days,

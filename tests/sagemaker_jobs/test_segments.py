@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import evaluate
-from constructs_lib.machines.makers.script import segment_variables
+from constructs_lib.names.segments import segment_variables
 from constructs_lib.names.serving_modes import MultiModel
 from gapless_segments import BadSegments, Segments, TooLittle
 from local.server.sagemaker.serving.model_server import load_script

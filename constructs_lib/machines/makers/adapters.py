@@ -18,8 +18,8 @@ from constructs_lib.machines.jobs import (
     result_uri,
 )
 from constructs_lib.machines.makers.parts import ModelParts
-from constructs_lib.machines.makers.script import SERVING
 from constructs_lib.machines.spending import processing_spent
+from constructs_lib.names.encoding import ANSWER_ADAPTER, REQUEST_ADAPTER, adapter_environment
 
 FOLDER = "encoded"
 """Where encoded splits and adapters lie among the workload's artefacts: a folder per dataset, and in it per try."""
@@ -98,9 +98,9 @@ def adapted(s: Surroundings, p: ModelParts, adapter_image: str, algorithm: Seque
         algorithm: What is between the adapters, as ``InferenceSpecification.Containers`` has it.
     """
     return [
-        _adapter(s, p, adapter_image, "request_adapter.py"),
+        _adapter(s, p, adapter_image, REQUEST_ADAPTER),
         *algorithm,
-        _adapter(s, p, adapter_image, "answer_adapter.py"),
+        _adapter(s, p, adapter_image, ANSWER_ADAPTER),
     ]
 
 
@@ -108,11 +108,7 @@ def _adapter(s: Surroundings, p: ModelParts, image: str, program: str) -> JSON:
     return {
         "Image": image,
         "ModelDataUrl": jsonata(encoded_uri(s, p, "adapters/model.tar.gz")),
-        "Environment": {
-            **SERVING,
-            "SAGEMAKER_PROGRAM": program,
-            "GAPLESS_ADAPTERS_SHA256": jsonata("$adapters_sha256"),
-        },
+        "Environment": adapter_environment(program, jsonata("$adapters_sha256")),
     }
 
 

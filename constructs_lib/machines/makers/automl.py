@@ -25,8 +25,8 @@ from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.search import search_name, search_try
 from constructs_lib.machines.reproduction import WANTED
 from constructs_lib.machines.spending import unknown_spent
-from constructs_lib.names.automl_file import PROBLEM_TYPES, AutoMLModel
-from constructs_lib.names.problems import REGRESSION
+from constructs_lib.names.automl_file import AutoMLModel
+from constructs_lib.names.encoding import encoding_options, found_environment, search_request
 
 _POLL_SECONDS = 60
 _FINISH_SECONDS = HOUR
@@ -34,8 +34,6 @@ _STOP_SECONDS = 30 * MINUTE
 _RUNNING = "$automl.status in ['InProgress', 'Stopping']"
 _IN_TIME = f"{now_seconds()} < $automl_deadline"
 _TAKEN = "SageMaker.ResourceInUseException"
-_ANSWERED = {"SAGEMAKER_INFERENCE_OUTPUT": "probabilities,labels"}
-"""What a classifier is told to answer: all probabilities, and which class each of them is of."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class AutoMLMaker:
     def states(self, s: Surroundings, p: ModelParts) -> dict[str, State]:
         """Returns the states that encode, start the search, follow it to its end, and take over what it has found."""
         return {
-            "Encode": encode(s, p, _options(p), own=False),
+            "Encode": encode(s, p, self._options(p), own=False),
             "ReadEncoded": read_encoded(s, p),
             "NameSearch": remember({"automl_id": jsonata(search_try()), "automl_name": jsonata(search_name(s))}),
             "StartSearch": self._start(s, p),
@@ -82,6 +80,10 @@ class AutoMLMaker:
             "FindFoundImage": find_image(),
             "TakeCandidate": self._take(s, p),
         }
+
+    def _options(self, p: ModelParts) -> dict[str, str]:
+        """The arguments of the job that writes the splits as tables."""
+        return encoding_options(self.model, problem=p.problem, target=p.target, hyperparameters=p.hyperparameters)
 
     def _start(self, s: Surroundings, p: ModelParts) -> State:
         """Starts the search; its name is that of this try, so whoever finds it taken has started it before."""
@@ -118,24 +120,11 @@ class AutoMLMaker:
 
     def _request(self, p: ModelParts) -> dict[str, JSON]:
         """What is asked for; its members are those of ``SEARCH_REQUEST``."""
-        tabular = {
-            "Mode": "ENSEMBLING",
-            "ProblemType": PROBLEM_TYPES[p.problem],
-            "TargetAttributeName": p.target,
-            "CompletionCriteria": {
-                "MaxCandidates": self.model.candidates,
-                "MaxRuntimePerTrainingJobInSeconds": p.training.seconds,
-                "MaxAutoMLJobRuntimeInSeconds": self.model.max_runtime_minutes * MINUTE,
-            },
-        }
-        return {
-            "AutoMLProblemTypeConfig": {"TabularJobConfig": tabular},
-            "AutoMLJobObjective": {"MetricName": self.model.objective_of(p.problem)},
-        }
+        return search_request(self.model, problem=p.problem, target=p.target, candidate_seconds=p.training.seconds)
 
     def _take(self, s: Surroundings, p: ModelParts) -> State:
         """Takes over the best candidate: its one container, told what to answer, between the adapters."""
-        told = expression({} if p.problem == REGRESSION else _ANSWERED)
+        told = expression(found_environment(p.problem))
         container = {
             "Image": jsonata("$found_image"),
             "ModelDataUrl": jsonata("$automl.containers[0].ModelDataUrl"),
@@ -202,18 +191,6 @@ def stop_search() -> State:
         assign={"automl_stopped": True, "automl_deadline": jsonata(f"{now_seconds()} + {_STOP_SECONDS}")},
         retry_also=UNNAMED_SAGEMAKER,
     )
-
-
-def _options(p: ModelParts) -> dict[str, str]:
-    """The arguments of the job that writes the splits as tables."""
-    return {
-        "algorithm": "automl",
-        "problem": p.problem,
-        "target": str(p.target),
-        "request": "cells",
-        "answer": "cells",
-        "format": "table",
-    }
 
 
 def _channel(s: Surroundings, p: ModelParts, kind: str, split: str) -> dict[str, object]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 from constructs_lib.asl import JSON, State, jsonata
 from constructs_lib.machines.common import Surroundings
@@ -13,32 +11,13 @@ from constructs_lib.machines.makers.made import Made
 from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.pinned_scripts import PinnedScripts, copy_scripts
 from constructs_lib.machines.makers.tuning import training_states
-from constructs_lib.names.algorithms import COMPUTED, CSV, PARQUET, RECORDS, SCRIPTS_CHANNEL, TEXT, UNLABELLED
 from constructs_lib.names.built_in_file import BuiltInModel
-
-_FORMATS: Final[Mapping[str, str]] = {
-    CSV: "csv",
-    UNLABELLED: "csv",
-    PARQUET: "parquet",
-    RECORDS: "records",
-    TEXT: "text",
-}
-_ANSWERS: Final[Mapping[str, str]] = {
-    "xgboost": "numbers",
-    "linear-learner": "scores",
-    "factorization-machines": "scores",
-    "knn": "votes",
-    "kmeans": "clusters",
-    "pca": "components",
-    "blazingtext": "labels",
-    **dict.fromkeys(("autogluon", "catboost", "lightgbm", "tabtransformer"), "probabilities"),
-}
-_REQUESTS: Final[Mapping[str, str]] = {"factorization-machines": "vectors", "blazingtext": "texts"}
-_VERBOSE: Final = {"SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "application/json; verbose=true"}
-"""Makes nearest neighbours tell their votes and not only who won."""
-
-_SEED: Final = "seed"
-_KEPT: Final = "num_components"
+from constructs_lib.names.encoding import (
+    algorithm_environment,
+    algorithm_hyperparameters,
+    encoded_content_types,
+    encoding_options,
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,7 @@ class BuiltInMaker:
     def _asked(self, s: Surroundings, p: ModelParts) -> Made:
         hyperparameters, measured_on = self._hyperparameters(p), self.model.traits.measured_on
         tried: dict[str, str] = {measured_on: "validation"} if p.tuning is not None and measured_on is not None else {}
-        types = {**self._content_types(), **dict.fromkeys(tried, self.model.traits.content_type)}
+        types = {**encoded_content_types(self.model), **dict.fromkeys(tried, self.model.traits.content_type)}
         artefact = jsonata("$states.result.ModelArtifacts.S3ModelArtifacts")
         return Made(
             replace(p.place, image_uri=self.image_uri),
@@ -90,9 +69,7 @@ class BuiltInMaker:
         return self.scripts.channels(s, p.place) if self.scripts is not None else []
 
     def _container(self, artefact: str) -> JSON:
-        told = _VERBOSE if self.model.algorithm == "knn" else {}
-        if self.scripts is not None:
-            told = dict(self.scripts.environment)
+        told = algorithm_environment(self.model) if self.scripts is None else dict(self.scripts.environment)
         return {
             "Image": self.serving_image_uri or self.image_uri,
             "ModelDataUrl": artefact,
@@ -101,32 +78,14 @@ class BuiltInMaker:
 
     def _options(self, p: ModelParts) -> dict[str, str]:
         """The arguments of the job that encodes."""
-        name, traits = self.model.algorithm, self.model.traits
-        common = {"algorithm": name, "problem": p.problem, **({"target": p.target} if p.target else {})}
-        if not traits.encoded:
-            return {**common, "request": "own", "answer": "own"}
-        return {
-            **common,
-            "request": _REQUESTS.get(name, "csv"),
-            "answer": _ANSWERS[name],
-            "format": _FORMATS[traits.content_type],
-            "missing": "nan" if traits.content_type == PARQUET else "mean",
-            **({"keep": p.hyperparameters[_KEPT]} if name == "pca" else {}),
-            **({"below": SCRIPTS_CHANNEL, "categories": traits.categories} if traits.pinned else {}),
-        }
+        return encoding_options(self.model, problem=p.problem, target=p.target, hyperparameters=p.hyperparameters)
 
     def _hyperparameters(self, p: ModelParts) -> dict[str, str]:
-        """What the algorithm is told, as texts: what follows from problem and split, and what the workload gives."""
-        traits = self.model.traits
-        follows = {
-            name: jsonata(f"$encoded.{name}") if value == COMPUTED else value
-            for name, value in traits.given_by(p.problem).items()
-        }
-        given = {name: value for name, value in p.hyperparameters.items() if name != _SEED or traits.seeded}
-        every_component = {_KEPT: jsonata(f"$encoded.{_KEPT}")} if self.model.algorithm == "pca" else {}
-        defaults = self.scripts.hyperparameters if self.scripts is not None else {}
-        return {**defaults, **follows, **given, **every_component}
-
-    def _content_types(self) -> Mapping[str, str]:
-        traits = self.model.traits
-        return dict.fromkeys(traits.channels, traits.content_type) if traits.encoded else self.model.channels
+        """What the algorithm is told, as texts."""
+        told = algorithm_hyperparameters(
+            self.model,
+            problem=p.problem,
+            hyperparameters=p.hyperparameters,
+            encoded=lambda name: jsonata(f"$encoded.{name}"),
+        )
+        return {**(self.scripts.hyperparameters if self.scripts is not None else {}), **told}

@@ -10,16 +10,9 @@ from constructs_lib.machines.jobs import channel, file_name, lustre_channel
 from constructs_lib.machines.makers.made import Made, train_once
 from constructs_lib.machines.makers.parts import ModelParts
 from constructs_lib.machines.makers.tuning import training_states
+from constructs_lib.names.encoding import SERVING
+from constructs_lib.names.segments import segment_variables
 
-SERVING = {
-    "SAGEMAKER_PROGRAM": "inference.py",
-    "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-    "SAGEMAKER_CONTAINER_LOG_LEVEL": "20",
-}
-"""Environment of the container that serves."""
-
-SEGMENTS = "GAPLESS_SEGMENTS"
-_LONGEST_VARIABLE = 512
 _SUBMITTED = "/opt/ml/input/data/code/sourcedir.tar.gz"
 _PLATFORM = "platform"
 _IN_SCRIPTS = "in_scripts"
@@ -79,7 +72,7 @@ def trained(image_uri: str, serving_image_uri: str) -> dict[str, JSON]:
         "model_uri": artefact,
         "training_job": jsonata("$states.result.TrainingJobName"),
         "training_image": image_uri,
-        "containers": [{"Image": serving_image_uri, "ModelDataUrl": artefact, "Environment": SERVING}],
+        "containers": [{"Image": serving_image_uri, "ModelDataUrl": artefact, "Environment": dict(SERVING)}],
     }
 
 
@@ -101,13 +94,6 @@ def told_members(p: ModelParts) -> dict[str, JSON]:
         **segment_variables(p.segments_json),
     }
     return {"Environment": environment, **(debugger or {})}
-
-
-def segment_variables(segments_json: str | None) -> dict[str, JSON]:
-    """The variables that say of which segments there are models, in parts: SageMaker allows so many characters each."""
-    text = segments_json or ""
-    starts = range(0, len(text), _LONGEST_VARIABLE)
-    return {f"{SEGMENTS}_{place}": text[start : start + _LONGEST_VARIABLE] for place, start in enumerate(starts)}
 
 
 def split_channel(p: ModelParts, name: str, manifest_uri: str) -> dict[str, JSON]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
 
-from local.server.host import Credentials, Host
+from local.server.host import Credentials, Runner
 from local.server.sagemaker.platform import log
 from local.server.usage import Measure
 
@@ -81,7 +81,7 @@ class Sandbox:
         """Point every ``/opt/ml`` of some texts to this folder."""
         return [self.re_root(text) for text in texts]
 
-    def environment(self, host: Host, credentials: Credentials, *, isolated: bool) -> dict[str, str]:
+    def environment(self, host: Runner, credentials: Credentials, *, isolated: bool) -> dict[str, str]:
         """The environment of a container before anything is asked for.
 
         Threads sleep while they wait for one another: spinning costs ten times the work where jobs share a processor.
@@ -109,7 +109,7 @@ class Child:
 
     def __init__(
         self,
-        host: Host,
+        host: Runner,
         argv: Sequence[str],
         *,
         env: Mapping[str, str],

@@ -98,11 +98,26 @@ def history() -> list[Row]:
     return rows
 
 
-def write_workload(folder: Path, rows: Sequence[Row]) -> None:
-    """Write the workload's folder, and its data to ``data`` in it."""
+TRAINING = "training: {hyperparameters: {ridge: 0.001}}\n"
+"""What the workload file says of how its model is made."""
+
+IMPATIENT = "retraining: {cooldown_days: 0, min_new_labelled_rows: 50, max_per_week: 20}\n"
+"""What it may say so that every alarm leads to a training."""
+
+
+def write_workload(folder: Path, rows: Sequence[Row], making: str = TRAINING, **files: str) -> None:
+    """Write the workload's folder, and its data to ``data`` in it.
+
+    Args:
+        making: What its file says in place of ``TRAINING``; a model that no script of its own makes has none.
+        files: More files of the folder, path to content.
+    """
     (folder / "data").mkdir(parents=True)
-    for name, content in FILES.items():
-        (folder / name).write_text(content)
+    scripts = ("train.py", "inference.py") if "model: {kind: " not in making else ()
+    for name, content in {**FILES, **files}.items():
+        if name in scripts or name not in ("train.py", "inference.py"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content.replace(TRAINING, making))
     lines = [f"{number},{at:%Y-%m-%dT%H:%M:%SZ},{x:.6f},{y:.6f}" for number, (at, x, y) in enumerate(rows)]
     (folder / "data" / "events.csv").write_text("\n".join(["event,at,x,y", *lines, ""]))
     levels = {f"{at:%Y-%m-%d}": abs(x) for at, x, _ in rows}

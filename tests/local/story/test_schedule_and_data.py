@@ -17,7 +17,6 @@ from local.errors import UserError
 from local.settings import CHECKOUT
 from local.story.command import find_workload, parse_schedule
 from local.story.data import find_data
-from local.story.models import check_trains_by_script
 from local.story.schedule import BadSchedule, Schedule, plan
 from tests.local.story.drifting import history, write_workload
 
@@ -119,12 +118,6 @@ def test_lets_the_workloads_own_script_write_the_data(tmp_path: Path) -> None:
     found = find_data(read(folder), folder, None, tmp_path / "out")
     assert found.as_of == "1991-01-01T00:00:00Z"
     assert (found.folder / "applications.csv.gz").is_file()
-
-
-def test_refuses_a_workload_that_it_cannot_train() -> None:
-    folder = find_workload("seattle_temperature")
-    with pytest.raises(UserError, match=r"made by kind built_in; a story trains by train\.py"):
-        check_trains_by_script(read(folder), folder)
 
 
 def test_refuses_a_workload_that_is_not_there() -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +15,8 @@ import pytest
 
 from constructs_lib.names.workload_file import EVENT_TIME_COLUMN, ROW_ID_COLUMN, WorkloadFile
 from gapless_glue.errors import TooFewRows
-from local.story import replay
 from local.story.history import History
+from local.story.makers import Maker
 from local.story.models import TrainingFailed
 from local.story.replay import Workshop
 from local.story.schedule import Step
@@ -27,8 +28,20 @@ WAIT = 10.0
 Training = Callable[[Path], None]
 
 
+class Makes:
+    """Does what it is told in the place of a training."""
+
+    def __init__(self) -> None:
+        self.train: Training = lambda _folder: None
+
+
 @pytest.fixture
-def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+def makes() -> Makes:
+    return Makes()
+
+
+@pytest.fixture
+def workshop(makes: Makes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
     """Two steps of a hundred days with a row each, and two processors."""
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     write_workload(tmp_path / "drifting", [])
@@ -46,16 +59,16 @@ def workshop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Worksh
         )
     workload = WorkloadFile.load(tmp_path / "drifting" / "workload.yaml")
     history = History(tmp_path, workload, steps, BEGIN, DAY, {})
-    with Workshop(history, tmp_path / "drifting", tmp_path / "models") as found:
+    with Workshop(history, cast("Maker", makes), tmp_path / "models") as found:
         yield found
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> Callable[[Training], None]:
+def trained(makes: Makes) -> Callable[[Training], None]:
     """Has something else done in the place of a training."""
 
     def replace(training: Training) -> None:
-        monkeypatch.setattr(replay, "train", lambda _workload, _dir, folder: training(folder))
+        makes.train = training
 
     return replace
 

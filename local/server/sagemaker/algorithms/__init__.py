@@ -64,3 +64,15 @@ def serving_environment(algorithm: str) -> Mapping[str, str]:
         "SAGEMAKER_SUBMIT_DIRECTORY": str(CHILD.parent),
         "GAPLESS_ALGORITHM": algorithm,
     }
+
+
+def container_environment(image: str, asked: Mapping[str, str]) -> dict[str, str]:
+    """What a container that serves is told: what was asked for, and what makes it answer as its algorithm does.
+
+    Raises:
+        ServiceError: It is an algorithm that has no counterpart here (``ValidationException``).
+    """
+    algorithm = algorithm_of(image)
+    if algorithm is None or "SAGEMAKER_PROGRAM" in asked:
+        return dict(asked)
+    return {**asked, **serving_environment(algorithm)}

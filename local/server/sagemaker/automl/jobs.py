@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from local.server import clock
-from local.server.host import Caller, Denied, ServiceError
+from local.server.host import Caller, Denied, Runner, ServiceError
 from local.server.sagemaker import s3_data
 from local.server.sagemaker.archive import pack
-from local.server.sagemaker.children import Child, Ending, command, stream_name
+from local.server.sagemaker.children import Child, Ending, Outcome, Sandbox, command, stream_name
 from local.server.sagemaker.errors import invalid, unsupported
 from local.server.sagemaker.jobs.channels import check_source, fetch, s3_of
+from local.server.sagemaker.jobs.machines import failed
 from local.server.sagemaker.jobs.runner import DATA_ERRORS, DUPLICATE, JobEnd, JobFailed, Jobs, JobStopped, RunningJob
 from local.server.sagemaker.platform import Operation
 from local.server.sagemaker.resources import AUTOML_JOB, PROCESSING_JOB, TRAINING_JOB, TRANSFORM_JOB
@@ -116,7 +117,7 @@ class AutoMLJobs(Jobs):
         name = job.document["AutoMLJobName"]
         self.change(name, AutoMLJobSecondaryStatus="TrainingModels")
         ending = self._search(job)
-        found = _read(job.sandbox.path("output/search.json"))
+        found = found_by(job.sandbox)
         if found.get("best") is None:
             if ending is Ending.STOPPED:
                 raise JobStopped
@@ -147,17 +148,7 @@ class AutoMLJobs(Jobs):
 
     def _lay_out(self, job: RunningJob) -> None:
         sandbox, document = job.sandbox, job.document
-        for folder in ("model", "output", "input/data"):
-            sandbox.make(folder)
-        table = document["AutoMLProblemTypeConfig"]["TabularJobConfig"]
-        limits = table.get("CompletionCriteria", {})
-        asked = {
-            "target": table["TargetAttributeName"],
-            "problem": table["ProblemType"],
-            "objective": document["AutoMLJobObjective"]["MetricName"],
-            **{name: limits.get(member, default) for name, (member, default) in _CRITERIA.items()},
-        }
-        (sandbox.make("input/config") / "search.json").write_text(json.dumps(asked))
+        lay_out(sandbox, document)
         s3 = s3_of(self.host, job.credentials)
         for channel in document["AutoMLJobInputDataConfig"]:
             source = channel["DataSource"]["S3DataSource"]
@@ -165,23 +156,12 @@ class AutoMLJobs(Jobs):
             job.check_stop()
 
     def _search(self, job: RunningJob) -> Ending:
-        sandbox, name = job.sandbox, job.document["AutoMLJobName"]
-        child = Child(
-            self.host,
-            command(self.platform.settings.job_python, ["python", str(CHILD), str(sandbox.root)]),
-            env=sandbox.environment(self.host, job.credentials, isolated=True),
-            cwd=sandbox.root,
-            group=_GROUP,
-            stream=stream_name(name, "search"),
-        )
+        child = start_search(self.host, job, _GROUP, stream_name(job.document["AutoMLJobName"], "search"))
         job.attach(child)
-        criteria = job.document["AutoMLProblemTypeConfig"]["TabularJobConfig"].get("CompletionCriteria", {})
-        member, default = _CRITERIA["total_seconds"]
-        outcome = child.wait(criteria.get(member, default) + _FINISH_SECONDS, self.grace_seconds)
-        if outcome.ending is Ending.EXITED and outcome.code != 0:
-            failure = sandbox.path("output/failure")
-            told = failure.read_text() if failure.is_file() else outcome.tail
-            raise JobFailed(f"ClientError: {told[-900:]}" if failure.is_file() else f"AlgorithmError: {told[-900:]}")
+        outcome = child.wait(longest_seconds(job.document), self.grace_seconds)
+        if failed(outcome):
+            told, of_the_user = failure_of(job.sandbox, outcome)
+            raise JobFailed(f"{'ClientError' if of_the_user else 'AlgorithmError'}: {told[-900:]}")
         return outcome.ending
 
     def _keep(self, job: RunningJob, found: Document) -> None:
@@ -190,7 +170,7 @@ class AutoMLJobs(Jobs):
         objective = job.document["AutoMLJobObjective"]["MetricName"]
         candidates = [_candidate(each, objective) for each in found["candidates"]]
         best = next(each for each in candidates if each["CandidateName"] == found["best"])
-        best["InferenceContainers"] = [_container(str(address), job.document)]
+        best["InferenceContainers"] = [container_of(str(address), job.document)]
         self.store.change(self.kind.name, job.document["AutoMLJobName"], BestCandidate=best, _Candidates=candidates)
 
     def _upload(self, job: RunningJob, candidate: str) -> s3_data.Address:
@@ -204,6 +184,54 @@ class AutoMLJobs(Jobs):
         except DATA_ERRORS as error:
             raise JobFailed(f"ClientError: Artifact upload failed:{error}") from error
         return address
+
+
+def lay_out(sandbox: Sandbox, document: Document) -> None:
+    """Make the folders of a search and say what is asked of it; its channels are still empty."""
+    for folder in ("model", "output", "input/data"):
+        sandbox.make(folder)
+    table = document["AutoMLProblemTypeConfig"]["TabularJobConfig"]
+    limits = table.get("CompletionCriteria", {})
+    asked = {
+        "target": table["TargetAttributeName"],
+        "problem": table["ProblemType"],
+        "objective": document["AutoMLJobObjective"]["MetricName"],
+        **{name: limits.get(member, default) for name, (member, default) in _CRITERIA.items()},
+    }
+    (sandbox.make("input/config") / "search.json").write_text(json.dumps(asked))
+
+
+def start_search(host: Runner, job: RunningJob, group: str, stream: str) -> Child:
+    """Start a search that was laid out, cut off from every network."""
+    sandbox = job.sandbox
+    return Child(
+        host,
+        command(host.settings.job_python, ["python", str(CHILD), str(sandbox.root)]),
+        env=sandbox.environment(host, job.credentials, isolated=True),
+        cwd=sandbox.root,
+        group=group,
+        stream=stream,
+    )
+
+
+def longest_seconds(document: Document) -> float:
+    """How long a search may take before it is ended from outside."""
+    criteria = document["AutoMLProblemTypeConfig"]["TabularJobConfig"].get("CompletionCriteria", {})
+    member, default = _CRITERIA["total_seconds"]
+    return float(criteria.get(member, default)) + _FINISH_SECONDS
+
+
+def failure_of(sandbox: Sandbox, outcome: Outcome) -> tuple[str, bool]:
+    """Why a search has failed, and whether that is what was asked of it or the data."""
+    failure = sandbox.path("output/failure")
+    return (failure.read_text(), True) if failure.is_file() else (outcome.tail, False)
+
+
+def found_by(sandbox: Sandbox) -> dict[str, Any]:
+    """What is known of a search: ``best`` is the name of the best candidate, if there is one yet."""
+    path = sandbox.path("output/search.json")
+    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
 
 
 def _check_table(table: Document, params: Document) -> None:
@@ -247,7 +275,7 @@ def _candidate(found: Document, objective: str) -> Document:
     }
 
 
-def _container(model_data: str, document: Document) -> Document:
+def container_of(model_data: str, document: Document) -> Document:
     """What serves a candidate, as Autopilot describes it."""
     is_classifier = document["AutoMLProblemTypeConfig"]["TabularJobConfig"]["ProblemType"] != "Regression"
     answers = {
@@ -264,8 +292,3 @@ def _container(model_data: str, document: Document) -> Document:
             **(answers if is_classifier else {}),
         },
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-    return found

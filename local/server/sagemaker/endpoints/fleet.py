@@ -12,7 +12,7 @@ from pathlib import Path
 from local.server.host import Credentials, Denied
 from local.server.own_images import BadImage, OwnImage, OwnImages
 from local.server.sagemaker import s3_data
-from local.server.sagemaker.algorithms import algorithm_of, serving_environment
+from local.server.sagemaker.algorithms import container_environment
 from local.server.sagemaker.archive import BadArchive, unpack
 from local.server.sagemaker.children import Sandbox
 from local.server.sagemaker.endpoints.capture import Capture
@@ -27,7 +27,9 @@ from local.server.sagemaker.role_needs import check_role
 from local.server.sagemaker.store import Document
 from local.server.usage import Measure
 
-_DEFAULT_STARTUP_SECONDS = 240.0
+STARTUP_SECONDS = 240.0
+"""How long a container may take to answer its first ping, unless it was asked for otherwise."""
+
 _LEAST_STARTUP_SECONDS = 20.0
 
 
@@ -220,11 +222,7 @@ class Fleet:
     def _environment(self, model: Document, container: Document, credentials: Credentials) -> dict[str, str]:
         sandbox = Sandbox(self._folder)
         env = sandbox.environment(self._platform.host, credentials, isolated=model["EnableNetworkIsolation"])
-        asked: dict[str, str] = container["environment"]
-        algorithm = algorithm_of(container["image"])
-        if algorithm is None or "SAGEMAKER_PROGRAM" in asked:
-            return env | asked
-        return {**env, **asked, **serving_environment(algorithm)}
+        return env | container_environment(container["image"], container["environment"])
 
     def _own_image(self, address: str, credentials: Credentials) -> OwnImage | None:
         try:
@@ -259,7 +257,7 @@ class Fleet:
         return of_variant(self._endpoint, variant["VariantName"], variant["InstanceType"])
 
     def _startup_seconds(self, variant: Document) -> float:
-        asked: float = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", _DEFAULT_STARTUP_SECONDS)
+        asked: float = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", STARTUP_SECONDS)
         return max(_LEAST_STARTUP_SECONDS, asked * self._platform.settings.wait_scale)
 
     def _capture(self, variant: str, credentials: Credentials) -> Capture | None:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.server.host import Host
+from local.server.host import Runner
 from local.server.own_images import OwnImage, copy_files
 from local.server.sagemaker.children import Child, Sandbox, command
 from local.server.usage import Measure
@@ -53,7 +53,7 @@ class Launch:
         measure: What is published of its use of the machine. Default: nothing.
     """
 
-    host: Host
+    host: Runner
     environment: Mapping[str, str]
     model: Path
     group: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -12,11 +11,10 @@ from typing import Any
 
 from local.server import clock
 from local.server.host import Caller
-from local.server.own_images import BadImage, OwnImage, OwnImages, copy_files
+from local.server.own_images import BadImage, OwnImage, OwnImages
 from local.server.sagemaker import measures, s3_data
-from local.server.sagemaker.algorithms import training_command
 from local.server.sagemaker.archive import BadArchive, pack
-from local.server.sagemaker.children import Child, Ending, Outcome, command, stream_name
+from local.server.sagemaker.children import Child, Ending, Outcome, stream_name
 from local.server.sagemaker.errors import unsupported
 from local.server.sagemaker.images import require_framework
 from local.server.sagemaker.jobs import script_mode
@@ -25,6 +23,14 @@ from local.server.sagemaker.jobs.checkpoints import Checkpoints, CheckpointSync
 from local.server.sagemaker.jobs.machines import Machine, failed, machines_of, wait_together
 from local.server.sagemaker.jobs.metrics import MetricDefinition, MetricReader
 from local.server.sagemaker.jobs.runner import DATA_ERRORS, JobEnd, JobFailed, Jobs, JobStopped, RunningJob
+from local.server.sagemaker.jobs.training_container import (
+    Program,
+    failure_of,
+    given_environment,
+    hosts_of,
+    lay_out,
+    program_of,
+)
 from local.server.sagemaker.jobs.training_requests import (
     CHECKPOINTS,
     DEFAULT_LIMIT_SECONDS,
@@ -176,7 +182,7 @@ class TrainingJobs(Jobs):
         interruptions = self.platform.settings.spot_interruptions if document["EnableManagedSpotTraining"] else 0
         for part in itertools.count():
             self._enter(name, "Downloading")
-            machines = machines_of(job, _hosts(document), part)
+            machines = machines_of(job, hosts_of(document), part)
             checkpoints = [each for machine in machines for each in self._lay_out(machine)]
             job.check_stop()
             began_training: Document = {"TrainingStartTime": clock.now()} if part == 0 else {}
@@ -228,15 +234,7 @@ class TrainingJobs(Jobs):
     def _lay_out(self, machine: Machine) -> list[Checkpoints]:
         """Put everything into a machine's folder; returns its checkpoints, if the job keeps any."""
         sandbox, document, job = machine.sandbox, machine.document, machine.job
-        for folder in ("model", "output/data", "output/intermediate", "input/data", "code"):
-            sandbox.make(folder)
-        config = sandbox.make("input/config")
-        for name, content in (
-            ("hyperparameters", document.get("HyperParameters", {})),
-            ("inputdataconfig", _input_data_config(document)),
-            ("resourceconfig", _resource_config(machine)),
-        ):
-            (config / f"{name}.json").write_text(json.dumps(content))
+        lay_out(machine)
         s3 = s3_of(self.host, job.credentials)
         for channel in document.get("InputDataConfig", []):
             source = channel["DataSource"]["S3DataSource"]
@@ -290,14 +288,12 @@ class TrainingJobs(Jobs):
         document, sandbox, job = machine.document, machine.sandbox, machine.job
         env = sandbox.environment(self.host, job.credentials, isolated=document["EnableNetworkIsolation"])
         env |= {"TRAINING_JOB_NAME": document["TrainingJobName"], "TRAINING_JOB_ARN": document["TrainingJobArn"]}
-        env |= {key: sandbox.re_root(value) for key, value in document.get("Environment", {}).items()}
-        own = self._own_image(job)
-        argv, more, script = self._command(machine) if own is None else (sandbox.re_root_all(own.train), {}, None)
+        program = self._program(machine)
         child = Child(
             self.host,
-            command(self.platform.settings.job_python, argv),
-            env=env | more,
-            cwd=sandbox.path("code") if own is None else copy_files(own, sandbox.folder / "image"),
+            program.argv,
+            env=env | given_environment(machine) | program.environment,
+            cwd=program.cwd,
             group=_GROUP,
             stream=stream_name(document["TrainingJobName"], machine.host),
             on_line=metrics.read,
@@ -306,7 +302,7 @@ class TrainingJobs(Jobs):
             ),
         )
         job.attach(child)
-        return child, script
+        return child, program.script
 
     def _own_image(self, job: RunningJob) -> OwnImage | None:
         """The image that was built here, unless the request says itself what to run."""
@@ -318,22 +314,12 @@ class TrainingJobs(Jobs):
         except BadImage as error:
             raise JobFailed(f"ClientError: {error}") from error
 
-    def _command(self, job: Machine) -> tuple[list[str], dict[str, str], script_mode.Script | None]:
-        """The command of the container, its additional environment, and the script in script mode."""
-        algorithm = job.document["AlgorithmSpecification"]
-        entry = [*algorithm.get("ContainerEntrypoint", []), *algorithm.get("ContainerArguments", [])]
-        if "ContainerEntrypoint" in algorithm:
-            return job.sandbox.re_root_all(entry), {}, None
-        algorithm_name = built_in(job.document)
-        if algorithm_name is not None:
-            return training_command(algorithm_name, job.sandbox.root), {}, None
+    def _program(self, machine: Machine) -> Program:
+        own = self._own_image(machine.job)
         try:
-            script = script_mode.Script.of(job.document.get("HyperParameters", {}))
-            self._lay_out_code(job, script)
+            return program_of(machine, self.platform.settings, own, lambda script: self._lay_out_code(machine, script))
         except (script_mode.BadScript, BadArchive) as error:
             raise JobFailed(f"AlgorithmError: {error}, exit code: 1") from error
-        arguments = job.sandbox.re_root_all(script.arguments())
-        return ["python", script.program, *arguments], self._toolkit_environment(job, script), script
 
     def _lay_out_code(self, job: Machine, script: script_mode.Script) -> None:
         if not script.code.startswith("/"):
@@ -354,22 +340,6 @@ class TrainingJobs(Jobs):
         except DATA_ERRORS as error:
             raise script_mode.BadScript(f"the code cannot be read from {uri}: {error}") from error
         return target
-
-    def _toolkit_environment(self, job: Machine, script: script_mode.Script) -> dict[str, str]:
-        document = job.document
-        framework = require_framework(
-            document["AlgorithmSpecification"]["TrainingImage"], self.platform.settings.job_python
-        )
-        return script_mode.environment(
-            job.sandbox,
-            script,
-            job_name=document["TrainingJobName"],
-            region=self.platform.settings.region,
-            framework_module=framework.training_module,
-            resource_config=_resource_config(job),
-            input_data_config=_input_data_config(document),
-            python_path=job.sandbox.re_root(document.get("Environment", {}).get("PYTHONPATH", "")),
-        )
 
     # -- uploading
 
@@ -405,37 +375,6 @@ def _metric_definitions(document: Document) -> list[Document]:
     return [*definitions, *document.get("_MetricDefinitions", [])]
 
 
-def _input_data_config(document: Document) -> Document:
-    return {
-        channel["ChannelName"]: {
-            "TrainingInputMode": "File",
-            "S3DistributionType": channel["DataSource"]["S3DataSource"].get(
-                "S3DataDistributionType", "FullyReplicated"
-            ),
-            "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-            **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
-        }
-        for channel in document.get("InputDataConfig", [])
-    }
-
-
-def _hosts(document: Document) -> list[str]:
-    return [f"algo-{number + 1}" for number in range(document["ResourceConfig"]["InstanceCount"])]
-
-
-def _resource_config(machine: Machine) -> Document:
-    instance_type, hosts = machine.document["ResourceConfig"]["InstanceType"], _hosts(machine.document)
-    group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": hosts}
-    return {
-        "current_host": machine.host,
-        "current_instance_type": instance_type,
-        "current_group_name": "homogeneousCluster",
-        "hosts": hosts,
-        "instance_groups": [group],
-        "network_interface_name": "eth0",
-    }
-
-
 def _gather(machines: Sequence[Machine]) -> None:
     """Put what every machine has made into the folders of the first one, which are packed."""
     for machine in machines[1:]:
@@ -451,14 +390,6 @@ def _transition(secondary: str, message: str | None = None) -> Document:
     return transition
 
 
-def _failure(job: Machine, script: script_mode.Script | None, outcome: Outcome) -> str:
-    """The reason: what the container wrote to ``/opt/ml/output/failure``, or what the toolkit writes there for it."""
-    file = job.sandbox.path("output/failure")
-    if file.is_file():
-        text = file.read_text(errors="replace").strip()
-    elif script is not None:
-        text = script.error_text(outcome.code, outcome.tail)
-    else:
-        text = ""
-    ending = f", exit code: {outcome.code}"
+def _failure(machine: Machine, script: script_mode.Script | None, outcome: Outcome) -> str:
+    text, ending = failure_of(machine, script, outcome), f", exit code: {outcome.code}"
     return f"AlgorithmError: {text[: 1000 - len(ending)]}{ending}"

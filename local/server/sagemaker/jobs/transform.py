@@ -88,7 +88,7 @@ class TransformJobs(Jobs):
                     job.check_stop()
                     target = outputs / f"{path.relative_to(inputs).as_posix()}.out"
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(_answer_file(instances[number], document, path))
+                    target.write_bytes(answer_file(instances[number], document, path))
 
             with ThreadPoolExecutor(max_workers=len(instances)) as pool:
                 list(pool.map(answer, range(len(instances))))
@@ -118,7 +118,15 @@ class TransformJobs(Jobs):
             raise JobFailed(f"ClientError: Output upload failed:{error}") from error
 
 
-def _answer_file(instance: Line, document: Document, path: Path) -> bytes:
+def answer_file(instance: Line, document: Document, path: Path) -> bytes:
+    """Have an instance answer an object.
+
+    Args:
+        document: ``TransformInput`` and ``TransformOutput`` of the request, and how records are packed.
+
+    Raises:
+        JobFailed: It does not answer, refuses a record, or its answers cannot be joined.
+    """
     source, output = document["TransformInput"], document["TransformOutput"]
     headers = {
         "Content-Type": source.get("ContentType", "application/octet-stream"),
