@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 
 Machine = Literal["loop", "deployment", "scoring"]
 
+_TRIES = 8
+"""How often a record that others change at the same moment is read again; alarms of one incident go off together."""
+
 
 class BadEvent(Exception):
     """An event that this function is not made for, or that names something unknown."""
@@ -100,11 +103,20 @@ class StartRecord:
 
         Raises:
             BadEvent: Nothing was ever started under this key.
-            Busy: Another re-run was recorded between reading and writing.
+            Busy: Again and again other re-runs were recorded between reading and writing.
         """
-        item = self._read(key)
         told = {"asked": dict(asked)} if asked is not None else {}
-        renewed = {**item.input, "bundle": dict(bundle), **told} if item.machine == "loop" else item.input
+        for _ in range(_TRIES):
+            item = self._read(key)
+            if event_id in item.reruns:
+                return _todo(key, item)
+            renewed = {**item.input, "bundle": dict(bundle), **told} if item.machine == "loop" else item.input
+            if self._raise_attempt(key, item.attempt, event_id, renewed):
+                return Start(key, item.machine, item.attempt + 1, renewed)
+        raise Busy(f"the start {key!r} was changed by others {_TRIES} times in a row")
+
+    def _raise_attempt(self, key: str, recorded: int, event_id: str, renewed: Mapping[str, Any]) -> bool:
+        """Record another attempt for an event; give whether it is still the next one after the recorded one."""
         try:
             self._dynamodb.update_item(
                 TableName=self._table,
@@ -113,8 +125,8 @@ class StartRecord:
                 ConditionExpression="attempt = :recorded AND attribute_not_exists(reruns.#event)",
                 ExpressionAttributeNames={"#event": event_id, "#input": "input", "#status": "status"},
                 ExpressionAttributeValues={
-                    ":recorded": {"N": str(item.attempt)},
-                    ":next": {"N": str(item.attempt + 1)},
+                    ":recorded": {"N": str(recorded)},
+                    ":next": {"N": str(recorded + 1)},
                     ":input": {"S": json.dumps(renewed, sort_keys=True, ensure_ascii=False)},
                     ":pending": {"S": "pending"},
                 },
@@ -122,11 +134,8 @@ class StartRecord:
         except ClientError as error:
             if not _is(error, "ConditionalCheckFailedException"):
                 raise
-            changed = self._read(key)
-            if event_id not in changed.reruns:
-                raise Busy(f"another re-run of {key!r} is being recorded") from error
-            return _todo(key, changed)
-        return Start(key, item.machine, item.attempt + 1, renewed)
+            return False
+        return True
 
     def done(self, start: Start) -> None:
         """Mark the attempt as started; a later attempt that was wished for meanwhile stays as it is."""

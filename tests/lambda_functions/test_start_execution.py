@@ -507,6 +507,17 @@ def test_a_re_run_wished_for_during_the_first_start_is_not_taken_for_started(wor
 
 
 def test_two_re_runs_at_once_both_happen(world: World) -> None:
+    """Alarms of one incident go off together: neither waits until its message is delivered again."""
+    deliver(world.land(BATCH))
+    key, other = key_of(BATCH), list[list[str]]()
+    with Calls(3, "before", lambda: other.append(deliver(rerun(key, "r2")))):
+        assert deliver(rerun(key, "r1")) == []
+    assert other == [[]]
+    assert sorted(world.started()) == [f"{key[:16]}-{attempt}" for attempt in (1, 2, 3)]
+
+
+def test_a_re_run_that_others_are_always_ahead_of_comes_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("start_execution.record._TRIES", 1)
     deliver(world.land(BATCH))
     key, other = key_of(BATCH), list[list[str]]()
     with Calls(3, "before", lambda: other.append(deliver(rerun(key, "r2")))):
