@@ -68,17 +68,19 @@ def describe_endpoint(p: DeploymentParts) -> State:
     )
 
 
-def look_again(p: DeploymentParts, failure: str = "failure") -> State:
+def look_again(p: DeploymentParts, failure: str = "failure", on_failure: str = FAILURE_STATE) -> State:
     """Looks how far the endpoint is.
 
     Args:
         failure: The variable that keeps an error.
+        on_failure: Where to go when it cannot be looked at.
     """
     return task(
         "aws-sdk:sagemaker:describeEndpoint",
         {"EndpointName": p.endpoint_name},
         timeout=CALL_SECONDS,
         assign=seen_endpoint(),
+        on_failure=on_failure,
         failure=failure,
         retry_also=UNNAMED_SAGEMAKER,
     )
@@ -135,13 +137,18 @@ def describe_serving() -> State:
     )
 
 
-def ask_alarms(p: DeploymentParts) -> State:
-    """Asks which of the endpoint's alarms are on: an alarm that is on already could not stop a rollout."""
+def ask_alarms(p: DeploymentParts, on_failure: str = FAILURE_STATE) -> State:
+    """Asks which of the endpoint's alarms are on: an alarm that is on already could not stop a rollout.
+
+    Args:
+        on_failure: Where to go when they cannot be asked.
+    """
     return task(
         "aws-sdk:cloudwatch:describeAlarms",
         {"AlarmNames": list(p.alarm_names), "StateValue": "ALARM"},
         timeout=CALL_SECONDS,
         assign={"noisy": jsonata("[$states.result.MetricAlarms.AlarmName]")},
+        on_failure=on_failure,
     )
 
 
@@ -208,10 +215,15 @@ def retained(p: DeploymentParts, resized: str = "false") -> dict[str, JSON]:
     }
 
 
-def refused(following: str) -> State:
-    """Tries again what was refused because of something else that goes on; any other refusal is a failure."""
+def refused(following: str, otherwise: str = FAILURE_STATE) -> State:
+    """Tries again what was refused because of something else that goes on; any other refusal is a failure.
+
+    Args:
+        following: Where to go to try again.
+        otherwise: Where to go when it is refused for good, or has been for too long.
+    """
     again = " or ".join(f"$contains($failure.cause, {text(each)})" for each in _TRY_AGAIN)
-    return choice([(f"({again}) and {now_seconds()} < $deadline", following)], default=FAILURE_STATE)
+    return choice([(f"({again}) and {now_seconds()} < $deadline", following)], default=otherwise)
 
 
 def create_endpoint(p: DeploymentParts) -> State:
@@ -295,7 +307,7 @@ def endpoint_failed() -> State:
 
 
 def endpoint_busy() -> State:
-    return own_failure("EndpointBusy", "'the endpoint is ' & $endpoint.status & '; it has to be InService'")
+    return failure_kept("EndpointBusy", "'the endpoint is ' & $endpoint.status & '; it has to be InService'")
 
 
 def delete_endpoint(p: DeploymentParts) -> State:

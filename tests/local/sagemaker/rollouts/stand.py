@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import json
@@ -21,6 +22,8 @@ from botocore.exceptions import ClientError
 
 from gapless_lambda.statement import OF_SIGNATURE
 from gapless_sagemaker.artefact import open_artefact
+from local.server.clock import NAME as CLOCK
+from local.server.clock import Clock
 from local.server.sagemaker.faults import FILE as FAULTS
 from tests.local.sagemaker.conftest import archive
 from tests.local.sagemaker.rollouts.clients import Client, wait_for
@@ -284,6 +287,11 @@ class Stand:
             yield
         finally:
             self._change_faults(lambda: self._faults.remove(asked))
+
+    def let_pass(self, hours: float) -> None:
+        """Set the account's clock forward: what waits until a set time has waited."""
+        clock = Clock(self.server.state_dir / CLOCK)
+        clock.move(dt.datetime.fromtimestamp(clock.now() + hours * 3600, dt.UTC))
 
     def _change_faults(self, change: Callable[[], None]) -> None:
         with self._asking:

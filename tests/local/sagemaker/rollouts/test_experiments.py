@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -67,12 +68,12 @@ def ask_as(stand: Stand, workload: Workload, user: str, inference_id: str) -> tu
     return variant, str(json.loads(answer["Body"].read())["version"])
 
 
-def tell_outcomes(stand: Stand, workload: Workload, ids: list[str]) -> None:
-    """Tell that all came true."""
+def tell_outcomes(stand: Stand, workload: Workload, ids: list[str], came: str = "true") -> None:
+    """Tell that all came true, or all false."""
     lines = [
         json.dumps(
             {
-                "groundTruthData": {"data": "true", "encoding": "CSV"},
+                "groundTruthData": {"data": came, "encoding": "CSV"},
                 "eventMetadata": {"eventId": each},
                 "eventVersion": "0",
             }
@@ -224,6 +225,9 @@ def test_a_test_that_nobody_wins_in_time_leaves_the_champion(stand: Stand) -> No
 @pytest.fixture
 def champions(stand: Stand) -> dict[Workload, str]:
     """Who answers before; nothing is captured yet, since whoever judges reads all that was captured in an hour."""
+    for each in BOTH:
+        if stand.endpoint(each) is None:
+            assert stand.deploy(each, stand.package(each, "v1", probability=0.0)).status == "SUCCEEDED"
     s3, bucket = stand.client("s3"), stand.outputs["Artefacts"]
     for each in BOTH:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{each.name}/capture/")
@@ -374,3 +378,100 @@ def test_an_experiment_that_is_cancelled_is_in_nobodys_way(stand: Stand, champio
     assert (asked.failures, copied.failures) == ({}, {})
     check_alone(stand, TESTED, asked, "cancelled", "following", serves=champions[TESTED])
     check_alone(stand, SHADOWED, copied, champions[SHADOWED], serves="following")
+
+
+# --- between the verdict and the winner's own update ---------------------------------------------------------------
+
+
+def right_of(stand: Stand, workload: Workload) -> float:
+    """What the champion of an A/B test does not say: who says it is right whenever the champion is wrong."""
+    answer = stand.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=workload.endpoint, ContentType="application/json", Body=json.dumps({"instances": [1]})
+    )
+    [row] = json.loads(answer["Body"].read())["predictions"]
+    assert row["probability"] in (0.0, 1.0)
+    return 1.0 - float(row["probability"])
+
+
+def let_win(stand: Stand, workload: Workload, right: float) -> None:
+    """Have everybody answered, and tell that whoever said this was right."""
+    ids = [f"{uuid.uuid4().hex}-{number}" for number in range(160)]
+    for number, each in enumerate(ids):
+        ask_as(stand, workload, f"somebody-{number}", each)
+    tell_outcomes(stand, workload, ids, "true" if right else "false")
+
+
+def start_winners(stand: Stand, code: str = "") -> tuple[dict[Workload, str], dict[Workload, str], float]:
+    """Begin a comparison of each kind; returns versions, executions, and what is right in the A/B test.
+
+    The shadow wins at the first look, the other when it is let win.
+    """
+    right = right_of(stand, TESTED)
+    packages = {each: stand.package(each, "winner", code, probability=right) for each in BOTH}
+    with ending_at_the_next_look(stand, SHADOWED):
+        executions = {each: stand.start(each, packages[each]) for each in BOTH}
+    for each in BOTH:
+        stand.await_state(executions[each], "WaitToJudge")
+    return packages, executions, right
+
+
+@pytest.mark.parametrize("waits_for", ["its turn", "its update"])
+def test_an_alarm_between_the_verdict_and_the_winners_update_leaves_the_champion(
+    stand: Stand, champions: dict[Workload, str], waits_for: str
+) -> None:
+    """AWS refuses updates for a while: those of another deployment, which has the turn, or the winner's own."""
+    others = {each: stand.package(each, "another") for each in BOTH} if waits_for == "its turn" else {}
+    with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
+        packages, executions, right = start_winners(stand, FAILS_LATER)
+        with stand.faults(throttle={"UpdateEndpoint": 1_000}):
+            before = {each: stand.start(each, package) for each, package in others.items()}
+            for each in before.values():
+                stand.await_state(each, "UpdateRefused")
+            let_win(stand, TESTED, right)
+            for each in BOTH:
+                stand.await_state(executions[each], "WaitForTurn" if before else "UpdateRefused")
+            asked.request["late"] = copied.request["late"] = True
+            for each in BOTH:
+                meets = "AlarmAlreadyOn" if before else "AlarmMeanwhile"
+                stand.await_state((before or executions)[each], meets)
+        ended = {each: stand.end_of(executions[each]) for each in BOTH}
+        asked.request["late"] = copied.request["late"] = False
+        asked.await_answer(champions[TESTED], 3)
+    for each, client in ((TESTED, asked), (SHADOWED, copied)):
+        assert (ended[each].status, ended[each].error) == ("FAILED", "ChallengerStopped"), ended[each].cause
+        assert f"{each.endpoint}-challenger-errors" in ended[each].cause
+        assert {"RecordPromoted", "AlarmMeanwhile", "RecordStopped", "RestorePrevious"} <= set(ended[each].states)
+        assert ("UpdateEndpoint" in ended[each].states) == (waits_for == "its update")
+        assert stand.item("Runs", {"run": f"experiment#{each.name}"})["status"] == "stopped"
+        assert stand.status_of(packages[each])[0] == "Rejected"
+        check_alone(stand, each, client, *(["winner"] if each is TESTED else []), serves=champions[each])
+    assert (set(asked.failures), set(copied.failures)) == ({"ModelError 500"}, set())
+    for each, package in others.items():
+        refused = stand.end_of(before[each])
+        assert (refused.status, refused.error) == ("FAILED", "AlarmAlreadyOn"), refused.cause
+        assert "RestorePrevious" not in refused.states
+        assert stand.status_of(package)[0] == "Approved"
+    for each in BOTH:
+        stand.await_quiet(each)
+
+
+def test_a_winner_whose_update_is_refused_for_hours_leaves_the_champion(
+    stand: Stand, champions: dict[Workload, str]
+) -> None:
+    with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
+        packages, executions, right = start_winners(stand)
+        with stand.faults(throttle={"UpdateEndpoint": 1_000}):
+            let_win(stand, TESTED, right)
+            for each in BOTH:
+                stand.await_state(executions[each], "UpdateRefused")
+            stand.let_pass(hours=2)
+            for each in BOTH:
+                stand.await_state(executions[each], "RecordStopped")
+        ended = {each: stand.end_of(executions[each]) for each in BOTH}
+    for each, client in ((TESTED, asked), (SHADOWED, copied)):
+        assert ended[each].status == "FAILED" and "Rate exceeded" in ended[each].cause
+        assert "WaitForRollout" not in ended[each].states
+        assert stand.item("Runs", {"run": f"experiment#{each.name}"})["status"] == "stopped"
+        assert stand.status_of(packages[each])[0] == "Approved"
+        check_alone(stand, each, client, *(["winner"] if each is TESTED else []), serves=champions[each])
+        assert client.failures == {}
