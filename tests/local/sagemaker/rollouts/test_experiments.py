@@ -425,8 +425,8 @@ def test_an_alarm_between_the_verdict_and_the_winners_update_leaves_the_champion
         packages, executions, right = start_winners(stand, FAILS_LATER)
         with stand.faults(throttle={"UpdateEndpoint": 1_000}):
             before = {each: stand.start(each, package) for each, package in others.items()}
-            for each in before.values():
-                stand.await_state(each, "UpdateRefused")
+            for execution in before.values():
+                stand.await_state(execution, "UpdateRefused")
             let_win(stand, TESTED, right)
             for each in BOTH:
                 stand.await_state(executions[each], "WaitForTurn" if before else "UpdateRefused")
