@@ -111,7 +111,7 @@ def refusals(p: DeploymentParts) -> dict[str, State]:
         "WaitToMake": go_to("CreateModel", wait(30)),
         "EndpointMissing": endpoint.endpoint_missing(),
         "CreateRefused": endpoint.refused("WaitForEndpoint"),
-        "UpdateRefused": endpoint.refused("WaitForEndpoint", _unchanged(p)),
+        "UpdateRefused": endpoint.refused("WaitForEndpoint"),
         "WaitForEndpoint": go_to("DescribeEndpoint", wait(30)),
         "ProbationOver": rollback.probation_over(),
         "BadRequest": rollback.bad_request(),

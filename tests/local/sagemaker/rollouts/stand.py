@@ -12,6 +12,7 @@ import sys
 import threading
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -93,6 +94,7 @@ class Stand:
         outputs: What the stack says of itself.
         notices: What was told on call.
         told: What became of each scenario, by strategy and name.
+        lacks: How often the log has said that an endpoint waits for machines.
     """
 
     server: Any
@@ -101,6 +103,7 @@ class Stand:
     queue: str
     notices: list[Document] = field(default_factory=list)
     told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    lacks: Counter[str] = field(default_factory=Counter)
     _faults: list[Document] = field(default_factory=list)
     _asking: threading.Lock = field(default_factory=threading.Lock)
 
@@ -293,11 +296,21 @@ class Stand:
         clock = Clock(self.server.state_dir / CLOCK)
         clock.move(dt.datetime.fromtimestamp(clock.now() + hours * 3600, dt.UTC))
 
+    def await_lack(self, workload: Workload, instance_type: str) -> None:
+        """Wait until the endpoint waits for machines, which it neither gets nor is refused."""
+        waits = f"endpoint {workload.endpoint} waits for machines of {instance_type}"
+        before = self.lacks[waits]
+        wait_for(lambda: self.server.log.count(waits) > before)
+        self.lacks[waits] = self.server.log.count(waits)
+
     def _change_faults(self, change: Callable[[], None]) -> None:
         with self._asking:
             change()
             whole = {
-                "no_capacity": [each for asked in self._faults for each in asked.get("no_capacity", [])],
+                **{
+                    what: [each for asked in self._faults for each in asked.get(what, [])]
+                    for what in ("no_capacity", "pending")
+                },
                 "throttle": {name: most for asked in self._faults for name, most in asked.get("throttle", {}).items()},
             }
             written = self.scratch / FAULTS
