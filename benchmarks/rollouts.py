@@ -28,7 +28,7 @@ def main() -> None:
     told: list[Any] = []
     for workloads, tellers, last in (
         (stands.WORKLOADS, scenarios.TELLERS, scenarios.FAULTS),
-        ((scenarios.CANARY, scenarios.ROLLING), rare.TELLERS, rare.DEADLINES),
+        ((scenarios.CANARY, scenarios.ROLLING), rare.TELLERS, rare.LAST),
     ):
         with tempfile.TemporaryDirectory() as folder:
             server = conftest.start_server(Path(folder, "state"), *stands.SCALES)

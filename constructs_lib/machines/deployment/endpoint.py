@@ -26,7 +26,7 @@ HALF_BACK = "UpdateRollbackFailed"
 _SETTLE_SECONDS = 2 * HOUR
 _CREATION_SECONDS = 1 * HOUR
 _MOST_RESTORES = 60
-"""How often the machine tries to go back where there are no machines for that: for two hours or more."""
+"""How often the machine tries again to go back, where there are no machines for that or it is refused: two hours."""
 
 _TRY_AGAIN = ("in-progress", "Rate exceeded", "ThrottlingException")
 """What a refusal says that is none of the request's fault: another change goes on, or there were too many requests."""
@@ -222,8 +222,16 @@ def refused(following: str, otherwise: str = FAILURE_STATE) -> State:
         following: Where to go to try again.
         otherwise: Where to go when it is refused for good, or has been for too long.
     """
-    again = " or ".join(f"$contains($failure.cause, {text(each)})" for each in _TRY_AGAIN)
-    return choice([(f"({again}) and {now_seconds()} < $deadline", following)], default=otherwise)
+    return choice([(f"({_for_now('failure')}) and {now_seconds()} < $deadline", following)], default=otherwise)
+
+
+def _for_now(failure: str) -> str:
+    """The JSONata of whether something was refused only because of something else that goes on.
+
+    Args:
+        failure: The variable that keeps the refusal.
+    """
+    return " or ".join(f"$contains(${failure}.cause, {text(each)})" for each in _TRY_AGAIN)
 
 
 def create_endpoint(p: DeploymentParts) -> State:
@@ -357,9 +365,35 @@ def restore_previous(p: DeploymentParts) -> State:
             "DeploymentConfig": deployment_config(AT_ONCE, []),
         },
         timeout=CALL_SECONDS,
-        assign={"deadline": jsonata(f"{now_seconds()} + {AT_ONCE.seconds}"), "restores": jsonata("$restores + 1")},
+        assign={"deadline": jsonata(f"{now_seconds()} + {AT_ONCE.seconds}")},
+        on_failure="RestoreRefused",
         failure="restore_failure",
         retry_also=UNNAMED_SAGEMAKER,
+    )
+
+
+def restore_refused() -> State:
+    """Goes back later where another change goes on, such as one of the number of instances; else all is left."""
+    again = f"({_for_now('restore_failure')}) and $restores < {_MOST_RESTORES}"
+    return choice([(again, "WaitToRestore")], default=FAILURE_STATE)
+
+
+def look_to_restore(p: DeploymentParts) -> State:
+    """Looks whether what is to be replaced still serves, before it is tried again."""
+    look = look_again(p, "restore_failure")
+    moved = "$states.result.EndpointConfigName != $endpoint.config"
+    return {**look, "Assign": {**look["Assign"], "moved": jsonata(moved), "restores": jsonata("$restores + 1")}}
+
+
+def still_to_restore() -> State:
+    """Leaves alone what somebody else has put there meanwhile."""
+    return choice(
+        [
+            ("$moved", FAILURE_STATE),
+            (f"$endpoint.status in {IN_PROGRESS} and $restores < {_MOST_RESTORES}", "WaitToRestore"),
+            (f"$endpoint.status in ['InService', '{HALF_BACK}']", "RestorePrevious"),
+        ],
+        default=FAILURE_STATE,
     )
 
 
@@ -371,7 +405,7 @@ def restore_over() -> State:
             (f"$endpoint.status in {IN_PROGRESS} and {now_seconds()} < $deadline", "WaitForRestore"),
             (
                 f"$not({there}) and $contains($endpoint.reason, 'apacity') and $restores < {_MOST_RESTORES}",
-                "WaitForCapacity",
+                "WaitToRestore",
             ),
         ],
         default=FAILURE_STATE,

@@ -111,7 +111,7 @@ def refusals(p: DeploymentParts) -> dict[str, State]:
         "WaitToMake": go_to("CreateModel", wait(30)),
         "EndpointMissing": endpoint.endpoint_missing(),
         "CreateRefused": endpoint.refused("WaitForEndpoint"),
-        "UpdateRefused": endpoint.refused("WaitForEndpoint"),
+        "UpdateRefused": endpoint.refused("WaitForEndpoint", _unchanged(p)),
         "WaitForEndpoint": go_to("DescribeEndpoint", wait(30)),
         "ProbationOver": rollback.probation_over(),
         "BadRequest": rollback.bad_request(),
@@ -137,7 +137,10 @@ def gone_back(p: DeploymentParts) -> dict[str, State]:
         "WaitForRestore": wait(30),
         "DescribeRestore": endpoint.look_again(p, "restore_failure"),
         "RestoreOver": endpoint.restore_over(),
-        "WaitForCapacity": go_to("RestorePrevious", wait(120)),
+        "RestoreRefused": endpoint.restore_refused(),
+        "WaitToRestore": wait(120),
+        "LookToRestore": endpoint.look_to_restore(p),
+        "StillToRestore": endpoint.still_to_restore(),
     }
 
 

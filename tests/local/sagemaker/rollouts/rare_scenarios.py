@@ -60,7 +60,7 @@ def _no_machines_to_restore(teller: Teller, package: str) -> None:
     def act(_: Client) -> Deployment:
         with stand.faults(no_capacity=[LARGER]):
             execution = stand.start(workload, package)
-            stand.await_state(execution, "WaitForCapacity")
+            stand.await_state(execution, "WaitToRestore")
         return stand.end_of(execution)
 
     teller.tell("answers otherwise, no capacity to go back", package, act, "v2")
@@ -98,7 +98,7 @@ def _leave_a_mixture(teller: Teller, client: Client) -> dict[str, Any]:
         execution = stand.start(workload, teller.new("worse", FAILS_LATER), machine=PATIENT)
         client.await_answer("worse")
         client.request["late"] = True
-        stand.await_state(execution, "WaitForCapacity")
+        stand.await_state(execution, "WaitToRestore")
         stand.cancel(execution)
     return stand.await_endpoint(workload, "UpdateRollbackFailed")
 
@@ -128,13 +128,14 @@ def _mixture_replaced(teller: Teller, package: str) -> None:
     teller.tell("cancelled as a mixture, the next takes over", package, act, "v3")
 
 
-def tell_deadlines(stand: Stand) -> list[Outcome]:
-    """AWS neither gives machines nor refuses them, for hours, which go by for all deployments of the account."""
+def tell_of_whole_account(stand: Stand) -> list[Outcome]:
+    """What hits all deployments of an account: hours that go by, and requests that are too many."""
     rolling, canary = Teller(stand, ROLLING), Teller(stand, CANARY)
     _turn_never_comes(rolling, rolling.new("held up"), rolling.new("late"))
     _update_never_ends(rolling, rolling.new("stuck"), rolling.new("following"))
     stand.remove_endpoint(CANARY)
     _creation_never_ends(canary, canary.new("stuck"), canary.new("v3"))
+    _refused_to_restore(canary, canary.new("liar", ANSWERS_OTHERWISE))
     return [*rolling.told, *canary.told]
 
 
@@ -198,6 +199,20 @@ def _creation_never_ends(teller: Teller, package: str, following: str) -> None:
     teller.tell("first deployment, after one that never ended", following, act, "v3")
 
 
+def _refused_to_restore(teller: Teller, package: str) -> None:
+    """What serves answers otherwise than it should, and AWS takes no requests to replace it for a while."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> Deployment:
+        execution = stand.start(workload, package)
+        stand.await_state(execution, "WaitForRollout")
+        with stand.faults(throttle={"UpdateEndpoint": 1_000}):
+            stand.await_state(execution, "LookToRestore")
+        return stand.end_of(execution)
+
+    teller.tell("answers otherwise, going back is refused", package, act, "v3")
+
+
 TELLERS = {"canary": tell_canary, "rolling": tell_rolling}
 SCENARIOS = [
     ("canary", "first deployment, after two that failed"),
@@ -212,6 +227,7 @@ SCENARIOS = [
     ("rolling", "its turn never comes"),
     ("rolling", "an update never ends"),
     ("canary", "first deployment, after one that never ended"),
+    ("canary", "answers otherwise, going back is refused"),
 ]
 """Strategy and name of each scenario, in the order in which they are told."""
-DEADLINES = Last(tell_deadlines, SCENARIOS[-3:])
+LAST = Last(tell_of_whole_account, SCENARIOS[-4:])

@@ -395,7 +395,7 @@ def _half_back(teller: Teller) -> None:
         with stand.faults(no_capacity=[workload.instance_type]):
             execution = stand.start(workload, package, machine=PATIENT)
             mixed = stand.await_endpoint(workload, "UpdateRollbackFailed")
-            stand.await_state(execution, "WaitForCapacity")
+            stand.await_state(execution, "WaitToRestore")
         return stand.end_of(execution), {"mixed": mixed}
 
     teller.tell("rollback finds no capacity", package, act, "v2")

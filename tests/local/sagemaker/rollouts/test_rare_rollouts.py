@@ -8,7 +8,7 @@ import pytest
 
 from tests.local.conftest import start_server
 from tests.local.sagemaker.rollouts.plan import CANARY, ROLLING
-from tests.local.sagemaker.rollouts.rare_scenarios import DEADLINES, SCENARIOS, TELLERS
+from tests.local.sagemaker.rollouts.rare_scenarios import LAST, SCENARIOS, TELLERS
 from tests.local.sagemaker.rollouts.scenarios import ANSWERED_WRONGLY, NOBODY_YET, Outcome, Telling, check_served
 from tests.local.sagemaker.rollouts.stand import SCALES, deploy_stand
 
@@ -18,7 +18,7 @@ def telling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telling]:
     """All scenarios, which go on while the first of them are looked at."""
     server = start_server(tmp_path_factory.mktemp("rare"), *SCALES)
     try:
-        yield Telling(deploy_stand(server, tmp_path_factory.mktemp("stand"), (CANARY, ROLLING)), TELLERS, DEADLINES)
+        yield Telling(deploy_stand(server, tmp_path_factory.mktemp("stand"), (CANARY, ROLLING)), TELLERS, LAST)
     finally:
         server.stop()
 
@@ -72,6 +72,14 @@ def test_what_answers_otherwise_serves_until_there_are_machines_to_go_back(outco
     assert outcome.deployment.error == "GoldenMismatch", outcome.deployment.cause
     assert outcome.deployment.states.count("RestorePrevious") >= 2
     assert outcome.status[0] == "Rejected"
+
+
+@told(("canary", "answers otherwise, going back is refused"))
+def test_what_answers_otherwise_is_replaced_as_soon_as_aws_takes_requests(outcome: Outcome) -> None:
+    assert outcome.deployment.error == "GoldenMismatch", outcome.deployment.cause
+    assert {"RestoreRefused", "LookToRestore"} <= set(outcome.deployment.states)
+    assert outcome.status[0] == "Rejected"
+    assert outcome.client.failures == {} and outcome.client.answers["liar"] > 0
 
 
 @told(("rolling", "alarm after the last batch"))
