@@ -401,6 +401,46 @@ def let_win(stand: Stand, workload: Workload, right: float) -> None:
     tell_outcomes(stand, workload, ids, "true" if right else "false")
 
 
+def test_a_winner_of_a_test_that_fails_while_it_bakes_leaves_the_champion_alone(
+    stand: Stand, champions: dict[Workload, str]
+) -> None:
+    """SageMaker goes back to both, and the deployment machine to the champion."""
+    right = right_of(stand, TESTED)
+    package = stand.package(TESTED, "winner", FAILS_LATER, probability=right)
+    with stand.traffic(TESTED) as client:
+        with baking_long(stand, TESTED, "UpdateEndpoint"):
+            execution = stand.start(TESTED, package)
+        stand.await_state(execution, "WaitToJudge")
+        let_win(stand, TESTED, right)
+        stand.await_state(execution, "WaitForRollout")
+        client.await_alone("winner", 20)
+        client.request["late"] = True
+        taken_back = stand.end_of(execution)
+        client.request["late"] = False
+        client.await_answer(champions[TESTED], 3)
+    assert (taken_back.status, taken_back.error) == ("FAILED", "SilentRollback"), taken_back.cause
+    assert TESTED.alarm("errors") in taken_back.cause
+    assert "RestorePrevious" in taken_back.states
+    assert stand.status_of(package)[0] == "Rejected"
+    assert set(client.failures) == {"ModelError 500"}
+    check_alone(stand, TESTED, client, "winner", serves=champions[TESTED])
+    stand.await_quiet(TESTED)
+
+
+def test_a_test_that_cannot_be_judged_leaves_the_champion(stand: Stand, champions: dict[Workload, str]) -> None:
+    package = stand.package(TESTED, "unjudged")
+    with stand.traffic(TESTED) as client:
+        with changed(stand, TESTED, "Judge", '"mode": "test"', '"mode": "none"'):
+            execution = stand.start(TESTED, package)
+        client.await_answer("unjudged")
+        unjudged = stand.end_of(execution)
+    assert unjudged.status == "FAILED" and "BadExperiment" in unjudged.cause
+    assert "RestorePrevious" in unjudged.states
+    assert stand.status_of(package)[0] == "Approved"
+    assert client.failures == {}
+    check_alone(stand, TESTED, client, "unjudged", serves=champions[TESTED])
+
+
 def start_winners(stand: Stand, code: str = "") -> tuple[dict[Workload, str], dict[Workload, str], float]:
     """Begin a comparison of each kind; returns versions, executions, and what is right in the A/B test.
 
