@@ -347,7 +347,9 @@ def test_an_alarm_ends_a_test_while_both_answer_and_a_winner_while_it_bakes(
 def test_a_challenger_that_answers_otherwise_and_a_judge_that_fails_leave_the_champion(
     stand: Stand, champions: dict[Workload, str]
 ) -> None:
-    liar, good = stand.package(TESTED, "liar", ANSWERS_OTHERWISE), stand.package(SHADOWED, "unjudged")
+    """What the challenger was to answer is what the champion does answer: it is the challenger that is asked."""
+    like_champion = ANSWERS_OTHERWISE.replace("else 0.5", f"else {1.0 - right_of(stand, TESTED)}")
+    liar, good = stand.package(TESTED, "liar", like_champion), stand.package(SHADOWED, "unjudged")
     with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
         with changed(stand, SHADOWED, "Judge", '"mode": "shadow"', '"mode": "none"'):
             executions = stand.start(TESTED, liar), stand.start(SHADOWED, good)
