@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -396,7 +397,11 @@ def right_of(stand: Stand, workload: Workload) -> float:
 
 
 def let_win(stand: Stand, workload: Workload, right: float) -> None:
-    """Have everybody answered, and tell that whoever said this was right."""
+    """Have everybody answered, and tell that whoever said this was right.
+
+    Requests are captured with whole seconds; those of the second in which the comparison began are from before it.
+    """
+    time.sleep(1)
     ids = [f"{uuid.uuid4().hex}-{number}" for number in range(160)]
     for number, each in enumerate(ids):
         ask_as(stand, workload, f"somebody-{number}", each)
