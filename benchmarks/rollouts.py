@@ -26,9 +26,9 @@ def main() -> None:
     scenarios = importlib.import_module("tests.local.sagemaker.rollouts.scenarios")
     rare = importlib.import_module("tests.local.sagemaker.rollouts.rare_scenarios")
     told: list[Any] = []
-    for workloads, tellers, faults in (
+    for workloads, tellers, last in (
         (stands.WORKLOADS, scenarios.TELLERS, scenarios.FAULTS),
-        ((scenarios.CANARY, scenarios.ROLLING), rare.TELLERS, 0),
+        ((scenarios.CANARY, scenarios.ROLLING), rare.TELLERS, rare.LAST),
     ):
         with tempfile.TemporaryDirectory() as folder:
             server = conftest.start_server(Path(folder, "state"), *stands.SCALES)
@@ -36,7 +36,7 @@ def main() -> None:
                 scratch = Path(folder, "stand")
                 scratch.mkdir()
                 stand = stands.deploy_stand(server, scratch, workloads)
-                told += scenarios.Telling(stand, tellers, faults).all()
+                told += scenarios.Telling(stand, tellers, last).all()
             finally:
                 server.stop()
     lines = ["| strategy | scenario | ends | serves at the end | requests | failed |", "|---|---|---|---|---:|---:|"]

@@ -26,7 +26,7 @@ HALF_BACK = "UpdateRollbackFailed"
 _SETTLE_SECONDS = 2 * HOUR
 _CREATION_SECONDS = 1 * HOUR
 _MOST_RESTORES = 60
-"""How often the machine tries to go back where there are no machines for that: for two hours or more."""
+"""How often the machine tries again to go back, where there are no machines for that or it is refused: two hours."""
 
 _TRY_AGAIN = ("in-progress", "Rate exceeded", "ThrottlingException")
 """What a refusal says that is none of the request's fault: another change goes on, or there were too many requests."""
@@ -68,17 +68,19 @@ def describe_endpoint(p: DeploymentParts) -> State:
     )
 
 
-def look_again(p: DeploymentParts, failure: str = "failure") -> State:
+def look_again(p: DeploymentParts, failure: str = "failure", on_failure: str = FAILURE_STATE) -> State:
     """Looks how far the endpoint is.
 
     Args:
         failure: The variable that keeps an error.
+        on_failure: Where to go when it cannot be looked at.
     """
     return task(
         "aws-sdk:sagemaker:describeEndpoint",
         {"EndpointName": p.endpoint_name},
         timeout=CALL_SECONDS,
         assign=seen_endpoint(),
+        on_failure=on_failure,
         failure=failure,
         retry_also=UNNAMED_SAGEMAKER,
     )
@@ -135,13 +137,18 @@ def describe_serving() -> State:
     )
 
 
-def ask_alarms(p: DeploymentParts) -> State:
-    """Asks which of the endpoint's alarms are on: an alarm that is on already could not stop a rollout."""
+def ask_alarms(p: DeploymentParts, on_failure: str = FAILURE_STATE) -> State:
+    """Asks which of the endpoint's alarms are on: an alarm that is on already could not stop a rollout.
+
+    Args:
+        on_failure: Where to go when they cannot be asked.
+    """
     return task(
         "aws-sdk:cloudwatch:describeAlarms",
         {"AlarmNames": list(p.alarm_names), "StateValue": "ALARM"},
         timeout=CALL_SECONDS,
         assign={"noisy": jsonata("[$states.result.MetricAlarms.AlarmName]")},
+        on_failure=on_failure,
     )
 
 
@@ -208,10 +215,23 @@ def retained(p: DeploymentParts, resized: str = "false") -> dict[str, JSON]:
     }
 
 
-def refused(following: str) -> State:
-    """Tries again what was refused because of something else that goes on; any other refusal is a failure."""
-    again = " or ".join(f"$contains($failure.cause, {text(each)})" for each in _TRY_AGAIN)
-    return choice([(f"({again}) and {now_seconds()} < $deadline", following)], default=FAILURE_STATE)
+def refused(following: str, otherwise: str = FAILURE_STATE) -> State:
+    """Tries again what was refused because of something else that goes on; any other refusal is a failure.
+
+    Args:
+        following: Where to go to try again.
+        otherwise: Where to go when it is refused for good, or has been for too long.
+    """
+    return choice([(f"({_for_now('failure')}) and {now_seconds()} < $deadline", following)], default=otherwise)
+
+
+def _for_now(failure: str) -> str:
+    """The JSONata of whether something was refused only because of something else that goes on.
+
+    Args:
+        failure: The variable that keeps the refusal.
+    """
+    return " or ".join(f"$contains(${failure}.cause, {text(each)})" for each in _TRY_AGAIN)
 
 
 def create_endpoint(p: DeploymentParts) -> State:
@@ -295,7 +315,7 @@ def endpoint_failed() -> State:
 
 
 def endpoint_busy() -> State:
-    return own_failure("EndpointBusy", "'the endpoint is ' & $endpoint.status & '; it has to be InService'")
+    return failure_kept("EndpointBusy", "'the endpoint is ' & $endpoint.status & '; it has to be InService'")
 
 
 def delete_endpoint(p: DeploymentParts) -> State:
@@ -345,9 +365,35 @@ def restore_previous(p: DeploymentParts) -> State:
             "DeploymentConfig": deployment_config(AT_ONCE, []),
         },
         timeout=CALL_SECONDS,
-        assign={"deadline": jsonata(f"{now_seconds()} + {AT_ONCE.seconds}"), "restores": jsonata("$restores + 1")},
+        assign={"deadline": jsonata(f"{now_seconds()} + {AT_ONCE.seconds}")},
+        on_failure="RestoreRefused",
         failure="restore_failure",
         retry_also=UNNAMED_SAGEMAKER,
+    )
+
+
+def restore_refused() -> State:
+    """Goes back later where another change goes on, such as one of the number of instances; else all is left."""
+    again = f"({_for_now('restore_failure')}) and $restores < {_MOST_RESTORES}"
+    return choice([(again, "WaitToRestore")], default=FAILURE_STATE)
+
+
+def look_to_restore(p: DeploymentParts) -> State:
+    """Looks whether what is to be replaced still serves, before it is tried again."""
+    look = look_again(p, "restore_failure")
+    moved = "$states.result.EndpointConfigName != $endpoint.config"
+    return {**look, "Assign": {**look["Assign"], "moved": jsonata(moved), "restores": jsonata("$restores + 1")}}
+
+
+def still_to_restore() -> State:
+    """Leaves alone what somebody else has put there meanwhile."""
+    return choice(
+        [
+            ("$moved", FAILURE_STATE),
+            (f"$endpoint.status in {IN_PROGRESS} and $restores < {_MOST_RESTORES}", "WaitToRestore"),
+            (f"$endpoint.status in ['InService', '{HALF_BACK}']", "RestorePrevious"),
+        ],
+        default=FAILURE_STATE,
     )
 
 
@@ -359,7 +405,7 @@ def restore_over() -> State:
             (f"$endpoint.status in {IN_PROGRESS} and {now_seconds()} < $deadline", "WaitForRestore"),
             (
                 f"$not({there}) and $contains($endpoint.reason, 'apacity') and $restores < {_MOST_RESTORES}",
-                "WaitForCapacity",
+                "WaitToRestore",
             ),
         ],
         default=FAILURE_STATE,

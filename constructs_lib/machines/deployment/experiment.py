@@ -54,13 +54,13 @@ def experiment_states(s: Surroundings, p: DeploymentParts, e: Experiment) -> dic
         "RecordExperiment": record_experiment(s, e, "'running'"),
         "LeaveTurn": leave_turn(s),
         "WaitToJudge": wait(max(10 * MINUTE, e.max_hours * HOUR // _LOOKS)),
-        "LookAtExperiment": endpoint.look_again(p),
+        "LookAtExperiment": endpoint.look_again(p, on_failure="RecordStopped"),
         "StillRuns": choice([("$endpoint.config = $experiment.config", "AskAlarmsMeanwhile")], default="Overtaken"),
-        "AskAlarmsMeanwhile": endpoint.ask_alarms(p),
+        "AskAlarmsMeanwhile": endpoint.ask_alarms(p, "RecordStopped"),
         "QuietMeanwhile": choice([("$count($noisy) = 0", "Judge")], default="AlarmMeanwhile"),
         "Judge": judge(s, e),
         "Decision": decision(e),
-        "AskAlarmsAtTheEnd": endpoint.ask_alarms(p),
+        "AskAlarmsAtTheEnd": endpoint.ask_alarms(p, "RecordStopped"),
         "QuietAtTheEnd": choice([("$count($noisy) = 0", "RecordPromoted")], default="AlarmMeanwhile"),
         "RecordPromoted": record_experiment(s, e, "'promoted'"),
         "ChallengerAlone": go_to("ReadTurn", remember({"compared": True, "deadline": endpoint.settled_by()})),
@@ -70,9 +70,10 @@ def experiment_states(s: Surroundings, p: DeploymentParts, e: Experiment) -> dic
         "Overtaken": go_to(FAILURE_STATE, stopped("'another deployment has taken over while the experiment ran'")),
         "AlarmMeanwhile": go_to("RecordStopped", stopped("'alarms went off: ' & $join($noisy, ', ')")),
         "ChallengerStopped": stopped("$verdict.reason"),
-        "RecordStopped": record_experiment(s, e, "'stopped'"),
-        "LookBeforeBack": endpoint.look_again(p),
+        "RecordStopped": record_experiment(s, e, "'stopped'", "stop_failure"),
+        "LookBeforeBack": endpoint.look_again(p, "look_failure"),
         "StillTested": choice([("$endpoint.config = $experiment.config", "TakeBack")], default=FAILURE_STATE),
+        "WasCompared": choice([("$compared", "RecordStopped")], default=FAILURE_STATE),
     }
 
 
@@ -156,8 +157,12 @@ def begin_experiment(e: Experiment) -> State:
     )
 
 
-def record_experiment(s: Surroundings, e: Experiment, status: str) -> State:
-    """Writes down what is compared with what, and how it ended."""
+def record_experiment(s: Surroundings, e: Experiment, status: str, failure: str = "failure") -> State:
+    """Writes down what is compared with what, and how it ended.
+
+    Args:
+        failure: The variable that keeps an error.
+    """
     return record(
         s,
         text(f"experiment#{s.workload}"),
@@ -172,7 +177,8 @@ def record_experiment(s: Surroundings, e: Experiment, status: str) -> State:
             "verdict": "$string($verdict)",
             "execution": "$states.context.Execution.Id",
         },
-        on_failure="TakeBack",
+        on_failure="LookBeforeBack",
+        failure=failure,
     )
 
 
@@ -196,7 +202,7 @@ def judge(s: Surroundings, e: Experiment) -> State:
                 "reason": jsonata("[$states.result.Payload.reason, 'no reason given'][0]"),
             }
         },
-        on_failure="TakeBack",
+        on_failure="RecordStopped",
     )
 
 

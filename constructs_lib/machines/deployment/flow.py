@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from constructs_lib.asl import State, choice, go_to, jsonata, machine, succeed, wait
+from constructs_lib.asl import FAILURE_STATE, State, choice, go_to, jsonata, machine, succeed, wait
 from constructs_lib.machines.common import HOUR, Surroundings, failure_states, own_failure, put_metrics, release_lease
 from constructs_lib.machines.deployment import endpoint, modes, package, records, rollback, scaling, turn
 from constructs_lib.machines.deployment.experiment import experiment_states, still_quiet
@@ -37,7 +37,7 @@ def deployment_machine(s: Surroundings, p: DeploymentParts) -> State:
             **scaling.register_states(s, p, "ReleaseLease"),
             "ReleaseLease": release_lease(s, "$package.run_id", on_failure="Done"),
             "Done": succeed(records.done(p)),
-            **refusals(),
+            **refusals(p),
             **gone_back(p),
             **failed(s),
         },
@@ -64,7 +64,7 @@ def rolled_out(s: Surroundings, p: DeploymentParts) -> dict[str, State]:
         **modes.unpacking_states(p),
         "CreateModel": package.create_model(p),
         "CreateEndpointConfig": package.create_endpoint_config(s, p),
-        **turn.turn_states(s, "DescribeEndpoint"),
+        **turn.turn_states(s, "DescribeEndpoint", _unchanged(p)),
         "DescribeEndpoint": endpoint.describe_endpoint(p),
         "EndpointReady": endpoint.endpoint_ready("DeleteFailedEndpoint" if p.scaling is None else "ForgetScaling"),
         "DescribeServing": endpoint.describe_serving(),
@@ -77,7 +77,13 @@ def rolled_out(s: Surroundings, p: DeploymentParts) -> dict[str, State]:
         **endpoint.watch_predictions(p),
         "DescribeRollout": endpoint.look_again(p),
         "RolloutOver": endpoint.rollout_over(),
+        "EndpointBusy": go_to(_unchanged(p), endpoint.endpoint_busy()),
     }
+
+
+def _unchanged(p: DeploymentParts) -> str:
+    """Where a deployment goes that may not change the endpoint: the winner of an experiment has to end it first."""
+    return FAILURE_STATE if p.experiment is None else "WasCompared"
 
 
 def written_down(s: Surroundings, p: DeploymentParts) -> dict[str, State]:
@@ -96,7 +102,7 @@ def written_down(s: Surroundings, p: DeploymentParts) -> dict[str, State]:
     }
 
 
-def refusals() -> dict[str, State]:
+def refusals(p: DeploymentParts) -> dict[str, State]:
     """What is made of a refusal: it is there already, it has to be tried again, or it may not be."""
     return {
         "ModelExists": package.model_exists(),
@@ -105,14 +111,13 @@ def refusals() -> dict[str, State]:
         "WaitToMake": go_to("CreateModel", wait(30)),
         "EndpointMissing": endpoint.endpoint_missing(),
         "CreateRefused": endpoint.refused("WaitForEndpoint"),
-        "UpdateRefused": endpoint.refused("WaitForEndpoint"),
+        "UpdateRefused": endpoint.refused("WaitForEndpoint", _unchanged(p)),
         "WaitForEndpoint": go_to("DescribeEndpoint", wait(30)),
         "ProbationOver": rollback.probation_over(),
         "BadRequest": rollback.bad_request(),
         "NeverServed": rollback.never_served(),
         "NotApproved": own_failure("NotApproved", "'the model package is ' & $package.status & ', not Approved'"),
         "AlarmAlreadyOn": endpoint.alarm_already_on(),
-        "EndpointBusy": endpoint.endpoint_busy(),
     }
 
 
@@ -132,7 +137,10 @@ def gone_back(p: DeploymentParts) -> dict[str, State]:
         "WaitForRestore": wait(30),
         "DescribeRestore": endpoint.look_again(p, "restore_failure"),
         "RestoreOver": endpoint.restore_over(),
-        "WaitForCapacity": go_to("RestorePrevious", wait(120)),
+        "RestoreRefused": endpoint.restore_refused(),
+        "WaitToRestore": wait(120),
+        "LookToRestore": endpoint.look_to_restore(p),
+        "StillToRestore": endpoint.still_to_restore(),
     }
 
 

@@ -8,7 +8,7 @@ was cancelled or has failed stands in nobody's way.
 from __future__ import annotations
 
 from constructs_lib.asl import UNNAMED_SFN, Catch, State, choice, go_to, jsonata, now_seconds, task, wait
-from constructs_lib.machines.common import CALL_SECONDS, CONDITION_FAILED, Surroundings, own_failure, text
+from constructs_lib.machines.common import CALL_SECONDS, CONDITION_FAILED, Surroundings, failure_kept, text
 from constructs_lib.machines.deployment.records import GIVEN, read_item, read_live
 
 _ME = "$states.context.Execution.Id"
@@ -17,11 +17,12 @@ _FORGOTTEN = ["Sfn.ExecutionDoesNotExistException"]
 _IN_TIME = f"{now_seconds()} < $deadline"
 
 
-def turn_states(s: Surroundings, following: str) -> dict[str, State]:
+def turn_states(s: Surroundings, following: str, busy: str) -> dict[str, State]:
     """Returns the states that wait for the turn and take it; what serves is read again, since it may have changed.
 
     Args:
         following: Where to go on.
+        busy: Where to go when the turn does not come in time.
     """
     serves = f"$rollback and $live.package = {GIVEN}.model_package_arn"
     return {
@@ -34,7 +35,7 @@ def turn_states(s: Surroundings, following: str) -> dict[str, State]:
         "StillToGo": choice([(serves, "NeverServed")], default=following),
         "TurnTaken": choice([(_IN_TIME, "WaitForTurn")], default="NoTurn"),
         "WaitForTurn": go_to("ReadTurn", wait(60)),
-        "NoTurn": own_failure("EndpointBusy", "'another deployment has not ended: ' & $turn"),
+        "NoTurn": go_to(busy, failure_kept("EndpointBusy", "'another deployment has not ended: ' & $turn")),
     }
 
 

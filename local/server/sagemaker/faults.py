@@ -1,11 +1,12 @@
-"""Faults of AWS that somebody wants to see: machines that are not to be had, and requests that are too many.
+"""Faults of AWS that somebody wants to see: machines that are not to be had or do not come, requests that are too many.
 
 They are asked for in ``faults.json`` of the state directory, which nothing writes by itself::
 
-    {"no_capacity": ["ml.p4d.24xlarge"], "throttle": {"UpdateEndpoint": 2}}
+    {"no_capacity": ["ml.p4d.24xlarge"], "pending": ["ml.c5.xlarge"], "throttle": {"UpdateEndpoint": 2}}
 
-``no_capacity`` names machines that no new instance gets; ``throttle`` says how many of the next requests of an
-operation are refused. The file is read whenever it could matter, so it can be written while the server runs.
+``no_capacity`` names machines that no new instance gets; ``pending`` machines that a new instance waits for, for as
+long as they are named; ``throttle`` says how many of the next requests of an operation are refused. The file is read
+whenever it could matter, so it can be written while the server runs.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Faults:
     def has_no(self, instance_type: str) -> bool:
         """Whether there are no machines of a type."""
         return instance_type in self._read().get("no_capacity", [])
+
+    def withholds(self, instance_type: str) -> bool:
+        """Whether machines of a type are neither given nor refused."""
+        return instance_type in self._read().get("pending", [])
 
     def check_rate(self, operation: str) -> None:
         """Refuse a request that is too many.

@@ -579,16 +579,57 @@ def test_tries_on_to_go_back_while_there_are_no_machines(
     mixed = endpoint("UpdateRollbackFailed", OLD, FailureReason=f"an alarm. The rollback failed: {lack}")
     config = OLD if status == "UpdateRollbackFailed" else new
     still = [endpoint("Updating", OLD), endpoint(status, config, FailureReason=lack)]
-    done = walk(
-        definition,
-        GIVEN,
-        update(new, DescribeRollout=[mixed], DescribeRestore=[*still, *still, endpoint("InService", OLD)]),
-    )
+    answers = update(new, DescribeRollout=[mixed], LookToRestore=still[1:])
+    done = walk(definition, GIVEN, {**answers, "DescribeRestore": [*still, *still, endpoint("InService", OLD)]})
     assert done.error == "RollbackFailed"
     assert done.path.count("RestorePrevious") == 3
-    for_ever = walk(definition, GIVEN, update(new, DescribeRollout=[mixed], DescribeRestore=still[1:]))
+    for_ever = walk(definition, GIVEN, {**answers, "DescribeRestore": still[1:]})
     assert for_ever.error == "RollbackFailed"
     assert for_ever.seconds >= 2 * 3600
+
+
+IN_PROGRESS = {"error": "SageMaker.SageMakerException", "cause": 'Cannot update in-progress endpoint "arn:…"'}
+
+
+def test_goes_back_as_soon_as_another_change_of_the_endpoint_is_over(
+    definition: dict[str, Any], walk: Any, new: str
+) -> None:
+    """The number of instances changes at the wrong moment."""
+    looks = [endpoint("Updating", new), endpoint("InService", new)]
+    answers = update(new, GoldenAfter=[MISMATCH], LookToRestore=looks, RestorePrevious=[IN_PROGRESS, {"result": {}}])
+    done = walk(definition, GIVEN, answers)
+    assert (done.status, done.error) == ("FAILED", "GoldenMismatch")
+    assert (done.path.count("WaitToRestore"), done.path.count("RestorePrevious")) == (2, 2)
+    assert done.path.index("DescribeRestore") > done.path.index("StillToRestore")
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "config"),
+    [
+        ("Cannot update in-progress endpoint", "InService", "dev-flight-delays-conf-other"),
+        ("Cannot update in-progress endpoint", "Failed", None),
+        ("is not authorized to perform", "InService", None),
+    ],
+    ids=["somebody-else", "failed", "for-good"],
+)
+def test_does_not_go_back_where_it_may_not(
+    definition: dict[str, Any], walk: Any, new: str, cause: str, status: str, config: str | None
+) -> None:
+    refusal = [{"error": "SageMaker.SageMakerException", "cause": cause}]
+    looks = [endpoint(status, config or new)]
+    answers = update(new, GoldenAfter=[MISMATCH], LookToRestore=looks, RestorePrevious=refusal)
+    done = walk(definition, GIVEN, answers)
+    assert (done.status, done.error) == ("FAILED", "GoldenMismatch")
+    assert done.path.count("RestorePrevious") == 1
+    assert "RejectPackage" in done.path
+
+
+def test_does_not_try_for_ever_to_go_back(definition: dict[str, Any], walk: Any, new: str) -> None:
+    looks = [endpoint("InService", new)]
+    answers = update(new, GoldenAfter=[MISMATCH], LookToRestore=looks, RestorePrevious=[IN_PROGRESS])
+    done = walk(definition, GIVEN, answers)
+    assert (done.status, done.error) == ("FAILED", "GoldenMismatch")
+    assert 2 * 3600 <= done.seconds < 3 * 3600
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tests.constructs_lib.machines.test_deployment_machine import (
     GIVEN,
     OLD,
     OLD_PACKAGE,
+    OTHER,
     PACKAGE,
     WISH,
     any_answers,
@@ -23,6 +24,8 @@ from tests.constructs_lib.machines.test_deployment_machine import (
     endpoint,
     live,
     result,
+    status,
+    turn_of,
     update,
 )
 
@@ -178,6 +181,89 @@ def test_a_judge_that_fails_ends_the_experiment(surroundings: Surroundings, plac
     done = walk(definition, GIVEN, answers(new, both, Judge=[{"error": "BadRecord", "cause": "no outcomes"}]))
     assert done.status == "FAILED"
     assert done.arguments("RestorePrevious")["EndpointConfigName"] == OLD
+
+
+DENIED = {"error": "SageMaker.SageMakerException", "cause": "User is not authorized to perform"}
+
+
+def test_a_winner_whose_own_update_is_refused_leaves_the_champion_alone(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    definition = of_kind("shadow", surroundings, place)
+    new, both = names(definition, walk)
+    done = walk(definition, GIVEN, answers(new, both, "promote", UpdateEndpoint=[DENIED]))
+    assert done.status == "FAILED" and str(done.cause).endswith("not authorized to perform")
+    assert done.arguments("RestorePrevious")["EndpointConfigName"] == OLD
+    assert done.arguments("RecordStopped")["ExpressionAttributeValues"][":status"]["S"] == "stopped"
+    assert "RejectPackage" not in done.path
+
+
+def test_a_challenger_that_may_not_serve_beside_the_champion_changes_nothing(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    definition = of_kind("ab", surroundings, place)
+    done = walk(definition, GIVEN, answers(*names(definition, walk), "promote", StartExperiment=[DENIED]))
+    assert done.status == "FAILED" and not {"RecordStopped", "RestorePrevious"} & set(done.path)
+
+
+@pytest.mark.parametrize(
+    ("waits", "says"),
+    [
+        ({"ReadTurn": [{"result": {}}, turn_of(OTHER)], "DescribeHolder": status("RUNNING")}, OTHER),
+        ({"DescribeEndpoint": [endpoint("InService", OLD), endpoint("Updating", "both")]}, "Updating"),
+    ],
+    ids=["turn", "endpoint"],
+)
+def test_a_winner_that_waits_too_long_leaves_the_champion_alone(
+    surroundings: Surroundings, place: JobPlace, walk: Any, waits: dict[str, Any], says: str
+) -> None:
+    definition = of_kind("ab", surroundings, place)
+    new, both = names(definition, walk)
+    done = walk(definition, GIVEN, answers(new, both, "promote", **waits))
+    assert (done.status, done.error) == ("FAILED", "EndpointBusy")
+    assert says in str(done.cause)
+    assert done.arguments("RestorePrevious")["EndpointConfigName"] == OLD
+    assert done.arguments("RecordStopped")["ExpressionAttributeValues"][":status"]["S"] == "stopped"
+    assert "RejectPackage" not in done.path
+
+
+NOT_SEEN = {"error": "CloudWatch.CloudWatchException", "cause": "not now"}
+
+
+@pytest.mark.parametrize("state", ["RecordExperiment", "LookAtExperiment", "AskAlarmsMeanwhile", "AskAlarmsAtTheEnd"])
+@pytest.mark.parametrize("overtaken", [False, True])
+def test_a_comparison_that_nobody_can_watch_ends_unless_somebody_has_taken_over(
+    surroundings: Surroundings, place: JobPlace, walk: Any, state: str, overtaken: bool
+) -> None:
+    definition = of_kind("ab", surroundings, place)
+    new, both = names(definition, walk)
+    seen = [endpoint("InService", "dev-flight-delays-conf-other" if overtaken else both)]
+    done = walk(definition, GIVEN, answers(new, both, "promote", **{"LookBeforeBack": seen, state: [NOT_SEEN]}))
+    assert done.status == "FAILED" and str(done.cause).endswith("not now")
+    assert ("RestorePrevious" in done.path) != overtaken
+    assert "UpdateEndpoint" not in done.path
+
+
+def test_a_judge_that_fails_touches_nothing_where_somebody_has_taken_over(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    """A judge may think for minutes, and the turn is free."""
+    definition = of_kind("ab", surroundings, place)
+    new, both = names(definition, walk)
+    other = [endpoint("InService", "dev-flight-delays-conf-other")]
+    failing = [{"error": "BadRecord", "cause": "no outcomes"}]
+    done = walk(definition, GIVEN, answers(new, both, Judge=failing, LookBeforeBack=other))
+    assert done.status == "FAILED" and "RestorePrevious" not in done.path
+
+
+def test_an_end_that_cannot_be_written_down_is_an_end_for_the_same_reason(
+    surroundings: Surroundings, place: JobPlace, walk: Any
+) -> None:
+    definition = of_kind("ab", surroundings, place)
+    new, both = names(definition, walk)
+    done = walk(definition, GIVEN, answers(new, both, "stop", RecordStopped=[NOT_SEEN]))
+    assert (done.error, done.cause) == ("ChallengerStopped", "said stop")
+    assert {"RestorePrevious", "RejectPackage"} <= set(done.path)
 
 
 def test_an_experiment_that_somebody_has_ended_touches_nothing(

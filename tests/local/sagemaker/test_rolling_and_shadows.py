@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from local.server.sagemaker.faults import FILE
 from tests.local.sagemaker.conftest import ECHO, Lab, error_of, wait_for
 
 
@@ -52,6 +54,25 @@ def test_a_rolling_update_that_cannot_start_brings_the_old_fleet_back(lab: Lab) 
     endpoint = lab.settled(name)
     assert "did not pass the ping health check" in endpoint["FailureReason"]
     assert {lab.invoke(name, {})["json"]["version"] for _ in range(6)} == {"v1"}
+
+
+def test_an_update_goes_on_for_as_long_as_machines_are_waited_for(lab: Lab) -> None:
+    rare = "ml.p4de.24xlarge"
+    name = lab.endpoint(lab.config(lab.model(version="v1")))
+    [variant] = variants(lab, "v2")
+    new = lab.config("", ProductionVariants=[{**variant, "InstanceType": rare}])
+    faults = lab.server.state_dir / FILE
+    faults.write_text(json.dumps({"pending": [rare]}))
+    try:
+        lab.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=new)
+        for _ in range(2):
+            time.sleep(0.2)
+            assert lab.sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Updating"
+            assert lab.invoke(name, {})["json"]["version"] == "v1"
+    finally:
+        faults.unlink()
+    assert lab.settled(name)["EndpointConfigName"] == new
+    assert lab.invoke(name, {})["json"]["version"] == "v2"
 
 
 @pytest.mark.parametrize(

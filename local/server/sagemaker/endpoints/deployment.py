@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+from local.server import clock
 from local.server.host import Host
 from local.server.sagemaker.endpoints.fleet import Fleet, FleetFailed, VariantFleet, stop_all
 from local.server.sagemaker.endpoints.rollout import Rollout
@@ -58,7 +59,7 @@ class Replacement:
                 requests again and the new one is gone.
             HalfBack: As before, and the old fleet did not come back either.
         """
-        deadline = time.monotonic() + self.rollout.limit_seconds
+        deadline = clock.now() + self.rollout.limit_seconds
         try:
             self._replace(deadline)
         except RolledBack as error:
@@ -71,7 +72,7 @@ class Replacement:
             raise RolledBack(reason) from error
 
     def _replace(self, deadline: float) -> None:
-        self._in_time(self.new.start)
+        self._in_time(self.new.start, deadline)
         *steps, _ = self.rollout.shares
         for share in steps:
             old = [Route(route.fleet, route.share * (1 - share)) for route in self.before]
@@ -87,11 +88,17 @@ class Replacement:
         self.traffic.set_weights(self.old_weights)
         retire(self.traffic, self.new)
 
-    def _in_time(self, start: Callable[[], object]) -> None:
+    def _in_time(self, start: Callable[[], object], deadline: float) -> None:
         try:
             start()
         except FleetFailed as error:
             raise RolledBack(str(error)) from error
+        self._check_time(deadline)
+
+    def _check_time(self, deadline: float) -> None:
+        """By the clock of the account, which may have been set forward meanwhile."""
+        if clock.now() > deadline:
+            raise RolledBack(f"The deployment took longer than {self.rollout.limit_seconds:g} seconds.")
 
     def watch(self, seconds: float, deadline: float) -> None:
         """Wait, looking at the alarms: once at least, then until the time is over.
@@ -102,9 +109,8 @@ class Replacement:
         end = time.monotonic() + seconds * self.host.settings.wait_scale
         while True:
             self._check_alarms()
+            self._check_time(deadline)
             now = time.monotonic()
-            if now > deadline:
-                raise RolledBack(f"The deployment took longer than {self.rollout.limit_seconds:g} seconds.")
             if now >= end or self.stopping.wait(min(_LOOK_SECONDS, end - now)):
                 return
 
@@ -120,12 +126,12 @@ class RollingReplacement(Replacement):
     """Replaces instances batch by batch: what is new comes up, takes its share, and as much of the old goes."""
 
     def _replace(self, deadline: float) -> None:
-        self._in_time(self.new.prepare)
+        self._in_time(self.new.prepare, deadline)
         [(name, new)] = self.new.variants.items()
         wanted = int(self.new.config["ProductionVariants"][0]["InitialInstanceCount"])
         for share in self.rollout.shares:
             missing = ceil(round(wanted * share, 9)) - len(new.slots)
-            self._in_time(lambda: self.traffic.add_slots(new, self.new.new_slots(new, missing)))  # noqa: B023
+            self._in_time(lambda: self.traffic.add_slots(new, self.new.new_slots(new, missing)), deadline)  # noqa: B023
             self._share_out(new, self._old.variants[name], leave=self.had - ceil(round(self.had * share, 9)))
             self.watch(self.rollout.bake_seconds, deadline)
         self.traffic.set_weights(self.weights)

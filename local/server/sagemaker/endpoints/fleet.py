@@ -31,6 +31,7 @@ STARTUP_SECONDS = 240.0
 """How long a container may take to answer its first ping, unless it was asked for otherwise."""
 
 _LEAST_STARTUP_SECONDS = 20.0
+_LOOK_SECONDS = 0.25
 
 
 class FleetFailed(Exception):
@@ -157,6 +158,7 @@ class Fleet:
         """
         if self._platform.faults.has_no(variant.instance_type):
             raise FleetFailed(NO_CAPACITY)
+        self._await_machines(variant.instance_type)
         instances = [self._new_instance(variant) for _ in range(count)]
         with ThreadPoolExecutor(max_workers=max(1, count)) as pool:
             problems = [problem for problem in pool.map(_started, instances) if problem is not None]
@@ -168,6 +170,13 @@ class Fleet:
                 f"Please check CloudWatch logs for this endpoint."
             )
         return [Slot(instance) for instance in instances]
+
+    def _await_machines(self, instance_type: str) -> None:
+        if self._platform.faults.withholds(instance_type):
+            log.warning("endpoint %s waits for machines of %s", self._endpoint, instance_type)
+        while self._platform.faults.withholds(instance_type):
+            if self._platform.stopping.wait(_LOOK_SECONDS):
+                raise FleetFailed("the local server was stopped while machines were waited for")
 
     def _new_instance(self, variant: VariantFleet) -> Line:
         with self._lock:

@@ -11,6 +11,7 @@ from tests.local.sagemaker.rollouts.scenarios import (
     FAILS_LATER,
     NEVER_STARTS,
     WISH,
+    Last,
     Outcome,
     Teller,
     at_a_batch,
@@ -59,7 +60,7 @@ def _no_machines_to_restore(teller: Teller, package: str) -> None:
     def act(_: Client) -> Deployment:
         with stand.faults(no_capacity=[LARGER]):
             execution = stand.start(workload, package)
-            stand.await_state(execution, "WaitForCapacity")
+            stand.await_state(execution, "WaitToRestore")
         return stand.end_of(execution)
 
     teller.tell("answers otherwise, no capacity to go back", package, act, "v2")
@@ -97,7 +98,7 @@ def _leave_a_mixture(teller: Teller, client: Client) -> dict[str, Any]:
         execution = stand.start(workload, teller.new("worse", FAILS_LATER), machine=PATIENT)
         client.await_answer("worse")
         client.request["late"] = True
-        stand.await_state(execution, "WaitForCapacity")
+        stand.await_state(execution, "WaitToRestore")
         stand.cancel(execution)
     return stand.await_endpoint(workload, "UpdateRollbackFailed")
 
@@ -127,6 +128,91 @@ def _mixture_replaced(teller: Teller, package: str) -> None:
     teller.tell("cancelled as a mixture, the next takes over", package, act, "v3")
 
 
+def tell_of_whole_account(stand: Stand) -> list[Outcome]:
+    """What hits all deployments of an account: hours that go by, and requests that are too many."""
+    rolling, canary = Teller(stand, ROLLING), Teller(stand, CANARY)
+    _turn_never_comes(rolling, rolling.new("held up"), rolling.new("late"))
+    _update_never_ends(rolling, rolling.new("stuck"), rolling.new("following"))
+    stand.remove_endpoint(CANARY)
+    _creation_never_ends(canary, canary.new("stuck"), canary.new("v3"))
+    _refused_to_restore(canary, canary.new("liar", ANSWERS_OTHERWISE))
+    return [*rolling.told, *canary.told]
+
+
+def _turn_never_comes(teller: Teller, held_up: str, package: str) -> None:
+    """The deployment that has the turn is given no machine; SageMaker gives it up when it can."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> tuple[Deployment, dict[str, Any]]:
+        with stand.faults(pending=[OTHER]):
+            before = stand.start(workload, held_up, machine=PATIENT)
+            stand.await_lack(workload, OTHER)
+            execution = stand.start(workload, package)
+            stand.await_state(execution, "WaitForTurn")
+            stand.let_pass(hours=2)
+            late = stand.end_of(execution)
+        return late, {"before": stand.end_of(before), "status of the one before": stand.status_of(held_up)[0]}
+
+    teller.tell("its turn never comes", package, act, "v3")
+
+
+def _update_never_ends(teller: Teller, package: str, following: str) -> None:
+    """There is a machine for the first batch; whoever comes next meets an endpoint that still changes."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(client: Client) -> tuple[Deployment, dict[str, Any]]:
+        execution = stand.start(workload, package, machine=PATIENT)
+        client.await_answer("stuck")
+        with stand.faults(pending=[OTHER]):
+            stand.await_lack(workload, OTHER)
+            stand.let_pass(hours=3)
+            stuck = stand.end_of(execution)
+            execution = stand.start(workload, following)
+            stand.await_state(execution, "WaitForEndpoint")
+            stand.let_pass(hours=2)
+            busy = stand.end_of(execution)
+            before = client.answers.copy()
+            client.await_answer("v3")
+            client.await_answer("stuck")
+        stand.await_endpoint(workload, "InService")
+        return stuck, {
+            "busy": busy,
+            "answers until then": before,
+            "status of the following": stand.status_of(following),
+        }
+
+    teller.tell("an update never ends", package, act, "v3")
+
+
+def _creation_never_ends(teller: Teller, package: str, following: str) -> None:
+    """What is being made cannot be removed; it comes late, and the next deployment replaces it."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> tuple[Deployment, dict[str, Any]]:
+        with stand.faults(pending=[LARGER]):
+            execution = stand.start(workload, package, machine="Larger")
+            stand.await_lack(workload, LARGER)
+            stand.let_pass(hours=1)
+            stuck = stand.end_of(execution)
+        return stand.deploy(workload, following), {"stuck": stuck, "status of the stuck": stand.status_of(package)[0]}
+
+    teller.tell("first deployment, after one that never ended", following, act, "v3")
+
+
+def _refused_to_restore(teller: Teller, package: str) -> None:
+    """What serves answers otherwise than it should, and AWS takes no requests to replace it for a while."""
+    stand, workload = teller.stand, teller.workload
+
+    def act(_: Client) -> Deployment:
+        execution = stand.start(workload, package)
+        stand.await_state(execution, "WaitForRollout")
+        with stand.faults(throttle={"UpdateEndpoint": 1_000}):
+            stand.await_state(execution, "LookToRestore")
+        return stand.end_of(execution)
+
+    teller.tell("answers otherwise, going back is refused", package, act, "v3")
+
+
 TELLERS = {"canary": tell_canary, "rolling": tell_rolling}
 SCENARIOS = [
     ("canary", "first deployment, after two that failed"),
@@ -138,5 +224,10 @@ SCENARIOS = [
     ("rolling", "no capacity for a later batch"),
     ("rolling", "cancelled as a mixture, somebody goes back"),
     ("rolling", "cancelled as a mixture, the next takes over"),
+    ("rolling", "its turn never comes"),
+    ("rolling", "an update never ends"),
+    ("canary", "first deployment, after one that never ended"),
+    ("canary", "answers otherwise, going back is refused"),
 ]
 """Strategy and name of each scenario, in the order in which they are told."""
+LAST = Last(tell_of_whole_account, SCENARIOS[-4:])

@@ -395,7 +395,7 @@ def _half_back(teller: Teller) -> None:
         with stand.faults(no_capacity=[workload.instance_type]):
             execution = stand.start(workload, package, machine=PATIENT)
             mixed = stand.await_endpoint(workload, "UpdateRollbackFailed")
-            stand.await_state(execution, "WaitForCapacity")
+            stand.await_state(execution, "WaitToRestore")
         return stand.end_of(execution), {"mixed": mixed}
 
     teller.tell("rollback finds no capacity", package, act, "v2")
@@ -487,40 +487,50 @@ SCENARIOS = [
 
 _LONGEST_SECONDS = 590.0
 TELLERS = {"all_at_once": tell_whole, "canary": tell_canary, "linear": tell_linear, "rolling": tell_rolling}
-FAULTS = 2
-"""How many scenarios, the last ones, are about faults of AWS."""
+
+
+@dataclass(frozen=True)
+class Last:
+    """What is told when all else was, since it would hit the others too.
+
+    Attributes:
+        scenarios: Strategy and name of each, in order.
+    """
+
+    tell: Callable[[Stand], list[Outcome]]
+    scenarios: Sequence[tuple[str, str]]
+
+
+FAULTS = Last(tell_faults, SCENARIOS[-2:])
 
 
 class Telling:
-    """Tells everything, the strategies side by side, faults after them; who asks for a scenario waits for it.
+    """Tells everything, the strategies side by side, what hits all of them last; who asks for a scenario waits for it.
 
     Args:
         tellers: Who tells of a strategy.
-        faults: How many scenarios, the last ones of all, ``tell_faults`` tells.
+        last: What is told after them.
     """
 
     def __init__(
         self,
         stand: Stand,
         tellers: Mapping[str, Callable[[Stand], list[Outcome]]] = TELLERS,
-        faults: int = FAULTS,
+        last: Last = FAULTS,
     ) -> None:
-        self._stand = stand
-        self._last = SCENARIOS[-faults:] if faults else []
+        self._stand, self._last = stand, last
         pool = ThreadPoolExecutor(len(tellers) + 1)
         self._told = {strategy: pool.submit(tell, stand) for strategy, tell in tellers.items()}
-        if self._last:
-            self._told["faults"] = pool.submit(self._tell_faults, stand, tuple(self._told.values()))
+        self._told["last"] = pool.submit(self._tell_last, tuple(self._told.values()))
         pool.shutdown(wait=False)
 
-    @staticmethod
-    def _tell_faults(stand: Stand, before: Sequence[Future[list[Outcome]]]) -> list[Outcome]:
+    def _tell_last(self, before: Sequence[Future[list[Outcome]]]) -> list[Outcome]:
         wait(before)
-        return tell_faults(stand)
+        return self._last.tell(self._stand)
 
     def outcome(self, strategy: str, name: str) -> Outcome:
         """How a scenario ended."""
-        group = self._told["faults" if (strategy, name) in self._last else strategy]
+        group = self._told["last" if (strategy, name) in self._last.scenarios else strategy]
         told: dict[tuple[str, str], Outcome] = self._stand.told
         wait_for(lambda: (strategy, name) in told or group.done(), _LONGEST_SECONDS)
         if (strategy, name) not in told:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import io
 import json
@@ -11,6 +12,7 @@ import sys
 import threading
 import uuid
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,6 +23,8 @@ from botocore.exceptions import ClientError
 
 from gapless_lambda.statement import OF_SIGNATURE
 from gapless_sagemaker.artefact import open_artefact
+from local.server.clock import NAME as CLOCK
+from local.server.clock import Clock
 from local.server.sagemaker.faults import FILE as FAULTS
 from tests.local.sagemaker.conftest import archive
 from tests.local.sagemaker.rollouts.clients import Client, wait_for
@@ -90,6 +94,7 @@ class Stand:
         outputs: What the stack says of itself.
         notices: What was told on call.
         told: What became of each scenario, by strategy and name.
+        lacks: How often the log has said that an endpoint waits for machines.
     """
 
     server: Any
@@ -98,6 +103,7 @@ class Stand:
     queue: str
     notices: list[Document] = field(default_factory=list)
     told: dict[tuple[str, str], Any] = field(default_factory=dict)
+    lacks: Counter[str] = field(default_factory=Counter)
     _faults: list[Document] = field(default_factory=list)
     _asking: threading.Lock = field(default_factory=threading.Lock)
 
@@ -285,11 +291,26 @@ class Stand:
         finally:
             self._change_faults(lambda: self._faults.remove(asked))
 
+    def let_pass(self, hours: float) -> None:
+        """Set the account's clock forward: what waits until a set time has waited."""
+        clock = Clock(self.server.state_dir / CLOCK)
+        clock.move(dt.datetime.fromtimestamp(clock.now() + hours * 3600, dt.UTC))
+
+    def await_lack(self, workload: Workload, instance_type: str) -> None:
+        """Wait until the endpoint waits for machines, which it neither gets nor is refused."""
+        waits = f"endpoint {workload.endpoint} waits for machines of {instance_type}"
+        before = self.lacks[waits]
+        wait_for(lambda: self.server.log.count(waits) > before)
+        self.lacks[waits] = self.server.log.count(waits)
+
     def _change_faults(self, change: Callable[[], None]) -> None:
         with self._asking:
             change()
             whole = {
-                "no_capacity": [each for asked in self._faults for each in asked.get("no_capacity", [])],
+                **{
+                    what: [each for asked in self._faults for each in asked.get(what, [])]
+                    for what in ("no_capacity", "pending")
+                },
                 "throttle": {name: most for asked in self._faults for name, most in asked.get("throttle", {}).items()},
             }
             written = self.scratch / FAULTS

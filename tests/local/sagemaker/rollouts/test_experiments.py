@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -67,12 +69,12 @@ def ask_as(stand: Stand, workload: Workload, user: str, inference_id: str) -> tu
     return variant, str(json.loads(answer["Body"].read())["version"])
 
 
-def tell_outcomes(stand: Stand, workload: Workload, ids: list[str]) -> None:
-    """Tell that all came true."""
+def tell_outcomes(stand: Stand, workload: Workload, ids: list[str], came: str = "true") -> None:
+    """Tell that all came true, or all false."""
     lines = [
         json.dumps(
             {
-                "groundTruthData": {"data": "true", "encoding": "CSV"},
+                "groundTruthData": {"data": came, "encoding": "CSV"},
                 "eventMetadata": {"eventId": each},
                 "eventVersion": "0",
             }
@@ -224,6 +226,9 @@ def test_a_test_that_nobody_wins_in_time_leaves_the_champion(stand: Stand) -> No
 @pytest.fixture
 def champions(stand: Stand) -> dict[Workload, str]:
     """Who answers before; nothing is captured yet, since whoever judges reads all that was captured in an hour."""
+    for each in BOTH:
+        if stand.endpoint(each) is None:
+            assert stand.deploy(each, stand.package(each, "v1", probability=0.0)).status == "SUCCEEDED"
     s3, bucket = stand.client("s3"), stand.outputs["Artefacts"]
     for each in BOTH:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{each.name}/capture/")
@@ -343,7 +348,9 @@ def test_an_alarm_ends_a_test_while_both_answer_and_a_winner_while_it_bakes(
 def test_a_challenger_that_answers_otherwise_and_a_judge_that_fails_leave_the_champion(
     stand: Stand, champions: dict[Workload, str]
 ) -> None:
-    liar, good = stand.package(TESTED, "liar", ANSWERS_OTHERWISE), stand.package(SHADOWED, "unjudged")
+    """What the challenger was to answer is what the champion does answer: it is the challenger that is asked."""
+    like_champion = ANSWERS_OTHERWISE.replace("else 0.5", f"else {1.0 - right_of(stand, TESTED)}")
+    liar, good = stand.package(TESTED, "liar", like_champion), stand.package(SHADOWED, "unjudged")
     with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
         with changed(stand, SHADOWED, "Judge", '"mode": "shadow"', '"mode": "none"'):
             executions = stand.start(TESTED, liar), stand.start(SHADOWED, good)
@@ -374,3 +381,144 @@ def test_an_experiment_that_is_cancelled_is_in_nobodys_way(stand: Stand, champio
     assert (asked.failures, copied.failures) == ({}, {})
     check_alone(stand, TESTED, asked, "cancelled", "following", serves=champions[TESTED])
     check_alone(stand, SHADOWED, copied, champions[SHADOWED], serves="following")
+
+
+# --- between the verdict and the winner's own update ---------------------------------------------------------------
+
+
+def right_of(stand: Stand, workload: Workload) -> float:
+    """What the champion of an A/B test does not say: who says it is right whenever the champion is wrong."""
+    answer = stand.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=workload.endpoint, ContentType="application/json", Body=json.dumps({"instances": [1]})
+    )
+    [row] = json.loads(answer["Body"].read())["predictions"]
+    assert row["probability"] in (0.0, 1.0)
+    return 1.0 - float(row["probability"])
+
+
+def let_win(stand: Stand, workload: Workload, right: float) -> None:
+    """Have everybody answered, and tell that whoever said this was right.
+
+    Requests are captured with whole seconds; those of the second in which the comparison began are from before it.
+    """
+    time.sleep(1)
+    ids = [f"{uuid.uuid4().hex}-{number}" for number in range(160)]
+    for number, each in enumerate(ids):
+        ask_as(stand, workload, f"somebody-{number}", each)
+    tell_outcomes(stand, workload, ids, "true" if right else "false")
+
+
+def test_a_winner_of_a_test_that_fails_while_it_bakes_leaves_the_champion_alone(
+    stand: Stand, champions: dict[Workload, str]
+) -> None:
+    """SageMaker goes back to both, and the deployment machine to the champion."""
+    right = right_of(stand, TESTED)
+    package = stand.package(TESTED, "winner", FAILS_LATER, probability=right)
+    with stand.traffic(TESTED) as client:
+        with baking_long(stand, TESTED, "UpdateEndpoint"):
+            execution = stand.start(TESTED, package)
+        stand.await_state(execution, "WaitToJudge")
+        let_win(stand, TESTED, right)
+        stand.await_state(execution, "WaitForRollout")
+        client.await_alone("winner", 20)
+        client.request["late"] = True
+        taken_back = stand.end_of(execution)
+        client.request["late"] = False
+        client.await_answer(champions[TESTED], 3)
+    assert (taken_back.status, taken_back.error) == ("FAILED", "SilentRollback"), taken_back.cause
+    assert TESTED.alarm("errors") in taken_back.cause
+    assert "RestorePrevious" in taken_back.states
+    assert stand.status_of(package)[0] == "Rejected"
+    assert set(client.failures) == {"ModelError 500"}
+    check_alone(stand, TESTED, client, "winner", serves=champions[TESTED])
+    stand.await_quiet(TESTED)
+
+
+def test_a_test_that_cannot_be_judged_leaves_the_champion(stand: Stand, champions: dict[Workload, str]) -> None:
+    package = stand.package(TESTED, "unjudged")
+    with stand.traffic(TESTED) as client:
+        with changed(stand, TESTED, "Judge", '"mode": "test"', '"mode": "none"'):
+            execution = stand.start(TESTED, package)
+        client.await_answer("unjudged")
+        unjudged = stand.end_of(execution)
+    assert unjudged.status == "FAILED" and "BadExperiment" in unjudged.cause
+    assert "RestorePrevious" in unjudged.states
+    assert stand.status_of(package)[0] == "Approved"
+    assert client.failures == {}
+    check_alone(stand, TESTED, client, "unjudged", serves=champions[TESTED])
+
+
+def start_winners(stand: Stand, code: str = "") -> tuple[dict[Workload, str], dict[Workload, str], float]:
+    """Begin a comparison of each kind; returns versions, executions, and what is right in the A/B test.
+
+    The shadow wins at the first look, the other when it is let win.
+    """
+    right = right_of(stand, TESTED)
+    packages = {each: stand.package(each, "winner", code, probability=right) for each in BOTH}
+    with ending_at_the_next_look(stand, SHADOWED):
+        executions = {each: stand.start(each, packages[each]) for each in BOTH}
+    for each in BOTH:
+        stand.await_state(executions[each], "WaitToJudge")
+    return packages, executions, right
+
+
+@pytest.mark.parametrize("waits_for", ["its turn", "its update"])
+def test_an_alarm_between_the_verdict_and_the_winners_update_leaves_the_champion(
+    stand: Stand, champions: dict[Workload, str], waits_for: str
+) -> None:
+    """AWS refuses updates for a while: those of another deployment, which has the turn, or the winner's own."""
+    others = {each: stand.package(each, "another") for each in BOTH} if waits_for == "its turn" else {}
+    with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
+        packages, executions, right = start_winners(stand, FAILS_LATER)
+        with stand.faults(throttle={"UpdateEndpoint": 1_000}):
+            before = {each: stand.start(each, package) for each, package in others.items()}
+            for execution in before.values():
+                stand.await_state(execution, "UpdateRefused")
+            let_win(stand, TESTED, right)
+            for each in BOTH:
+                stand.await_state(executions[each], "WaitForTurn" if before else "UpdateRefused")
+            asked.request["late"] = copied.request["late"] = True
+            for each in BOTH:
+                meets = "AlarmAlreadyOn" if before else "AlarmMeanwhile"
+                stand.await_state((before or executions)[each], meets)
+        ended = {each: stand.end_of(executions[each]) for each in BOTH}
+        asked.request["late"] = copied.request["late"] = False
+        asked.await_answer(champions[TESTED], 3)
+    for each, client in ((TESTED, asked), (SHADOWED, copied)):
+        assert (ended[each].status, ended[each].error) == ("FAILED", "ChallengerStopped"), ended[each].cause
+        assert f"{each.endpoint}-challenger-errors" in ended[each].cause
+        assert {"RecordPromoted", "AlarmMeanwhile", "RecordStopped", "RestorePrevious"} <= set(ended[each].states)
+        assert ("UpdateEndpoint" in ended[each].states) == (waits_for == "its update")
+        assert stand.item("Runs", {"run": f"experiment#{each.name}"})["status"] == "stopped"
+        assert stand.status_of(packages[each])[0] == "Rejected"
+        check_alone(stand, each, client, *(["winner"] if each is TESTED else []), serves=champions[each])
+    assert (set(asked.failures), set(copied.failures)) == ({"ModelError 500"}, set())
+    for each, package in others.items():
+        refused = stand.end_of(before[each])
+        assert (refused.status, refused.error) == ("FAILED", "AlarmAlreadyOn"), refused.cause
+        assert "RestorePrevious" not in refused.states
+        assert stand.status_of(package)[0] == "Approved"
+    for each in BOTH:
+        stand.await_quiet(each)
+
+
+def test_a_winner_whose_update_is_refused_for_hours_leaves_the_champion(
+    stand: Stand, champions: dict[Workload, str]
+) -> None:
+    with stand.traffic(TESTED) as asked, stand.traffic(SHADOWED) as copied:
+        packages, executions, right = start_winners(stand)
+        with stand.faults(throttle={"UpdateEndpoint": 1_000}):
+            let_win(stand, TESTED, right)
+            for each in BOTH:
+                stand.await_state(executions[each], "UpdateRefused")
+            stand.let_pass(hours=2)
+            for each in BOTH:
+                stand.await_state(executions[each], "RecordStopped")
+        ended = {each: stand.end_of(executions[each]) for each in BOTH}
+    for each, client in ((TESTED, asked), (SHADOWED, copied)):
+        assert ended[each].status == "FAILED" and "Rate exceeded" in ended[each].cause
+        assert "WaitForRollout" not in ended[each].states
+        assert stand.item("Runs", {"run": f"experiment#{each.name}"})["status"] == "stopped"
+        assert stand.status_of(packages[each])[0] == "Approved"
+        check_alone(stand, each, client, *(["winner"] if each is TESTED else []), serves=champions[each])
+        assert client.failures == {}
