@@ -108,7 +108,7 @@ def _badge(kind: str) -> Html | str:
 def _steps(story: Document) -> Html:
     header = ["Step", "Rows", *(_NAMES[name] for name in POLICIES), "Gapless's model"]
     rows: list[Sequence[Any]] = [
-        [steps[0]["step"], steps[0]["rows"], *(Fixed(step["quality"], 4) for step in steps), steps[-1]["model"]]
+        [code(steps[0]["step"]), steps[0]["rows"], *(Fixed(step["quality"], 4) for step in steps), steps[-1]["model"]]
         for steps in zip(*(story[name]["steps"] for name in POLICIES), strict=True)
     ]
     return section("steps", "Steps", table(f"{story['metric']} per step", header, rows))
@@ -149,7 +149,7 @@ def _live(story: Document, live: Document) -> Html:
     ]
     rows: list[Sequence[Any]] = [
         [
-            month["step"],
+            code(month["step"]),
             month["rows"],
             month["labels"],
             Fixed(month["quality"], 4),
