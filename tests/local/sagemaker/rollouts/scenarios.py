@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 
 from tests.local.sagemaker.rollouts.clients import Client, wait_for
 from tests.local.sagemaker.rollouts.plan import CANARY, LINEAR, PATIENT, RARE, ROLLING, WHOLE, Workload
-from tests.local.sagemaker.rollouts.stand import Deployment, Stand
+from tests.local.sagemaker.rollouts.stand import PERIOD_SECONDS, Deployment, Stand
 
 FAILS = "def of_clients(data): raise RuntimeError('no')"
 SLOW = "def of_clients(data): time.sleep(0.5)"
@@ -145,6 +146,8 @@ class Teller:
         )
         self.told.append(outcome)
         stand.told[(workload.strategy, name)] = outcome
+        if client.failed:  # an alarm would judge the next scenario's requests together with these
+            time.sleep(PERIOD_SECONDS)
         stand.await_quiet(workload)
         return outcome
 

@@ -38,6 +38,9 @@ GOLDEN = {"cases": [{"name": "one", "request": {"instances": [1]}, "expect": {"p
 SCALES = ("--wait-scale", "0.02", "--alarm-scale", "0.04")
 """A second of a wait or a bake lasts a fiftieth, one of an alarm's period twice as long."""
 
+PERIOD_SECONDS = 60 * float(SCALES[3])
+"""How long an alarm's period of a minute lasts."""
+
 ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 INFERENCE = """
 import json, os, sys, time
