@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from botocore import xform_name
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
 from local.server import bucket_properties, dropped_properties, hooks
-from local.server.host import Host
+from local.server.host import Host, Request
 from local.server.without_effect import WITHOUT_EFFECT
 
 log = logging.getLogger("gapless.cloudformation")
 
 _CUSTOM_RESOURCE_SECONDS = 60
+
+_HOLD_SECONDS = 10.0
+"""How long an answer about a stack that is being changed is held back at most."""
+
+_LOOK_SECONDS = 0.05
 
 Document = dict[str, Any]
 
@@ -99,7 +106,7 @@ API_TYPES: Mapping[str, ApiType] = {
 
 
 def register(host: Host) -> None:
-    """Add the types, the properties, and the limit on custom resources."""
+    """Add the types, the properties, the limit on custom resources, and the wait of who asks for a stack."""
     for type_name, api_type in API_TYPES.items():
         provisioner = _Provisioner(host, api_type)
         host.add_resource_type(
@@ -112,6 +119,24 @@ def register(host: Host) -> None:
     bucket_properties.register(host)
     dropped_properties.register(host)
     _limit_custom_resources()
+    host.add_guards("cloudformation", {"DescribeStacks": _await_change})
+
+
+def _await_change(request: Request) -> None:
+    """Hold back what is said of a stack that is being changed until it has been, or for a while.
+
+    The CDK CLI and the SDK's waiters ask again after five seconds or more, and most changes here take less.
+    """
+    resolve = hooks.get("services.cloudformation.handlers:_resolve_stack")
+    deadline = time.monotonic() + _HOLD_SECONDS
+    for name in parse_qs(request.body.decode()).get("StackName", []):
+        while time.monotonic() < deadline and _changes(resolve(name)):
+            time.sleep(_LOOK_SECONDS)
+
+
+def _changes(stack: Mapping[str, Any] | None) -> bool:
+    status = "" if stack is None else str(stack["StackStatus"])
+    return status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS"
 
 
 class _Provisioner:

@@ -204,6 +204,9 @@ HOOKS: Mapping[str, Hook] = {
     "services.firehose:_DeliveryError": Hook("records that cannot be delivered are told from those that can"),
     # CloudFormation
     "services.cloudformation.provisioners:_RESOURCE_HANDLERS": Hook("resource types that ministack lacks are made"),
+    "services.cloudformation.handlers:_resolve_stack": Hook(
+        "who asks for a stack that is being changed hears at once when it has been", ("stack_name",)
+    ),
     "services.cloudformation.stacks:_runs_on_worker_thread": Hook(
         "a resource type that calls the server does not block it", ("resource_type",)
     ),

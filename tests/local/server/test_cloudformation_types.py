@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, WaiterError
 
+from local.server import cloudformation, hooks
+from local.server.host import Caller, Request
 from local.server.without_effect import REFUSED, WITHOUT_EFFECT, WITHOUT_EFFECT_IN_PART
 
 
@@ -55,6 +57,34 @@ def stacks(local_server: Any) -> Stacks:
 
 def bucket(**properties: Any) -> dict[str, Any]:
     return {"Bucket": {"Type": "AWS::S3::Bucket", "Properties": properties}}
+
+
+def test_who_asks_for_a_stack_that_is_being_changed_hears_when_it_has_been(stacks: Stacks) -> None:
+    """The CDK CLI asks again after five seconds only."""
+    made = {f"Bucket{number}": bucket()["Bucket"] for number in range(30)}
+    stacks.client.create_stack(StackName="held", TemplateBody=json.dumps({"Resources": made}))
+    [found] = stacks.client.describe_stacks(StackName="held")["Stacks"]
+    assert found["StackStatus"] == "CREATE_COMPLETE"
+    stacks.client.delete_stack(StackName=found["StackId"])
+    [found] = stacks.client.describe_stacks(StackName=found["StackId"])["Stacks"]
+    assert found["StackStatus"] == "DELETE_COMPLETE"
+
+
+@pytest.mark.parametrize(("status", "held"), [("UPDATE_IN_PROGRESS", True), ("REVIEW_IN_PROGRESS", False)])
+def test_an_answer_is_held_back_for_a_while_only(status: str, held: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack of which there is only a change set is not being changed."""
+    looks: list[str] = []
+
+    def resolve(name: str) -> dict[str, str]:
+        looks.append(name)
+        return {"StackStatus": status}
+
+    monkeypatch.setattr(hooks, "get", lambda _name: resolve)
+    monkeypatch.setattr(cloudformation, "_HOLD_SECONDS", 0.1)
+    monkeypatch.setattr(cloudformation, "_LOOK_SECONDS", 0.01)
+    body = b"Action=DescribeStacks&StackName=one"
+    cloudformation._await_change(Request("POST", "/", {}, body, {}, Caller("", "")))
+    assert (len(looks) > 1) is held
 
 
 FULL = {
