@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import math
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ import pytest
 from local.chain import Chain, ChainReader
 from local.executions import Execution
 from local.redrive import run_id_of
+from serve_prediction.handler import WEIGHTS_SECONDS
 from tests.end_to_end.live import ROOT, Live, eventually
 from tests.end_to_end.second_project import deployed_project, land, make_project, of_workload
 from tests.end_to_end.served import tell
@@ -253,6 +255,7 @@ def compared(regional: Live, first: Chain) -> Compared:
             return "challenger" in attributes_of(captured(regional, {name})[name]).get("shares", "")
 
         eventually(drawn, "requests that are assigned to one of two sets")
+        time.sleep(WEIGHTS_SECONDS)  # another instance of the function may not have looked yet who answers
         met = {f"{mark}-{number}": meet(regional, number, f"{mark}-{number}") for number in customers}
         again = {f"{mark}-{number}": meet(regional, number, f"again-{mark}-{number}") for number in customers[:20]}
         records = captured(regional, set(met))
