@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,7 +167,7 @@ ActionOf = Callable[[Request], str | None]
 ContextOf = Callable[[Request], Mapping[str, str]]
 
 
-class Runner:
+class Runner(ABC):
     """Runs programs as children, with ``settings`` and a ``usage`` meter; where their logs go is up to its kind."""
 
     def __init__(self, settings: Settings, children: Children, publish: Publish) -> None:
@@ -227,9 +228,9 @@ class Runner:
         """End a child and everything it started: SIGTERM to its group, SIGKILL after ``grace_seconds``."""
         self._children.kill(process, grace_seconds)
 
+    @abstractmethod
     def put_logs(self, group: str, stream: str, lines: Iterable[str]) -> None:
         """Append lines to a log stream; group and stream are made when they are missing."""
-        raise NotImplementedError
 
 
 class Host(Runner):
